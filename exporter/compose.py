@@ -1,0 +1,420 @@
+"""Apply ``extends`` and the family's tasks: a spec document and its family become a `Spec`.
+
+The order in which the parts of a task are laid over one another is the whole of composition::
+
+    family, spec             inputs, arguments, outputs_ignored, tolerances, tracer, refused
+    family, spec             tasks.<task>
+    family, spec             cache                       (only in the -with-past form)
+    family, spec             tasks.<task>-with-past      (likewise)
+
+Mappings merge by key, scalars and lists replace, ``null`` removes. A task with ``components`` is several graphs: each starts
+from the component offered at the top of the documents. Tensors that the cache brings come last in a graph.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from functools import reduce
+
+from exporter.catalog import feature_of, find_family, family_names, find_task, load_tasks, scalar_text
+from exporter.diagnostics import Diagnostic, did_you_mean
+from exporter.expressions import ExpressionError, expression_names
+from exporter.schema import check_schema
+from exporter.source import Data, Document, Mapping, Node, Scalar, Sequence, Span, to_data
+from exporter.spec import (
+    DEFAULT_TRACER,
+    WITH_PAST,
+    DimSpec,
+    DynamicDim,
+    Expression,
+    GraphSpec,
+    Spec,
+    StaticDim,
+    TaskSpec,
+    TensorSpec,
+    Tolerance,
+    TracerChoice,
+)
+from exporter.tensor_type import TensorTypeError, parse_tensor_type
+
+_SHARED = ("inputs", "arguments", "outputs_ignored", "tolerances", "tracer", "refused")
+_CACHED = ("inputs", "outputs")
+
+
+@dataclass(frozen=True, slots=True)
+class Composition:
+    """What composing gave: the meaning where there is one, the composed tree for ``show``, and all findings."""
+
+    spec: Spec | None
+    tree: Mapping | None
+    family: Document | None
+    diagnostics: tuple[Diagnostic, ...]
+
+
+def compose_spec(document: Document) -> Composition:
+    """Compose a schema-valid spec document with its family. Never raises for bad content."""
+    composer = _Composer(document)
+    spec, tree = composer.compose()
+    return Composition(spec, tree, composer.family, tuple(dict.fromkeys(composer.diagnostics)))
+
+
+def merge_nodes(base: Node | None, over: Node | None) -> Node | None:
+    """Lay one node over another: mappings by key, anything else replaces; a null entry removes a key."""
+    if over is None or base is None:
+        return over if base is None else base
+    if not isinstance(base, Mapping) or not isinstance(over, Mapping):
+        return over
+    merged: dict[str, tuple[Scalar, Node]] = {str(key.value): (key, node) for key, node in base.entries}
+    for key, node in over.entries:
+        name = str(key.value)
+        if _is_null(node):
+            merged.pop(name, None)
+        elif name in merged:
+            merged[name] = (key, merge_nodes(merged[name][1], node) or node)
+        else:
+            merged[name] = (key, node)
+    return Mapping(tuple(merged.values()), over.span)
+
+
+def strip_nulls(node: Node) -> Node:
+    """Drop entries that remove nothing more, so that a lone document reads like a merged one."""
+    if not isinstance(node, Mapping):
+        return node
+    return Mapping(tuple((key, strip_nulls(value)) for key, value in node.entries if not _is_null(value)), node.span)
+
+
+def _is_null(node: Node) -> bool:
+    return isinstance(node, Scalar) and node.value is None
+
+
+def _child(node: Node | None, *path: str) -> Node | None:
+    for step in path:
+        node = node.get(step) if isinstance(node, Mapping) else None
+    return node
+
+
+def _merge_all(nodes: Iterable[Node | None]) -> Mapping | None:
+    merged = reduce(merge_nodes, nodes, None)
+    stripped = strip_nulls(merged) if merged is not None else None
+    return stripped if isinstance(stripped, Mapping) else None
+
+
+@dataclass
+class _Composer:
+    document: Document
+    family: Document | None = None
+    diagnostics: list[Diagnostic] = field(default_factory=list)
+
+    def compose(self) -> tuple[Spec | None, Mapping | None]:
+        root = self.document.root
+        architecture, extends = scalar_text(self.document, "architecture"), scalar_text(self.document, "extends")
+        if root is None or architecture is None or extends is None:
+            return None, None
+        self.family = find_family(str(extends.value), self.document.source.path)
+        if self.family is None:
+            names = family_names(self.document.source.path)
+            self._report("unknown-family", f"no family '{extends.value}'", extends.span, did_you_mean(str(extends.value), names, otherwise="the families are"))
+            return None, None
+        base = self.family.root
+        broken = [*self.family.diagnostics, *check_schema(self.family)]
+        if base is None or broken:
+            self.diagnostics += broken
+            return None, None
+        self._report_idle_removals(base, root)
+        dims_node = _merge_all((base.get("dims"), root.get("dims")))
+        dims = dict(self._dims(dims_node))
+        bodies = dict(self._task_bodies(base, root))
+        tasks = {name: self._task(name, key, body) for name, (key, body) in bodies.items()}
+        reference = _child(root, "reference", "config")
+        opset = _merge_all((base.get("opset"), root.get("opset")))
+        minimum, because = (_plain(opset.get("minimum")), _plain(opset.get("because"))) if opset is not None else (None, None)
+        spec = Spec(
+            architecture=str(architecture.value),
+            family=str(extends.value),
+            description=_text(root.get("description")),
+            dims=dims,
+            tasks=tasks,
+            reference=_config(reference),
+            reference_spans={str(key.value): key.span for key, _ in reference.entries} if isinstance(reference, Mapping) else {},
+            minimum_opset=minimum if isinstance(minimum, int) else None,
+            minimum_opset_because=str(because) if because is not None else None,
+            span=architecture.span,
+            digest=self._digest(),
+        )
+        return spec, self._tree(root, dims_node, bodies)
+
+    def _digest(self) -> str:
+        """Hash the texts the meaning depends on, so that a changed family changes the digest of its specs."""
+        texts = [self.document.source.text, self.family.source.text if self.family is not None else ""]
+        return hashlib.sha256("\0".join(texts).encode("utf-8", "surrogatepass")).hexdigest()
+
+    # Dims
+
+    def _dims(self, node: Mapping | None) -> Iterator[tuple[str, DimSpec]]:
+        for key, value in node.entries if node is not None else ():
+            name = str(key.value)
+            if isinstance(value, Mapping):
+                trace, check = value.get("trace"), value.get("check")
+                if not isinstance(trace, Scalar) or not isinstance(check, Sequence):
+                    missing = "trace" if not isinstance(trace, Scalar) else "check"
+                    self._report("missing-key", f"'{name}' has no '{missing}'", key.span, "a dynamic dim is {trace: 8, check: [1, 13]}")
+                    continue
+                sizes = [item for item in check.items if isinstance(item, Scalar)]
+                yield name, DynamicDim(
+                    name, _int(trace), tuple(map(_int, sizes)), key.span, trace.span, tuple(item.span for item in sizes)
+                )
+            elif isinstance(value, Scalar) and isinstance(value.value, int) and not isinstance(value.value, bool):
+                yield name, StaticDim(name, value.value, key.span)
+            elif isinstance(value, Scalar):
+                yield name, StaticDim(name, self._expression(value), key.span)
+
+    def _expression(self, node: Scalar) -> Expression:
+        text, span = str(node.value), node.content
+        try:
+            expression_names(text)
+        except ExpressionError as error:
+            self._report("malformed-expression", error.message, span.within(error.start, error.end), error.help or "an expression is written like 'config.n_embd // config.n_head'")
+        return Expression(text, span)
+
+    # Tasks
+
+    def _task_bodies(self, base: Mapping, root: Mapping) -> Iterator[tuple[str, tuple[Scalar, Mapping]]]:
+        """Yield each task the spec picks with everything laid over one another."""
+        picked = root.get("tasks")
+        cache = _merge_all((base.get("cache"), root.get("cache")))
+        offered = _merge_all((base.get("components"), root.get("components")))
+        for key, node in picked.entries if isinstance(picked, Mapping) else ():
+            name = str(key.value)
+            stem = name.removesuffix(WITH_PAST)
+            with_past = name != stem
+            if _is_null(node) or not self._is_known(key, name, stem, base, node, cache):
+                continue
+            shared = [_only(document, _SHARED) for document in (base, root)]
+            own = [_child(document, "tasks", stem) for document in (base, root)]
+            past = [_child(document, "tasks", name) for document in (base, root)] if with_past else []
+            cached = _without(cache, ("components",)) if with_past else None
+            before = _merge_all((*shared, *own))
+            body = _merge_all((before, cached, *past)) or Mapping((), key.span)
+            picks = body.get("components")
+            if isinstance(picks, Mapping):
+                body = self._with_components(body, picks, offered, _child(cache, "components") if with_past else None)
+            elif cached is not None:
+                body = _cache_last(body, cached, before)
+            yield name, (key, body)
+
+    def _is_known(self, key: Scalar, name: str, stem: str, base: Mapping, node: Node, cache: Mapping | None) -> bool:
+        if stem not in load_tasks():
+            today = find_task(name)
+            hint = f"write '{today}', the name on the Hub" if today is not None else did_you_mean(stem, load_tasks(), otherwise="the tasks are")
+            self._report("unknown-task", f"unknown task '{name}'", key.span, hint)
+            return False
+        defines_itself = any(_child(node, part) is not None for part in ("outputs", "components"))
+        offered = _child(base, "tasks")
+        if not defines_itself and not any(_child(base, "tasks", part) is not None for part in (stem, name)):
+            family = str(self.family.root.get("family").value) if self.family and self.family.root else ""  # type: ignore[union-attr]
+            names = [str(entry.value) for entry, _ in offered.entries] if isinstance(offered, Mapping) else []
+            hint = did_you_mean(name, names, otherwise=f"the family '{family}' offers")
+            self._report("unknown-task", f"the family '{family}' has no task '{name}' and the spec does not define its outputs", key.span, hint)
+            return False
+        if name != stem and cache is None:
+            self._report("unknown-task", f"'{name}' needs a 'cache', and neither spec nor family has one", key.span, "declare 'cache:', or pick the task without '-with-past'")
+            return False
+        return True
+
+    def _with_components(self, body: Mapping, picks: Mapping, offered: Mapping | None, cached: Node | None) -> Mapping:
+        entries: list[tuple[Scalar, Node]] = []
+        for key, picked in picks.entries:
+            name = str(key.value)
+            template, past = _child(offered, name), _child(cached, name)
+            if template is None and past is None and _child(picked, "inputs") is None:
+                known = [str(entry.value) for node in (offered, cached) if isinstance(node, Mapping) for entry, _ in node.entries]
+                self._report("unknown-component", f"no component '{name}' is offered", key.span, did_you_mean(name, known, otherwise="the components are"))
+                continue
+            before = _merge_all((template, picked))
+            component = _merge_all((template, past, picked)) or Mapping((), key.span)
+            entries.append((key, _cache_last(component, past, before) if isinstance(past, Mapping) else component))
+        rest = tuple(entry for entry in _without(body, ("components", "inputs", "outputs", "arguments", "outputs_ignored")).entries)
+        components_key = body.key("components") or picks.entries[0][0]
+        return Mapping((*rest, (components_key, Mapping(tuple(entries), picks.span))), body.span)
+
+    def _task(self, name: str, key: Scalar, body: Mapping) -> TaskSpec:
+        vocabulary = load_tasks()[name.removesuffix(WITH_PAST)]
+        components = body.get("components")
+        if isinstance(components, Mapping):
+            graphs = tuple(
+                self._graph(str(part.value), node, part.span) for part, node in components.entries if isinstance(node, Mapping)
+            )
+        else:
+            graphs = (self._graph("model", body, key.span),)
+        model_class = _text(body.get("class"))
+        when = body.get("when")
+        return TaskSpec(
+            name=name,
+            feature=feature_of(name),
+            auto_class=None if model_class is not None else _text(body.get("auto_class")) or vocabulary.auto_class,
+            model_class=model_class,
+            config=_config(body.get("config")),
+            reference_config=_config(_child(body, "reference", "config")),
+            graphs=graphs,
+            tolerances=dict(self._tolerances(body.get("tolerances"))),
+            tracer=_tracer(body.get("tracer")),
+            refused={reason: str(text) for reason, text in _config(body.get("refused")).items()},
+            when=self._expression(when) if isinstance(when, Scalar) else None,
+            span=key.span,
+        )
+
+    def _graph(self, component: str, body: Mapping, span: Span) -> GraphSpec:
+        constants: dict[str, bool | int | float | str] = {}
+        built: list[TensorSpec] = []
+        arguments = body.get("arguments")
+        for key, node in arguments.entries if isinstance(arguments, Mapping) else ():
+            if isinstance(node, Scalar) and isinstance(node.value, str) and "[" in node.value:
+                built += self._tensor(key, node, needs_fill=True)
+            elif isinstance(node, Scalar) and node.value is not None:
+                constants[str(key.value)] = node.value
+        module = body.get("module")
+        return GraphSpec(
+            component=component,
+            module=_text(module) if module is not None else None,
+            constants=constants,
+            built=tuple(built),
+            inputs=tuple(self._tensors(body.get("inputs"), needs_fill=True)),
+            outputs=tuple(self._tensors(body.get("outputs"), needs_fill=False)),
+            ignored={path: str(reason) for path, reason in _config(body.get("outputs_ignored")).items()},
+            span=span,
+        )
+
+    def _tensors(self, node: Node | None, *, needs_fill: bool) -> Iterator[TensorSpec]:
+        for key, value in node.entries if isinstance(node, Mapping) else ():
+            yield from self._tensor(key, value, needs_fill=needs_fill)
+
+    def _tensor(self, key: Scalar, node: Node, *, needs_fill: bool) -> Iterator[TensorSpec]:
+        name = str(key.value)
+        line = node.get("type") if isinstance(node, Mapping) else node
+        if not isinstance(line, Scalar) or not isinstance(line.value, str):
+            return
+        span = line.content
+        try:
+            tensor_type = parse_tensor_type(line.value)
+        except TensorTypeError as error:
+            self._report("malformed-tensor", f"{error.message} in the type of '{name}'", span.within(error.start, error.end), error.help)
+            return
+        if (tensor_type.fill is not None) != needs_fill:
+            message = f"the input '{name}' has no fill" if needs_fill else f"the output '{name}' has a fill"
+            hint = "say how a dummy is made: 'int64[batch, sequence] = randint(vocab)'" if needs_fill else "an output is computed: write the dtype and shape only"
+            fill = tensor_type.fill
+            place = span if fill is None else span.within(fill.start, fill.end)
+            self._report("malformed-tensor", message, place, hint)
+            return
+        when = _child(node, "when")
+        unused = to_data(node) if isinstance(node, Mapping) else {}
+        reason = unused.get("because") if isinstance(unused, dict) and unused.get("unused") else None
+        yield TensorSpec(
+            name=name,
+            type=tensor_type,
+            argument=_text(_child(node, "argument")) or name,
+            field=_text(_child(node, "field")) or _field_of(name),
+            when=self._expression(when) if isinstance(when, Scalar) else None,
+            unused=str(reason) if reason is not None else None,
+            span=key.span,
+            type_span=span,
+        )
+
+    def _tolerances(self, node: Node | None) -> Iterator[tuple[str, Tolerance]]:
+        for key, value in node.entries if isinstance(node, Mapping) else ():
+            atol, rtol, because = (_child(value, part) for part in ("atol", "rtol", "because"))
+            if not isinstance(atol, Scalar) or not isinstance(rtol, Scalar):
+                missing = "atol" if not isinstance(atol, Scalar) else "rtol"
+                self._report("missing-key", f"the tolerance '{key.value}' has no '{missing}'", key.span, "a tolerance is {atol: 1.0e-5, rtol: 1.0e-5}")
+                continue
+            yield str(key.value), Tolerance(float(atol.value or 0), float(rtol.value or 0), _text(because), key.span)
+
+    # What `show` prints
+
+    def _tree(self, root: Mapping, dims: Mapping | None, bodies: dict[str, tuple[Scalar, Mapping]]) -> Mapping:
+        entries: list[tuple[Scalar, Node]] = []
+        for key, node in root.entries:
+            if key.value == "tasks":
+                tasks = tuple((name, body) for name, body in bodies.values())
+                entries.append((key, Mapping(tasks, node.span)))
+            elif key.value not in (*_SHARED, "dims", "cache", "components", "opset"):
+                entries.append((key, node))
+        if dims is not None:
+            at = next((index for index, (key, _) in enumerate(entries) if key.value == "tasks"), len(entries))
+            dims_key = root.key("dims") or Scalar("dims", dims.span)
+            entries.insert(at, (dims_key, dims))
+        return Mapping(tuple(entries), root.span)
+
+    # Findings
+
+    def _report_idle_removals(self, base: Mapping, root: Mapping) -> None:
+        """Report a null of the spec that has nothing to remove: it was meant for a name that exists."""
+        for part in ("dims", *_SHARED, "components"):
+            over = root.get(part)
+            for key, node in over.entries if isinstance(over, Mapping) else ():
+                under = base.get(part)
+                if _is_null(node) and (not isinstance(under, Mapping) or under.get(str(key.value)) is None):
+                    names = [str(name.value) for name, _ in under.entries] if isinstance(under, Mapping) else []
+                    self._report("removes-nothing", f"'{key.value}: null' removes nothing: the family has no '{key.value}' in '{part}'", key.span, did_you_mean(str(key.value), names, otherwise="the family has"))
+
+    def _report(self, rule: str, message: str, span: Span, help_: str | None = None) -> None:
+        self.diagnostics.append(Diagnostic(rule, message, span, help=help_))
+
+
+def _field_of(name: str) -> str:
+    """Return the model output a tensor is read from: ``present.0.key`` is the new ``past_key_values.0.key``."""
+    head, dot, rest = name.partition(".")
+    return f"past_key_values{dot}{rest}" if head == "present" and dot else name
+
+
+def _only(node: Mapping, keys: tuple[str, ...]) -> Mapping:
+    return Mapping(tuple(entry for entry in node.entries if entry[0].value in keys), node.span)
+
+
+def _without(node: Mapping | None, keys: tuple[str, ...]) -> Mapping:
+    if node is None:
+        raise AssertionError("only called where there is a node")
+    return Mapping(tuple(entry for entry in node.entries if entry[0].value not in keys), node.span)
+
+
+def _cache_last(body: Mapping, cached: Mapping, before: Mapping | None) -> Mapping:
+    """Order tensors so that those only the cache brings come after the task's own."""
+    entries: list[tuple[Scalar, Node]] = []
+    for key, node in body.entries:
+        if key.value in _CACHED and isinstance(node, Mapping):
+            brought = cached.get(str(key.value))
+            earlier = _child(before, str(key.value))
+
+            def is_cached(name: str, brought: Node | None = brought, earlier: Node | None = earlier) -> bool:
+                return _child(brought, name) is not None and _child(earlier, name) is None
+
+            node = Mapping(tuple(sorted(node.entries, key=lambda entry: is_cached(str(entry[0].value)))), node.span)
+        entries.append((key, node))
+    return Mapping(tuple(entries), body.span)
+
+
+def _plain(node: Node | None) -> Data:
+    return to_data(node) if node is not None else None
+
+
+def _text(node: Node | None) -> str | None:
+    return str(node.value) if isinstance(node, Scalar) and node.value is not None else None
+
+
+def _int(node: Scalar) -> int:
+    return node.value if isinstance(node.value, int) else 0
+
+
+def _config(node: Node | None) -> dict[str, Data]:
+    data = to_data(node) if node is not None else {}
+    return data if isinstance(data, dict) else {}
+
+
+def _tracer(node: Node | None) -> TracerChoice:
+    if node is None:
+        return TracerChoice(DEFAULT_TRACER, None)
+    if isinstance(node, Mapping):
+        return TracerChoice(_text(node.get("use")) or DEFAULT_TRACER, _text(node.get("because")), node.span)
+    return TracerChoice(_text(node) or DEFAULT_TRACER, None, node.span)

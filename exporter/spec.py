@@ -1,0 +1,162 @@
+"""What a composed spec means: dims, graphs, tasks and tolerances, still in terms of ``config``.
+
+A `Spec` is symbolic. Expressions are text; shapes name dims; nothing here knows a size. `planning.py` turns one task of
+it into a `Plan` for a concrete config. Every part keeps the span it came from, so that any later complaint has a caret.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from exporter.source import Data, Span
+from exporter.tensor_type import TensorType
+
+DTYPES = ("float32", "float16", "bfloat16")
+TRACERS = ("torchscript", "dynamo")
+DEFAULT_TRACER = "torchscript"
+WITH_PAST = "-with-past"
+# `layers` is how often a `{layer}` name is repeated.
+LAYER_SLOT, LAYER_DIM = "{layer}", "layers"
+
+
+@dataclass(frozen=True, slots=True)
+class Expression:
+    """A Jinja expression over ``config`` and static dims, unevaluated."""
+
+    text: str
+    span: Span = field(compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class StaticDim:
+    """An axis length fixed by the config: an integer or an expression."""
+
+    name: str
+    value: int | Expression
+    span: Span = field(compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class DynamicDim:
+    """An axis length the graph leaves open: traced at one size, verified at others."""
+
+    name: str
+    trace: int
+    check: tuple[int, ...]
+    span: Span = field(compare=False)
+    trace_span: Span = field(compare=False)
+    check_spans: tuple[Span, ...] = field(compare=False)
+
+
+DimSpec = StaticDim | DynamicDim
+
+
+@dataclass(frozen=True, slots=True)
+class TensorSpec:
+    """One declared tensor. A name with ``{layer}`` stands for one tensor per layer.
+
+    ``argument`` is the ``forward()`` parameter of an input and ``field`` the output field of an output; both are
+    dotted paths and default to the name (``present.…`` reads ``past_key_values.…``).
+    """
+
+    name: str
+    type: TensorType
+    argument: str
+    field: str
+    when: Expression | None
+    unused: str | None
+    span: Span = field(compare=False)
+    type_span: Span = field(compare=False)
+    from_cache: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class GraphSpec:
+    """One graph of a task: what goes in, what comes out, and what the call is given besides.
+
+    ``constants`` are keyword arguments; ``built`` are tensors made inside the graph from the sizes of its inputs;
+    ``ignored`` maps a field the model returns to the reason the graph leaves it out.
+    """
+
+    component: str
+    module: str | None
+    constants: Mapping[str, bool | int | float | str]
+    built: tuple[TensorSpec, ...]
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    ignored: Mapping[str, str]
+    span: Span = field(compare=False)
+
+    @property
+    def file_name(self) -> str:
+        """The ONNX file of this graph: ``model.onnx``, or ``<component>_model.onnx`` where there are several."""
+        return "model.onnx" if self.component == "model" else f"{self.component_stem}.onnx"
+
+    @property
+    def component_stem(self) -> str:
+        """The file name without its suffix, as today's runtimes look for it."""
+        return self.component if self.component == "model" else f"{self.component}_model"
+
+
+@dataclass(frozen=True, slots=True)
+class Tolerance:
+    """The bound ``atol + rtol * |reference|``; ``because`` is the reason for a loose one."""
+
+    atol: float
+    rtol: float
+    because: str | None
+    span: Span = field(compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class TracerChoice:
+    """The tracer a spec asks for, and why where it is not the default."""
+
+    name: str
+    because: str | None
+    span: Span | None = field(compare=False, default=None)
+
+
+@dataclass(frozen=True, slots=True)
+class TaskSpec:
+    """One task of an architecture."""
+
+    name: str
+    feature: str
+    auto_class: str | None
+    model_class: str | None
+    config: Mapping[str, Data]
+    reference_config: Mapping[str, Data]
+    graphs: tuple[GraphSpec, ...]
+    tolerances: Mapping[str, Tolerance]
+    tracer: TracerChoice
+    refused: Mapping[str, str]
+    when: Expression | None
+    span: Span = field(compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """One architecture, composed from its spec and its family.
+
+    ``sources`` are the texts it was composed from (spec first), for its digest and for messages.
+    ``reference_spans`` gives the place of each key of the reference config.
+    """
+
+    architecture: str
+    family: str
+    description: str | None
+    dims: Mapping[str, DimSpec]
+    tasks: Mapping[str, TaskSpec]
+    reference: Mapping[str, Data]
+    reference_spans: Mapping[str, Span] = field(compare=False)
+    minimum_opset: int | None
+    minimum_opset_because: str | None
+    span: Span = field(compare=False)
+    digest: str = ""
+
+    @property
+    def path(self) -> str:
+        """The name of the file the spec was read from."""
+        return self.span.source.name
