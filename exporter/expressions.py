@@ -105,14 +105,16 @@ def evaluate_expression(text: str, config: Any, sizes: Mapping[str, int] | None 
         value = _walk(text.strip(), config)
         if value is not _MISSING:
             return value
-    known = {"config", *(sizes or ())}
-    for name in expression_names(text):
+    sizes = sizes or {}
+    known = {"config", *sizes}
+    names = expression_names(text)
+    for name in names:
         if name not in known:
             hint = did_you_mean(name, known, otherwise="an expression may name")
             raise ExpressionError(f"unknown name '{name}' in an expression", text, name, help=hint)
     compiled = _environment().compile_expression(text, undefined_to_none=False)
     try:
-        value = compiled(config=config, **(sizes or {}))
+        value = compiled(config=config, **{name: sizes[name] for name in names if name != "config"})
     except jinja2.exceptions.UndefinedError as error:
         raise _undefined(text, config, str(error)) from None
     except jinja2.TemplateError as error:

@@ -1,0 +1,62 @@
+"""Resolve a hub id to a local directory, through the cache transformers uses."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from exporter.checkpoints.directory import COMPANIONS, Checkpoint, open_directory
+from exporter.diagnostics import CheckpointError, UsageError
+
+_HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?\Z")
+_PATTERNS = [*COMPANIONS, "*.safetensors", "*.safetensors.index.json", "1_Pooling/*"]
+_FALLBACK_PATTERNS = ["pytorch_model*.bin", "pytorch_model.bin.index.json"]
+_COMMIT = re.compile(r"[0-9a-f]{40}\Z")
+
+
+def open_checkpoint(model: str, *, revision: str | None = None, code: bool = False) -> Checkpoint:
+    """Open a directory, or download a hub id into the cache and open that.
+
+    Args:
+        model: a path or a hub id such as ``distilbert/distilbert-base-uncased``.
+        revision: the branch, tag or commit of a hub id.
+        code: also fetch Python files, which only ``--trust-remote-code`` runs.
+
+    Raises:
+        UsageError: it is neither a directory nor a hub id.
+        CheckpointError: the hub has no such model, or cannot be reached.
+    """
+    path = Path(model)
+    if path.exists() or model.startswith((".", "/", "~")) or not _HUB_ID.match(model):
+        if revision is not None:
+            raise UsageError("--revision goes with a hub id, not with a directory")
+        return open_directory(path.expanduser(), model)
+    directory = _download(model, revision, code)
+    commit = directory.name if _COMMIT.match(directory.name) else None
+    return open_directory(directory, model, commit)
+
+
+def _download(model: str, revision: str | None, code: bool) -> Path:
+    from huggingface_hub import errors, snapshot_download
+
+    patterns = [*_PATTERNS, *(["*.py"] if code else [])]
+    try:
+        directory = Path(snapshot_download(model, revision=revision, allow_patterns=patterns, etag_timeout=5))
+        if not any(directory.glob("*.safetensors")):
+            extended = [*patterns, *_FALLBACK_PATTERNS]
+            directory = Path(snapshot_download(model, revision=revision, allow_patterns=extended, etag_timeout=5))
+    except errors.RepositoryNotFoundError:
+        raise CheckpointError(
+            f"the hub has no model '{model}' (or it is private), and there is no directory of that name",
+            help="check the spelling; for a private model set HF_TOKEN",
+        ) from None
+    except errors.RevisionNotFoundError:
+        raise CheckpointError(f"'{model}' has no revision '{revision}'") from None
+    except errors.GatedRepoError:
+        raise CheckpointError(f"'{model}' is gated", help="accept its terms on the hub and set HF_TOKEN") from None
+    except (errors.LocalEntryNotFoundError, errors.OfflineModeIsEnabled, OSError):
+        raise CheckpointError(
+            f"there is no directory '{model}', and the hub cannot be reached to look for a model of that name",
+            help="give the path of a local checkpoint, or check the network (HF_HUB_OFFLINE, HF_ENDPOINT)",
+        ) from None
+    return directory

@@ -1,0 +1,167 @@
+"""A graph-shaped ``nn.Module``: flat tensors in and out, caches packed and unpacked.
+
+Every target and both tracers record this module, and verification runs the same one around an untouched model, so
+all agree on what a tensor's name means.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import torch
+from torch import nn
+from transformers.cache_utils import Cache, DynamicCache, DynamicLayer, EncoderDecoderCache
+from transformers.modeling_outputs import BaseModelOutput
+
+from exporter.diagnostics import ExportError
+from exporter.planning import GraphPlan, TensorPlan, axis_names
+
+TORCH_DTYPES = {
+    "float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16, "float64": torch.float64,
+    "int8": torch.int8, "uint8": torch.uint8, "int32": torch.int32, "int64": torch.int64, "bool": torch.bool,
+}  # fmt: skip
+
+
+class FlatModel(nn.Module):
+    """Takes the declared inputs by position and returns the declared outputs as a tuple.
+
+    Call ``.eval()`` on this module, not on the model inside it: torch restores the training mode of the module it traced.
+    """
+
+    def __init__(self, model: nn.Module, graph: GraphPlan) -> None:
+        super().__init__()
+        self.model = find_module(model, graph.module)
+        self.graph = graph
+        parameters = inspect.signature(self.model.forward).parameters
+        takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
+        self.keywords = {"return_dict": True} if takes_any or "return_dict" in parameters else {}
+
+    def forward(self, *tensors: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        leaves = self.leaves(*tensors)
+        return tuple(self._pick(leaves, tensor) for tensor in self.graph.outputs)
+
+    def leaves(self, *tensors: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Run the model and return every tensor it gives, by dotted path, declared or not."""
+        tree: dict[str | int, Any] = {}
+        for plan, tensor in zip(self.graph.inputs, tensors, strict=True):
+            _place(tree, plan.path, tensor)
+        for plan in self.graph.built:
+            _place(tree, plan.path, _build(plan, self.graph.inputs, tensors))
+        arguments = {str(name): _pack(value) for name, value in tree.items()}
+        output = self.model(**arguments, **self.graph.constants, **self.keywords)
+        return dict(_unpack("", output))
+
+    def _pick(self, leaves: Mapping[str, torch.Tensor], plan: TensorPlan) -> torch.Tensor:
+        path = ".".join(map(str, plan.path))
+        if path not in leaves:
+            raise ExportError(
+                f"the model returns no '{path}' for the output '{plan.name}'", help=f"it returns {', '.join(leaves)}"
+            )
+        return leaves[path]
+
+
+def undeclared_outputs(graph: GraphPlan, leaves: Mapping[str, torch.Tensor]) -> list[str]:
+    """Return the paths the model returns that the graph neither declares nor ignores with a reason."""
+    declared = {".".join(map(str, tensor.path)) for tensor in graph.outputs}
+    ignored = set(graph.ignored)
+
+    def is_known(path: str) -> bool:
+        steps = path.split(".")
+        prefixes = {".".join(steps[: index + 1]) for index in range(len(steps))}
+        return path in declared or bool(prefixes & ignored)
+
+    return [path for path in leaves if not is_known(path)]
+
+
+def find_module(model: nn.Module, path: str | None) -> nn.Module:
+    """Return the submodule at a dotted path, looked up on the model and then on its base model.
+
+    Raises:
+        ExportError: neither has it.
+    """
+    if path is None:
+        return model
+    for root in (model, getattr(model, "base_model", model)):
+        try:
+            return root.get_submodule(path)
+        except AttributeError:
+            continue
+    children = ", ".join(name for name, _ in model.named_children())
+    raise ExportError(f"{type(model).__name__} has no submodule '{path}'", help=f"its submodules are {children}")
+
+
+def _place(tree: dict[str | int, Any], path: tuple[str | int, ...], tensor: torch.Tensor) -> None:
+    for step in path[:-1]:
+        tree = tree.setdefault(step, {})
+    tree[path[-1]] = tensor
+
+
+def _build(plan: TensorPlan, inputs: tuple[TensorPlan, ...], tensors: tuple[torch.Tensor, ...]) -> torch.Tensor:
+    """Make a constant tensor whose dynamic axes have the lengths of the same dims among the inputs."""
+    shape: list[Any] = []
+    for axis in plan.shape:
+        if isinstance(axis, int):
+            shape.append(axis)
+            continue
+        sources = [(index, at) for index, other in enumerate(inputs) for at, name in enumerate(other.shape) if name == axis]
+        if not sources:
+            raise ExportError(
+                f"'{plan.name}' is built inside the graph, but no input has the axis '{axis}'",
+                help=f"declare an input with the dim {' and '.join(axis_names(axis))}",
+            )
+        index, at = sources[0]
+        shape.append(tensors[index].shape[at])
+    make = {"zeros": torch.zeros, "ones": torch.ones}.get(plan.fill.name if plan.fill is not None else "")
+    if make is None:
+        raise ExportError(f"'{plan.name}' is built inside the graph and can only be zeros or ones")
+    return make(shape, dtype=TORCH_DTYPES[plan.dtype])
+
+
+def _pack(value: Any) -> Any:
+    """Turn a tree of tensors into what ``forward()`` takes: a tensor, a cache, or an output of another module."""
+    if not isinstance(value, dict):
+        return value
+    if all(isinstance(key, int) for key in value):
+        layers = [value[index] for index in sorted(value)]
+        if all("key" in layer for layer in layers):
+            return _cache(layers)
+        return EncoderDecoderCache(_cache([layer["decoder"] for layer in layers]), _cache([layer["encoder"] for layer in layers]))
+    return BaseModelOutput(**{name: _pack(part) for name, part in value.items()})
+
+
+def _cache(layers: list[dict[str, torch.Tensor]]) -> DynamicCache:
+    """Return a cache whose layers hold the tensors themselves: filling one by ``update`` would record a copy."""
+    cache = DynamicCache()
+    for part in layers:
+        layer = DynamicLayer()
+        layer.keys, layer.values = part["key"], part["value"]
+        layer.dtype, layer.device, layer.is_initialized = layer.keys.dtype, layer.keys.device, True
+        cache.layers.append(layer)
+    return cache
+
+
+def _unpack(prefix: str, value: Any) -> Iterator[tuple[str, torch.Tensor]]:
+    dot = f"{prefix}." if prefix else ""
+    if isinstance(value, torch.Tensor):
+        yield prefix, value
+    elif isinstance(value, EncoderDecoderCache):
+        for side, cache in (("decoder", value.self_attention_cache), ("encoder", value.cross_attention_cache)):
+            for index, layer in enumerate(cache.layers):
+                yield from _unpack_layer(f"{dot}{index}.{side}", layer)
+    elif isinstance(value, Cache):
+        for index, layer in enumerate(value.layers):
+            yield from _unpack_layer(f"{dot}{index}", layer)
+    elif isinstance(value, Mapping):
+        for name, part in value.items():
+            yield from _unpack(f"{dot}{name}", part)
+    elif isinstance(value, tuple | list):
+        for index, part in enumerate(value):
+            yield from _unpack(f"{dot}{index}", part)
+
+
+def _unpack_layer(prefix: str, layer: Any) -> Iterator[tuple[str, torch.Tensor]]:
+    if getattr(layer, "keys", None) is not None:
+        yield f"{prefix}.key", layer.keys
+        yield f"{prefix}.value", layer.values

@@ -1,0 +1,291 @@
+"""Make a traced graph the graph that was planned: its names, axes and dtypes, without debris.
+
+Steps in the order they are applied: separate weights, fold shape arithmetic, name and shape inputs and outputs, attach weights,
+fold their transposes. Every step works on the ``onnx_ir`` model in place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import onnx
+import onnx_ir as ir
+import onnx_ir.passes.common as common
+from onnxscript.optimizer import fold_constants_ir
+
+import exporter
+from exporter.diagnostics import ExportError
+from exporter.dummies import NUMPY_DTYPES
+from exporter.planning import GraphPlan, TensorPlan
+from exporter.tracers import Trace
+from exporter.weights import WeightTensor
+
+# A folded constant is shape arithmetic or a small table, never a weight.
+_FOLD_LIMIT = 4096
+_KEPT_METADATA = "pkg.torch.onnx.name_scopes"
+
+
+def finish_graph(trace: Trace, graph: GraphPlan, opset: int) -> ir.Model:
+    """Return the planned graph with its weights attached as lazily written initializers.
+
+    Raises:
+        ExportError: the tracer dropped an input, baked an axis in, or gave another dtype than declared.
+    """
+    model = trace.model
+    _separate_weights(model.graph, trace, graph)
+    _simplify(model)
+    _conform_values(model.graph, graph, trace.weights)
+    _attach_weights(model.graph, trace.weights)
+    _fold_transposes(model.graph)
+    common.RemoveUnusedNodesPass()(model)
+    _sort_initializers(model.graph)
+    _label(model, opset)
+    return model
+
+
+def weights_of(model: ir.Model) -> list[WeightTensor]:
+    """Return the weights attached to a graph, in the order they are written."""
+    values = model.graph.initializers.values()
+    return [value.const_value for value in values if isinstance(value.const_value, WeightTensor)]
+
+
+def _separate_weights(recorded: ir.Graph, trace: Trace, graph: GraphPlan) -> None:
+    """Turn every weight into a nameable value without data, so that no later step can fold or copy it."""
+    declared = len(graph.inputs)
+    # The TorchScript tracer adds weights behind the declared inputs.
+    del recorded.inputs[declared:]
+    for name in trace.weights:
+        value = recorded.initializers.pop(name, None)
+        if value is not None:
+            value.const_value = None
+
+
+def _simplify(model: ir.Model) -> None:
+    """Fold shape arithmetic and drop what nothing reads. The rewrites of onnxscript's optimiser are left out: one of
+    them takes time quadratic in the depth of the model."""
+    common.LiftConstantsToInitializersPass(lift_all_constants=False, size_limit=_FOLD_LIMIT)(model)
+    fold_constants_ir(model, onnx_shape_inference=False, input_size_limit=_FOLD_LIMIT, output_size_limit=_FOLD_LIMIT)
+    common.IdentityEliminationPass()(model)
+    common.CommonSubexpressionEliminationPass()(model)
+    common.RemoveUnusedNodesPass()(model)
+    for node in model.graph.all_nodes():
+        node.doc_string = None
+        scopes = node.metadata_props.get(_KEPT_METADATA)
+        node.metadata_props.clear()
+        if scopes is not None:
+            node.metadata_props[_KEPT_METADATA] = scopes
+    for value in _all_values(model.graph):
+        value.metadata_props.clear()
+    model.metadata_props.clear()
+    model.graph.metadata_props.clear()
+
+
+def _all_values(recorded: ir.Graph) -> Iterable[ir.Value]:
+    yield from recorded.inputs
+    yield from recorded.initializers.values()
+    for node in recorded.all_nodes():
+        yield from node.outputs
+
+
+def _conform_values(recorded: ir.Graph, graph: GraphPlan, weights: Mapping[str, Any]) -> None:
+    if len(recorded.inputs) != len(graph.inputs) or len(recorded.outputs) != len(graph.outputs):
+        raise ExportError(
+            f"the tracer recorded {len(recorded.inputs)} inputs and {len(recorded.outputs)} outputs for '{graph.component}', "
+            f"where {len(graph.inputs)} and {len(graph.outputs)} are declared"
+        )
+    symbols = _symbols(recorded.inputs, graph.inputs)
+    taken = {tensor.name for tensor in (*graph.inputs, *graph.outputs)}
+    for value in _all_values(recorded):
+        if value.name in taken:
+            value.name = f"{value.name}_inner"
+    for value, tensor in zip(recorded.inputs, graph.inputs, strict=True):
+        if not value.uses() and tensor.unused is None and value not in recorded.outputs:
+            raise ExportError(
+                f"the graph of '{graph.component}' does not read its input '{tensor.name}': the model ignores it, or the tracer lost it",
+                help="remove the input from the spec, or declare it with 'unused: true' and 'because:'",
+            )
+        _conform(value, tensor, "input")
+    _part_outputs(recorded)
+    for value, tensor in zip(recorded.outputs, graph.outputs, strict=True):
+        _conform(value, tensor, "output")
+    boundary = {*recorded.inputs, *recorded.outputs}
+    for value in _all_values(recorded):
+        if value not in boundary and value.shape is not None:
+            value.shape = _rename_symbols(value.shape, symbols)
+
+
+def _part_outputs(recorded: ir.Graph) -> None:
+    """Give every output a value of its own, so that it can have its name: two outputs may be one value, or an input."""
+    seen: set[ir.Value] = set()
+    for index, value in enumerate(list(recorded.outputs)):
+        if value in seen or value.producer() is None:
+            node = ir.node("Identity", [value])
+            node.outputs[0].shape, node.outputs[0].type = value.shape, value.type
+            recorded.append(node)
+            recorded.outputs[index] = node.outputs[0]
+        seen.add(recorded.outputs[index])
+
+
+def _conform(value: ir.Value, tensor: TensorPlan, role: str) -> None:
+    """Give a boundary value its planned name and shape, after checking that the tracer does not contradict them."""
+    wanted = ir.DataType.from_numpy(NUMPY_DTYPES[tensor.dtype])
+    if value.dtype is not None and value.dtype != wanted:
+        raise ExportError(
+            f"the {role} '{tensor.name}' is {str(value.dtype).lower()} in the graph, and {tensor.dtype} is declared",
+            help="correct the dtype in the spec",
+        )
+    if value.shape is not None:
+        if len(value.shape) != len(tensor.shape):
+            raise ExportError(f"the {role} '{tensor.name}' has {len(value.shape)} axes in the graph, and {len(tensor.shape)} are declared")
+        for axis, (found, planned) in enumerate(zip(value.shape, tensor.shape, strict=True)):
+            if isinstance(found, int) and isinstance(planned, str):
+                raise ExportError(
+                    f"axis {axis} of the {role} '{tensor.name}' is declared as '{planned}', but the tracer baked it in as {found}",
+                    help="the model computes with this size as a constant: make the dim static, or try the other tracer",
+                )
+            if isinstance(found, int) and isinstance(planned, int) and found != planned:
+                raise ExportError(f"axis {axis} of the {role} '{tensor.name}' has length {found}, and {planned} is declared")
+    value.name = tensor.name
+    value.type = ir.TensorType(wanted)
+    value.shape = ir.Shape(tensor.shape)
+
+
+def _symbols(values: Iterable[ir.Value], tensors: Iterable[TensorPlan]) -> dict[str, str]:
+    """Return the declared dim behind each anonymous symbol of the tracer."""
+    symbols: dict[str, str] = {}
+    for value, tensor in zip(values, tensors, strict=True):
+        for found, planned in zip(value.shape or (), tensor.shape, strict=False):
+            if isinstance(found, ir.SymbolicDim) and found.value is not None and isinstance(planned, str):
+                symbols.setdefault(str(found.value), planned)
+    return symbols
+
+
+def _rename_symbols(shape: ir.Shape, symbols: Mapping[str, str]) -> ir.Shape:
+    """Rename the tracer's symbols in the shape of an inner value; what has no name of ours becomes unknown."""
+    known = set(symbols.values())
+
+    def rename(dim: Any) -> int | str | None:
+        if isinstance(dim, int):
+            return dim
+        text = str(dim.value) if dim.value is not None else None
+        return text if text in known else symbols.get(text) if text is not None else None
+
+    return ir.Shape([rename(dim) for dim in shape])
+
+
+def _attach_weights(recorded: ir.Graph, weights: Mapping[str, Any]) -> None:
+    """Make an initializer of every value that stands for a weight and is read."""
+    by_name = {value.name: value for node in recorded.all_nodes() for value in node.inputs if value is not None}
+    by_name.update({value.name: value for value in recorded.outputs})
+    written: dict[tuple[Any, ...], ir.Value] = {}
+    for name, tensor in weights.items():
+        value = by_name.get(name)
+        if value is None or value.producer() is not None:
+            continue
+        # Tied weights are one tensor under several names, and are written once.
+        identity = (tensor.data_ptr(), tensor.dtype, tuple(tensor.shape), tensor.stride())
+        if identity in written and tensor.numel():
+            ir.convenience.replace_all_uses_with(value, written[identity], replace_graph_outputs=True)
+            continue
+        written[identity] = value
+        # Weights carry the name they have in the checkpoint, without the wrapper's prefix.
+        value.name = name.removeprefix("model.")
+        weight = WeightTensor(tensor, value.name)
+        value.const_value, value.shape, value.type = weight, weight.shape, ir.TensorType(weight.dtype)
+        recorded.initializers.add(value)
+
+
+def _fold_transposes(recorded: ir.Graph) -> None:
+    """Write weights the way their matrix products read them.
+
+    A runtime that folds ``Transpose(W)`` itself holds a second copy of every weight. A weight that is also read as it is (tied
+    embeddings) is written once, and its product becomes a ``Gemm`` that transposes as it reads.
+    """
+    for node in list(recorded):
+        if node.op_type != "Transpose" or node.domain not in ("", "ai.onnx"):
+            continue
+        source = node.inputs[0]
+        weight = source.const_value if source is not None else None
+        if source is None or not isinstance(weight, WeightTensor):
+            continue
+        attribute = node.attributes.get("perm")
+        permutation = tuple(attribute.as_ints()) if attribute is not None else tuple(reversed(range(len(weight.shape))))
+        if all(use.node.op_type == "Transpose" and _permutation(use.node) == permutation for use in source.uses()):
+            name = f"{source.name}.T"
+            if name not in recorded.initializers:
+                folded = weight.permuted(permutation, name)
+                recorded.initializers.add(
+                    ir.Value(name=name, shape=folded.shape, type=ir.TensorType(folded.dtype), const_value=folded)
+                )
+            ir.convenience.replace_all_uses_with(node.outputs[0], recorded.initializers[name])
+            recorded.remove(node, safe=True)
+            if not source.uses():
+                recorded.initializers.pop(str(source.name), None)
+        elif permutation == (1, 0):
+            _multiply_transposed(recorded, node, source)
+
+
+def _permutation(node: ir.Node) -> tuple[int, ...] | None:
+    attribute = node.attributes.get("perm")
+    return tuple(attribute.as_ints()) if attribute is not None else None
+
+
+def _multiply_transposed(recorded: ir.Graph, transpose: ir.Node, weight: ir.Value) -> None:
+    """Replace ``MatMul(x, Transpose(W))`` by ``Gemm(x, W, transB=1)`` between reshapes of ``x`` to a matrix and back."""
+    for use in list(transpose.outputs[0].uses()):
+        product = use.node
+        if product.op_type != "MatMul" or use.idx != 1 or weight.shape is None:
+            continue
+        rows, columns = int(weight.shape[0]), int(weight.shape[1])  # type: ignore[arg-type]
+        x, y = product.inputs[0], product.outputs[0]
+        prefix = f"{product.name or y.name}/gemm"
+
+        def constant(values: list[int], suffix: str, prefix: str = prefix) -> ir.Value:
+            data = ir.tensor(values, dtype=ir.DataType.INT64, name=f"{prefix}_{suffix}")
+            value = ir.Value(name=data.name, shape=ir.Shape([len(values)]), type=ir.TensorType(ir.DataType.INT64), const_value=data)
+            recorded.initializers.add(value)
+            return value
+
+        def node(op: str, inputs: list[ir.Value], attributes: Mapping[str, Any] | None = None, prefix: str = prefix) -> ir.Node:
+            made = ir.node(op, inputs, attributes=attributes, name=f"{prefix}_{op}_{len(added)}")
+            made.outputs[0].name = f"{made.name}_output"
+            added.append(made)
+            return made
+
+        added: list[ir.Node] = []
+        matrix = node("Reshape", [x, constant([-1, columns], "matrix")]).outputs[0]
+        gemm = node("Gemm", [matrix, weight], {"transB": 1}).outputs[0]
+        shape = node("Shape", [x]).outputs[0]
+        kept = node("Slice", [shape, constant([0], "start"), constant([-1], "end")]).outputs[0]
+        target = node("Concat", [kept, constant([rows], "rows")], {"axis": 0}).outputs[0]
+        back = node("Reshape", [gemm, target]).outputs[0]
+        back.type, back.shape = y.type, y.shape
+        recorded.insert_before(product, added)
+        name = y.name
+        ir.convenience.replace_all_uses_with(y, back, replace_graph_outputs=True)
+        recorded.remove(product, safe=True)
+        back.name = name
+    if not transpose.outputs[0].uses() and transpose.outputs[0] not in recorded.outputs:
+        recorded.remove(transpose, safe=True)
+
+
+def _sort_initializers(recorded: ir.Graph) -> None:
+    """Order initializers by name, so that equal builds give equal bytes."""
+    for name in sorted(recorded.initializers):
+        value = recorded.initializers.pop(name)
+        recorded.initializers[name] = value
+
+
+def _label(model: ir.Model, opset: int) -> None:
+    model.producer_name, model.producer_version = "exporter", exporter.__version__
+    model.doc_string = model.graph.doc_string = None
+    model.graph.name = "main"
+    domains = {node.domain for node in model.graph.all_nodes()} | {""}
+    for domain in [name for name in model.opset_imports if name not in domains]:
+        del model.opset_imports[domain]
+    imports = [onnx.helper.make_opsetid(domain, version) for domain, version in model.opset_imports.items()]
+    # No newer than the opset needs, so that older runtimes read the file.
+    model.ir_version = onnx.helper.find_min_ir_version_for(imports, ignore_unknown=True)
+    if model.opset_imports.get("") != opset:
+        raise ExportError(f"the tracer wrote opset {model.opset_imports.get('')} where {opset} was asked for")

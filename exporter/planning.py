@@ -1,0 +1,416 @@
+"""`Spec` + model config + task + options → `Plan`: every graph, name, dtype, axis and size spelled out.
+
+A plan has no expressions and no branches left and is JSON-serialisable; ``exporter plan`` prints it, workers receive it, and
+everything after it (export, dummies, verification) reads nothing else.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from exporter.catalog import resolve_task
+from exporter.diagnostics import Diagnostic, SpecError, UsageError, did_you_mean
+from exporter.expressions import ExpressionError, evaluate_expression
+from exporter.source import Data, Span
+from exporter.spec import (
+    DTYPES,
+    LAYER_DIM,
+    LAYER_SLOT,
+    TRACERS,
+    DynamicDim,
+    Expression,
+    GraphSpec,
+    Spec,
+    StaticDim,
+    TaskSpec,
+    TensorSpec,
+)
+
+DEFAULT_OPSET = 18
+# What each tracer can write; asked for more, it silently writes something else.
+OPSETS = {"torchscript": range(11, 21), "dynamo": range(18, 24)}
+DEFAULT_SEED = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What a build is asked for beside model and task; None means the spec's or the engine's default."""
+
+    opset: int | None = None
+    dtype: str = "float32"
+    tracer: str | None = None
+    atol: float | None = None
+    rtol: float | None = None
+    weights: str = "auto"
+    seed: int = DEFAULT_SEED
+
+
+@dataclass(frozen=True, slots=True)
+class FillPlan:
+    """How a dummy is made, with every dim replaced by its size."""
+
+    name: str
+    args: tuple[int | float | str, ...]
+    ending: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TensorPlan:
+    """One tensor of a graph.
+
+    ``shape`` holds integers for static axes and symbolic dims (``past_sequence + sequence``) for dynamic ones. ``path`` is
+    the ``forward()`` argument an input is passed as, or the output field an output is read from.
+    """
+
+    name: str
+    dtype: str
+    shape: tuple[int | str, ...]
+    path: tuple[str | int, ...]
+    fill: FillPlan | None = None
+    unused: str | None = None
+
+    def sizes_at(self, sizes: Mapping[str, int]) -> tuple[int, ...]:
+        """Return the concrete shape at the given sizes of the dynamic dims."""
+        return tuple(axis_size(axis, sizes) for axis in self.shape)
+
+    def dynamic_axes(self) -> dict[int, str]:
+        """Return the symbolic dims by axis."""
+        return {index: axis for index, axis in enumerate(self.shape) if isinstance(axis, str)}
+
+
+@dataclass(frozen=True, slots=True)
+class GraphPlan:
+    """One graph file: its tensors in order, and how the module behind it is called."""
+
+    component: str
+    file: str
+    module: str | None
+    constants: Mapping[str, bool | int | float | str]
+    built: tuple[TensorPlan, ...]
+    inputs: tuple[TensorPlan, ...]
+    outputs: tuple[TensorPlan, ...]
+    ignored: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """Sizes of all dynamic dims at once: the traced ones, or one set to verify at."""
+
+    name: str
+    sizes: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """One task of one model, concrete."""
+
+    architecture: str
+    task: str
+    feature: str
+    spec_file: str
+    spec_digest: str
+    auto_class: str | None
+    model_class: str | None
+    config: Mapping[str, Data]
+    reference_config: Mapping[str, Data]
+    dtype: str
+    opset: int
+    tracer: str
+    tracer_because: str | None
+    atol: float
+    rtol: float
+    tolerance_because: str | None
+    weights: str
+    seed: int
+    points: tuple[Point, ...]
+    graphs: tuple[GraphPlan, ...]
+
+    @property
+    def trace(self) -> Point:
+        """The sizes the model is traced at."""
+        return self.points[0]
+
+    def to_data(self) -> dict[str, Any]:
+        """Return the plan as JSON-serialisable data."""
+        return dataclasses.asdict(self)
+
+    @staticmethod
+    def from_data(data: Mapping[str, Any]) -> Plan:
+        """Return the plan that `to_data` was given."""
+
+        def tensors(items: Iterable[Mapping[str, Any]]) -> tuple[TensorPlan, ...]:
+            return tuple(_tensor_from_data(item) for item in items)
+
+        graphs = tuple(
+            GraphPlan(
+                **{
+                    **graph,
+                    "built": tensors(graph["built"]),
+                    "inputs": tensors(graph["inputs"]),
+                    "outputs": tensors(graph["outputs"]),
+                    "ignored": tuple(graph["ignored"]),
+                }
+            )
+            for graph in data["graphs"]
+        )
+        return Plan(**{**data, "graphs": graphs, "points": tuple(Point(**point) for point in data["points"])})
+
+
+def _tensor_from_data(data: Mapping[str, Any]) -> TensorPlan:
+    fill = data["fill"]
+    return TensorPlan(
+        **{
+            **data,
+            "shape": tuple(data["shape"]),
+            "path": tuple(data["path"]),
+            "fill": FillPlan(**{**fill, "args": tuple(fill["args"])}) if fill is not None else None,
+        }
+    )
+
+
+def axis_size(axis: int | str, sizes: Mapping[str, int]) -> int:
+    """Return the length of one axis: ``past_sequence + sequence`` at ``{past_sequence: 5, sequence: 6}`` is 11."""
+    if isinstance(axis, int):
+        return axis
+    return sum(int(term) if term.isdigit() else sizes[term] for term in axis.split(" + "))
+
+
+def axis_names(axis: int | str) -> tuple[str, ...]:
+    """Return the dynamic dims an axis is made of."""
+    return tuple(term for term in axis.split(" + ") if not term.isdigit()) if isinstance(axis, str) else ()
+
+
+def find_task(spec: Spec, name: str) -> TaskSpec:
+    """Return a task of a spec by Hub name or retired feature name.
+
+    Raises:
+        UsageError: the word is no task, or the architecture does not have it.
+    """
+    task = spec.tasks.get(resolve_task(name))
+    if task is None:
+        hint = did_you_mean(name, spec.tasks, otherwise="its tasks are")
+        raise UsageError(f"the architecture '{spec.architecture}' has no task '{name}'", help=hint)
+    return task
+
+
+def plan_task(spec: Spec, task: TaskSpec, config: Any, options: Options) -> Plan:
+    """Make the plan of one task for a concrete config.
+
+    Args:
+        spec: the architecture.
+        task: one of its tasks.
+        config: a transformers config object, with ``task.config`` already applied.
+        options: what was asked for.
+
+    Raises:
+        UsageError: the opset, dtype or tracer cannot be had; the message gives the reason.
+        SpecError: an expression does not hold for this config; the diagnostic has its place.
+    """
+    tracer = options.tracer or task.tracer.name
+    opset = options.opset or max(DEFAULT_OPSET, spec.minimum_opset or 0)
+    _refuse_impossible(spec, task, tracer, opset, options.dtype)
+    sizes = _Sizes(spec, config)
+    if task.when is not None and not sizes.holds(task.when):
+        raise UsageError(
+            f"the task '{task.name}' needs a config where {task.when.text}", help=f"see {task.when.span.location()}"
+        )
+    graphs = tuple(_plan_graph(graph, sizes, options.dtype) for graph in task.graphs)
+    tolerance = task.tolerances.get(options.dtype)
+    if tolerance is None and (options.atol is None or options.rtol is None):
+        raise UsageError(
+            f"the spec has no tolerance for {options.dtype}", help="give --atol and --rtol, or add one under 'tolerances'"
+        )
+    return Plan(
+        architecture=spec.architecture,
+        task=task.name,
+        feature=task.feature,
+        spec_file=spec.path,
+        spec_digest=spec.digest,
+        auto_class=task.auto_class,
+        model_class=task.model_class,
+        config=dict(task.config),
+        reference_config={**spec.reference, **task.reference_config},
+        dtype=options.dtype,
+        opset=opset,
+        tracer=tracer,
+        tracer_because=task.tracer.because if tracer == task.tracer.name else None,
+        atol=options.atol if options.atol is not None else tolerance.atol if tolerance else 0.0,
+        rtol=options.rtol if options.rtol is not None else tolerance.rtol if tolerance else 0.0,
+        tolerance_because=tolerance.because if tolerance else None,
+        weights=options.weights,
+        seed=options.seed,
+        points=tuple(_points(spec, graphs)),
+        graphs=graphs,
+    )
+
+
+def _refuse_impossible(spec: Spec, task: TaskSpec, tracer: str, opset: int, dtype: str) -> None:
+    if tracer not in TRACERS:
+        raise UsageError(f"unknown tracer '{tracer}'", help=f"the tracers are {', '.join(TRACERS)}")
+    if dtype not in DTYPES:
+        raise UsageError(f"unknown dtype '{dtype}'", help=f"the dtypes are {', '.join(DTYPES)}")
+    what = f"{spec.architecture} {task.name}"
+    for asked in (tracer, dtype):
+        if asked in task.refused:
+            raise UsageError(f"{what} cannot be had with {asked}: {task.refused[asked]}")
+    supported = OPSETS[tracer]
+    if opset not in supported:
+        reach = f"the {tracer} tracer writes opsets {supported.start} to {supported.stop - 1}"
+        other = next((name for name, opsets in OPSETS.items() if name != tracer and opset in opsets), None)
+        hint = f"use --tracer {other}, or an opset in that range" if other and other not in task.refused else "choose an opset in that range"
+        raise UsageError(f"opset {opset} cannot be had: {reach}", help=hint)
+    if spec.minimum_opset is not None and opset < spec.minimum_opset:
+        raise UsageError(f"{what} needs opset {spec.minimum_opset} or later: {spec.minimum_opset_because}")
+
+
+class _Sizes:
+    """The dims of a spec on a concrete config, each evaluated when first asked for."""
+
+    def __init__(self, spec: Spec, config: Any) -> None:
+        self.spec = spec
+        self.config = config
+        self.known: dict[str, int] = {}
+        self.open: list[str] = []
+
+    def static(self, name: str, span: Span) -> int:
+        if name in self.known:
+            return self.known[name]
+        dim = self.spec.dims.get(name)
+        if not isinstance(dim, StaticDim):
+            reason = f"the dim '{name}' is dynamic and has no one size" if dim else f"unknown dim '{name}'"
+            raise SpecError([Diagnostic("unknown-dim", reason, span, help=did_you_mean(name, self.spec.dims))])
+        if name in self.open:
+            circle = " → ".join([*self.open[self.open.index(name) :], name])
+            raise SpecError([Diagnostic("malformed-expression", f"the dims go in a circle: {circle}", dim.span)])
+        self.open.append(name)
+        value = dim.value if isinstance(dim.value, int) else self._integer(dim.value, name)
+        self.open.pop()
+        self.known[name] = value
+        return value
+
+    def holds(self, expression: Expression) -> bool:
+        return bool(self._evaluate(expression))
+
+    def _integer(self, expression: Expression, name: str) -> int:
+        value = self._evaluate(expression)
+        if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+            shown = f"{value!r:.60}"
+            finding = Diagnostic(
+                "malformed-expression",
+                f"the dim '{name}' is {shown} on this config, not a size",
+                expression.span,
+                help="an expression gives a whole number; divide with '//'",
+            )
+            raise SpecError([finding])
+        return value
+
+    def _evaluate(self, expression: Expression) -> Any:
+        try:
+            return evaluate_expression(expression.text, self.config, _Lookup(self, expression.span))
+        except ExpressionError as error:
+            span = expression.span.within(error.start, error.end)
+            raise SpecError([Diagnostic("unknown-config-key", error.message, span, help=error.help)]) from None
+
+
+class _Lookup(dict[str, int]):
+    """The static dims an expression may name, as a mapping that evaluates on demand."""
+
+    def __init__(self, sizes: _Sizes, span: Span) -> None:
+        names = [name for name, dim in sizes.spec.dims.items() if isinstance(dim, StaticDim)]
+        super().__init__(dict.fromkeys(names, 0))
+        self.sizes, self.span = sizes, span
+
+    def __getitem__(self, name: str) -> int:
+        return self.sizes.static(name, self.span)
+
+
+def _plan_graph(graph: GraphSpec, sizes: _Sizes, dtype: str) -> GraphPlan:
+    return GraphPlan(
+        component=graph.component,
+        file=graph.file_name,
+        module=graph.module,
+        constants=dict(graph.constants),
+        built=tuple(_plan_tensors(graph.built, sizes, dtype, is_input=True)),
+        inputs=tuple(_plan_tensors(graph.inputs, sizes, dtype, is_input=True)),
+        outputs=tuple(_plan_tensors(graph.outputs, sizes, dtype, is_input=False)),
+        ignored=tuple(name for path in graph.ignored for name in _repeat_name(path, sizes, graph.span)),
+    )
+
+
+def _repeat_name(name: str, sizes: _Sizes, span: Span) -> list[str]:
+    if LAYER_SLOT not in name:
+        return [name]
+    return [name.replace(LAYER_SLOT, str(layer)) for layer in range(sizes.static(LAYER_DIM, span))]
+
+
+def _plan_tensors(tensors: Iterable[TensorSpec], sizes: _Sizes, dtype: str, *, is_input: bool) -> Iterator[TensorPlan]:
+    """Yield the tensors in graph order; consecutive ``{layer}`` names repeat as a group (0.key, 0.value, 1.key, …)."""
+    group: list[TensorSpec] = []
+    for tensor in (*tensors, None):
+        if tensor is not None and LAYER_SLOT in tensor.name:
+            group.append(tensor)
+            continue
+        if group:
+            for layer in range(sizes.static(LAYER_DIM, group[0].span)):
+                for member in group:
+                    yield from _plan_tensor(member, sizes, dtype, layer, is_input=is_input)
+            group = []
+        if tensor is not None:
+            yield from _plan_tensor(tensor, sizes, dtype, None, is_input=is_input)
+
+
+def _plan_tensor(
+    tensor: TensorSpec, sizes: _Sizes, dtype: str, layer: int | None, *, is_input: bool
+) -> Iterator[TensorPlan]:
+    if tensor.when is not None and not sizes.holds(tensor.when):
+        return
+    path = tensor.argument if is_input else tensor.field
+    steps = (step if layer is None else step.replace(LAYER_SLOT, str(layer)) for step in path.split("."))
+    yield TensorPlan(
+        name=tensor.name if layer is None else tensor.name.replace(LAYER_SLOT, str(layer)),
+        dtype=dtype if tensor.type.dtype == "float" else tensor.type.dtype,
+        shape=tuple(_plan_axis([term.value for term in dim.terms], sizes, tensor.type_span) for dim in tensor.type.dims),
+        path=tuple(int(step) if step.isdigit() else step for step in steps),
+        fill=_plan_fill(tensor, sizes),
+        unused=tensor.unused,
+    )
+
+
+def _plan_axis(terms: list[str | int | float], sizes: _Sizes, span: Span) -> int | str:
+    """Return an integer for a static axis, else the symbolic dim with static names replaced by their sizes."""
+    parts: list[str] = []
+    for term in terms:
+        if isinstance(term, str) and isinstance(sizes.spec.dims.get(term), DynamicDim):
+            parts.append(term)
+        else:
+            parts.append(str(sizes.static(term, span) if isinstance(term, str) else int(term)))
+    if all(part.isdigit() for part in parts):
+        return sum(map(int, parts))
+    return " + ".join(parts)
+
+
+def _plan_fill(tensor: TensorSpec, sizes: _Sizes) -> FillPlan | None:
+    fill = tensor.type.fill
+    if fill is None:
+        return None
+    words = fill.name == "padding"
+    args = tuple(
+        sizes.static(arg.value, tensor.type_span) if isinstance(arg.value, str) and not words else arg.value
+        for arg in fill.args
+    )
+    ending = fill.ending.value if fill.ending is not None else None
+    return FillPlan(
+        fill.name, args, sizes.static(ending, tensor.type_span) if isinstance(ending, str) else int(ending) if ending is not None else None
+    )
+
+
+def _points(spec: Spec, graphs: Iterable[GraphPlan]) -> Iterator[Point]:
+    """Yield the trace point, then the check points: the k-th takes the k-th size of every dim, shorter lists cycling."""
+    used = {name for graph in graphs for tensor in (*graph.inputs, *graph.outputs) for axis in tensor.shape for name in axis_names(axis)}
+    dims = [dim for name, dim in spec.dims.items() if name in used and isinstance(dim, DynamicDim)]
+    yield Point("trace", {dim.name: dim.trace for dim in dims})
+    for index in range(max((len(dim.check) for dim in dims), default=0)):
+        yield Point(f"check {index + 1}", {dim.name: dim.check[index % len(dim.check)] for dim in dims})

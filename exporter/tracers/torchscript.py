@@ -1,0 +1,91 @@
+"""Record with TorchScript: ``torch.onnx.export(dynamo=False)``, opsets 11 to 20.
+
+Parameters are left as graph inputs named after their module path (``export_params=False``), so that no weight is copied
+into the graph and each can be attached again by the name it had.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import onnx
+import onnx_ir as ir
+import torch
+
+from exporter.flatten import FlatModel
+from exporter.planning import GraphPlan
+from exporter.tracers import Trace
+
+# sdpa has no symbolic below opset 14; eager attention is the same arithmetic in operators every opset has.
+ATTENTION = "eager"
+
+
+def record(flat: FlatModel, graph: GraphPlan, tensors: tuple[torch.Tensor, ...], opset: int) -> Trace:
+    """Trace ``flat`` on ``tensors`` and return its graph, weights apart."""
+    buffer = io.BytesIO()
+    named = {tensor.name: tensor.dynamic_axes() for tensor in (*graph.inputs, *graph.outputs)}
+    with torch.no_grad(), _quiet_tracer(), _ties_by_identity():
+        torch.onnx.export(
+            flat, tensors, buffer, dynamo=False, export_params=False, do_constant_folding=False, opset_version=opset,
+            input_names=[tensor.name for tensor in graph.inputs], output_names=[tensor.name for tensor in graph.outputs],
+            dynamic_axes={name: axes for name, axes in named.items() if axes},
+        )  # fmt: skip
+    model = ir.from_proto(onnx.load_from_string(buffer.getvalue()))
+    return Trace(model, _take_weights(model.graph, flat, graph))
+
+
+def _take_weights(recorded: Any, flat: FlatModel, graph: GraphPlan) -> dict[str, torch.Tensor]:
+    """Return the tensors behind the graph inputs that nobody declared, by the name the graph gives them."""
+    owned: Mapping[str, torch.Tensor] = {
+        **dict(flat.named_buffers(remove_duplicate=False)), **dict(flat.named_parameters(remove_duplicate=False))
+    }  # fmt: skip
+    declared = {tensor.name for tensor in graph.inputs}
+    return {str(value.name): owned[str(value.name)] for value in recorded.inputs if value.name not in declared}
+
+
+@contextmanager
+def _quiet_tracer() -> Iterator[None]:
+    """Silence the tracer's warnings: that sizes may be baked in is what verification at other sizes finds out."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            yield
+        finally:
+            logger.setLevel(level)
+
+
+@contextmanager
+def _ties_by_identity() -> Iterator[None]:
+    """Let the exporter find tied weights by address instead of comparing every pair of weights by value.
+
+    By value it is most of the time of a trace, and it merges weights that merely happen to be equal.
+    """
+    from torch.onnx._internal.torchscript_exporter import utils as torch_utils
+
+    original = torch_utils._C
+    torch_utils._C = _ByAddress(original)
+    try:
+        yield
+    finally:
+        torch_utils._C = original
+
+
+class _ByAddress:
+    """torch._C with one pass of the exporter told to compare addresses (its ``is_train`` flag)."""
+
+    def __init__(self, original: Any) -> None:
+        self._original = original
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._original, name)
+
+    def _jit_pass_onnx_deduplicate_initializers(self, graph: Any, parameters: Any, _is_train: bool) -> Any:
+        return self._original._jit_pass_onnx_deduplicate_initializers(graph, parameters, True)

@@ -1,0 +1,59 @@
+"""Weights on their way from a checkpoint to a file: mapped, transposed and cast in blocks, never whole in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import BinaryIO
+
+import torch
+from onnx_ir.tensor_adapters import TorchTensor
+
+# Elements handled at a time: 16 MB of float32.
+_BLOCK_ELEMENTS = 1 << 22
+
+
+class WeightTensor(TorchTensor):  # type: ignore[misc] # onnx_ir's types are not followed
+    """A torch tensor as an ONNX initializer whose bytes are made only while they are written.
+
+    The tensor may be a view of a mapped file, with any strides; a transposed weight is the view ``tensor.permute(...)``.
+    """
+
+    def __init__(self, tensor: torch.Tensor, name: str) -> None:
+        super().__init__(tensor.detach(), name=name)
+
+    def permuted(self, permutation: tuple[int, ...], name: str) -> WeightTensor:
+        """Return this weight with its axes permuted; no element moves until it is written."""
+        return WeightTensor(self.raw.permute(permutation), name)
+
+    def blocks(self) -> Iterator[memoryview]:
+        """Iterate over the bytes in row-major order, a block at a time."""
+        for block in _blocks(self.raw):
+            yield memoryview(_bits(block.contiguous()).numpy()).cast("B")
+
+    def tofile(self, file: BinaryIO) -> None:
+        """Write the bytes to a file, a block at a time."""
+        for block in self.blocks():
+            file.write(block)
+
+    def tobytes(self) -> bytes:
+        return b"".join(self.blocks())
+
+
+def _blocks(tensor: torch.Tensor) -> Iterator[torch.Tensor]:
+    """Split along the first axis until each part is small, keeping row-major order."""
+    if tensor.numel() <= _BLOCK_ELEMENTS or tensor.ndim == 0:
+        if tensor.numel():
+            yield tensor
+        return
+    row = tensor[0].numel()
+    if row > _BLOCK_ELEMENTS:
+        for index in range(len(tensor)):
+            yield from _blocks(tensor[index])
+        return
+    for part in tensor.split(max(1, _BLOCK_ELEMENTS // max(row, 1))):
+        yield part
+
+
+def _bits(tensor: torch.Tensor) -> torch.Tensor:
+    """Return a view numpy understands; it has no bfloat16."""
+    return tensor.view(torch.int16) if tensor.dtype is torch.bfloat16 else tensor
