@@ -210,8 +210,8 @@ def plan_task(spec: Spec, task: TaskSpec, config: Any, options: Options) -> Plan
         SpecError: an expression does not hold for this config; the diagnostic has its place.
     """
     tracer = options.tracer or task.tracer.name
-    opset = options.opset or max(DEFAULT_OPSET, spec.minimum_opset or 0)
-    _refuse_impossible(spec, task, tracer, opset, options.dtype)
+    opset = choose_opset(spec, options)
+    refuse_impossible(spec, task, tracer, options)
     sizes = _Sizes(spec, config)
     if task.when is not None and not sizes.holds(task.when):
         raise UsageError(
@@ -247,7 +247,18 @@ def plan_task(spec: Spec, task: TaskSpec, config: Any, options: Options) -> Plan
     )
 
 
-def _refuse_impossible(spec: Spec, task: TaskSpec, tracer: str, opset: int, dtype: str) -> None:
+def choose_opset(spec: Spec, options: Options) -> int:
+    """Return the opset asked for, or the default where nothing was."""
+    return options.opset if options.opset is not None else max(DEFAULT_OPSET, spec.minimum_opset or 0)
+
+
+def refuse_impossible(spec: Spec, task: TaskSpec, tracer: str, options: Options) -> None:
+    """Refuse what cannot be had before any work is done for it.
+
+    Raises:
+        UsageError: with the reason the spec or the tracer gives.
+    """
+    opset, dtype = choose_opset(spec, options), options.dtype
     if tracer not in TRACERS:
         raise UsageError(f"unknown tracer '{tracer}'", help=f"the tracers are {', '.join(TRACERS)}")
     if dtype not in DTYPES:

@@ -19,7 +19,7 @@ import torch
 
 from exporter.flatten import FlatModel
 from exporter.planning import GraphPlan
-from exporter.tracers import Trace
+from exporter.export.tracers import Trace
 
 # sdpa has no symbolic below opset 14; eager attention is the same arithmetic in operators every opset has.
 ATTENTION = "eager"

@@ -18,8 +18,8 @@ import exporter
 from exporter.diagnostics import ExportError
 from exporter.dummies import NUMPY_DTYPES
 from exporter.planning import GraphPlan, TensorPlan
-from exporter.tracers import Trace
-from exporter.weights import WeightTensor
+from exporter.export.tracers import Trace
+from exporter.export.weights import WeightTensor
 
 # A folded constant is shape arithmetic or a small table, never a weight.
 _FOLD_LIMIT = 4096

@@ -18,7 +18,7 @@ import torch
 from exporter.diagnostics import ExportError
 from exporter.flatten import FlatModel
 from exporter.planning import GraphPlan
-from exporter.tracers import Trace
+from exporter.export.tracers import Trace
 
 # The patches cover the model's own choice of attention.
 ATTENTION: str | None = None
@@ -40,7 +40,7 @@ def record(flat: FlatModel, graph: GraphPlan, tensors: tuple[torch.Tensor, ...],
     with torch.no_grad(), _quiet_exporter():
         model, _ = OnnxExporter().export_program(
             _ByKeyword(flat).eval(), dict(zip(names, tensors, strict=True)),
-            OnnxConfig(dynamic=True, dynamic_shapes=axes, opset_version=opset),
+            OnnxConfig(dynamic=True, dynamic_shapes=axes, opset_version=opset, optimize=False),
         )  # fmt: skip
     written = model.opset_imports.get("")
     if written != opset:

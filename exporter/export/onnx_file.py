@@ -12,8 +12,8 @@ from typing import BinaryIO
 import onnx
 import onnx_ir as ir
 
-from exporter.onnx_graph import weights_of
-from exporter.weights import WeightTensor
+from exporter.export.onnx_graph import weights_of
+from exporter.export.weights import WeightTensor
 
 # A protobuf message ends at 2 GiB; the graph itself needs some of it.
 EMBEDDED_LIMIT = (1 << 31) - (1 << 26)

@@ -1,0 +1,228 @@
+"""What to build: from specs, architectures, directories, build files and a checkpoint to a list of builds.
+
+Everything that can be refused without torch is refused here, before any work.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from exporter import artifact
+from exporter.catalog import find_spec, list_specs, spec_directory
+from exporter.checkpoints import Checkpoint, open_checkpoint
+from exporter.diagnostics import CheckpointError, SpecError, UsageError, did_you_mean
+from exporter.loading import load_spec
+from exporter.planning import Options, find_task, refuse_impossible
+from exporter.schema import check_schema
+from exporter.source import load_document, to_data
+from exporter.spec import WITH_PAST, Spec, TaskSpec
+
+DEFAULT_OUTPUT = "artifacts"
+
+
+@dataclass(frozen=True, slots=True)
+class Build:
+    """One artifact to be made. ``model`` is None for the spec's reference; ``task_reason`` says who chose the task."""
+
+    spec: str
+    architecture: str
+    task: str
+    task_reason: str
+    model: str | None
+    revision: str | None
+    trust_remote_code: bool
+    options: Options
+    verify: bool
+    target: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """One row of what was asked for, before tasks and places are settled."""
+
+    spec: str | None
+    model: str | None = None
+    tasks: tuple[str, ...] = ()
+    output: Path | None = None
+    revision: str | None = None
+    trust_remote_code: bool = False
+    options: Options = Options()
+    verify: bool = True
+
+
+def plan_builds(names: Iterable[str], wanted: Wanted) -> list[Build]:
+    """Return the builds a command line asks for.
+
+    Args:
+        names: specs, architectures, directories of specs, or build files. None of them with a model: the spec is found by
+            the checkpoint's ``model_type``.
+        wanted: the options of the command line, for every build.
+
+    Raises:
+        UsageError: something asked for cannot be had, or two builds would write to one place.
+        SpecError: a spec or build file has findings.
+        CheckpointError: the checkpoint has no config, no weights, or no task of its own.
+    """
+    rows = list(_rows(names, wanted))
+    builds = [build for row in rows for build in _builds_of(row, alone=len(rows) == 1)]
+    places: dict[Path, Build] = {}
+    for build in builds:
+        other = places.setdefault(build.target.absolute(), build)
+        if other is not build:
+            raise UsageError(
+                f"two builds would be written to '{build.target}': {other.architecture} {other.task} and {build.architecture} {build.task}",
+                help="give them different outputs",
+            )
+        artifact.check_place(build.target)
+    return builds
+
+
+def _rows(names: Iterable[str], wanted: Wanted) -> Iterator[Wanted]:
+    given = list(names)
+    if not given and wanted.model is None:
+        raise UsageError("nothing to build", help="name a spec or an architecture ('exporter list'), or give a checkpoint with --model")
+    if not given:
+        yield wanted
+    for name in given:
+        path = Path(name)
+        if path.is_dir():
+            specs = list_specs(path)
+            if not specs:
+                raise UsageError(f"there are no specs in '{name}'", help="a spec is a .yaml file directly in the directory")
+            yield from (replace(wanted, spec=str(spec), output=wanted.output) for spec in specs)
+        elif path.is_file() and load_document(path).kind() == "build":
+            yield from _build_file(path, wanted)
+        else:
+            yield replace(wanted, spec=str(find_spec(name)))
+
+
+def _build_file(path: Path, wanted: Wanted) -> Iterator[Wanted]:
+    """Yield the rows of a build file; its paths are relative to it and may not leave its directory."""
+    document = load_document(path, path.as_posix())
+    findings = [*document.diagnostics, *check_schema(document)]
+    if findings or document.root is None:
+        raise SpecError(findings)
+    data: Any = to_data(document.root)
+    output = wanted.output or _inside(path.parent, data.get("output", DEFAULT_OUTPUT), path)
+    for entry in data["builds"]:
+        if "spec" not in entry and "model" not in entry:
+            raise UsageError(f"a build of '{path}' has neither 'spec' nor 'model'")
+        options = {key: entry[key] for key in ("opset", "dtype", "tracer", "atol", "rtol", "weights") if key in entry}
+        model = entry.get("model")
+        if model is not None and (path.parent / model).exists():
+            model = str(_inside(path.parent, model, path))
+        spec = entry.get("spec")
+        if spec is not None:
+            spec = str(_inside(path.parent, spec, path)) if (path.parent / spec).is_file() else str(find_spec(spec))
+        name = entry.get("output") or (Path(model).name if model is not None else Path(spec).stem)
+        yield replace(
+            wanted, spec=spec, model=model, tasks=tuple(entry.get("tasks", ())), output=_inside(output, name, path),
+            revision=entry.get("revision"), trust_remote_code=entry.get("trust_remote_code", False),
+            options=replace(wanted.options, **options), verify=entry.get("verify", wanted.verify),
+        )  # fmt: skip
+
+
+def _inside(base: Path, name: str, file: Path) -> Path:
+    path = base / name
+    if Path(name).is_absolute() or not path.resolve().is_relative_to(base.resolve()):
+        raise UsageError(f"'{name}' in '{file}' leads out of '{base}'", help="paths in a build file stay below its directory")
+    return path
+
+
+def _builds_of(row: Wanted, *, alone: bool) -> Iterator[Build]:
+    checkpoint = open_checkpoint(row.model, revision=row.revision, code=row.trust_remote_code) if row.model is not None else None
+    spec_name = row.spec or _spec_of(checkpoint)
+    spec = load_spec(spec_name)
+    if checkpoint is not None:
+        _check_architecture(checkpoint, spec)
+    tasks = list(_tasks_of(row, spec, checkpoint))
+    base = row.output
+    if base is None or not alone:
+        label = _label(checkpoint) if checkpoint is not None else spec.architecture
+        base = (base or Path(DEFAULT_OUTPUT)) / label if row.output is None or not alone else base
+    single = row.output is not None and alone and len(tasks) == 1
+    for task, reason in tasks:
+        tracer = row.options.tracer or task.tracer.name
+        refuse_impossible(spec, task, tracer, row.options)
+        yield Build(
+            spec=spec_name, architecture=spec.architecture, task=task.name, task_reason=reason, model=row.model,
+            revision=row.revision, trust_remote_code=row.trust_remote_code, options=row.options, verify=row.verify,
+            target=base if single else base / task.name,
+        )  # fmt: skip
+
+
+def _label(checkpoint: Checkpoint) -> str:
+    """Return a directory name for a checkpoint: the last part of its path or hub id."""
+    name = checkpoint.path.resolve().name if checkpoint.commit is None else checkpoint.name.rsplit("/", 1)[-1]
+    return re.sub(r"[^\w.-]+", "-", name) or "model"
+
+
+def _spec_of(checkpoint: Checkpoint | None) -> str:
+    """Return the spec for a checkpoint's ``model_type``."""
+    if checkpoint is None:
+        raise UsageError("nothing to build", help="name a spec or give a checkpoint with --model")
+    found = checkpoint.read_config().get("model_type")
+    if not isinstance(found, str):
+        raise CheckpointError(f"config.json of '{checkpoint.name}' has no 'model_type'", help='add "model_type": "<architecture>" to config.json')
+    if (path := spec_directory() / f"{found}.yaml").is_file():
+        return str(path)
+    known = [spec.stem for spec in list_specs()]
+    hint = did_you_mean(found, known) or "write a spec for it and name it: exporter build my.yaml --model DIR (docs/adding-a-model.md)"
+    raise UsageError(f"there is no spec for the architecture '{found}' of '{checkpoint.name}'", help=hint)
+
+
+def _check_architecture(checkpoint: Checkpoint, spec: Spec) -> None:
+    found = checkpoint.read_config().get("model_type")
+    if found is not None and found != spec.architecture:
+        raise UsageError(
+            f"'{checkpoint.name}' is a checkpoint of the architecture '{found}', and the spec is of '{spec.architecture}'",
+            help=f"leave the spec out: exporter build --model {checkpoint.name}",
+        )
+
+
+def _tasks_of(row: Wanted, spec: Spec, checkpoint: Checkpoint | None) -> Iterator[tuple[TaskSpec, str]]:
+    """Yield the tasks asked for; else every task of a reference, or the task a checkpoint was saved for."""
+    if row.tasks:
+        yield from ((find_task(spec, name), "asked for") for name in dict.fromkeys(row.tasks))
+        return
+    if checkpoint is None:
+        yield from ((task, "every task of the spec") for task in spec.tasks.values())
+        return
+    saved = checkpoint.read_config().get("architectures") or []
+    for name in saved:
+        task = _task_of_class(str(name), spec)
+        if task is not None:
+            yield task, f"from its architectures: {name}"
+            return
+    shown = ", ".join(map(str, saved)) or "none"
+    raise UsageError(
+        f"the task of '{checkpoint.name}' cannot be told from its config.json (architectures: {shown})",
+        help=f"give --task: {', '.join(spec.tasks)}",
+    )
+
+
+# The class names of early models that do not end like their auto class.
+_HEADS = {"LMHeadModel": "ForCausalLM", "ForConditionalGeneration": "ForSeq2SeqLM", "WithLMHeadModel": "ForMaskedLM"}
+
+
+def _task_of_class(name: str, spec: Spec) -> TaskSpec | None:
+    """Return the task whose model class is ``name``, with past where the spec has it: that is what is deployed."""
+    head = next((today for suffix, today in _HEADS.items() if name.endswith(suffix)), None)
+    head = head or (f"For{name.rpartition('For')[2]}" if "For" in name else "Model" if name.endswith("Model") else "")
+    wanted = "AutoModel" if head == "Model" else f"AutoModel{head}"
+    found = [
+        task for task in spec.tasks.values()
+        if task.model_class == name or (task.auto_class == wanted and head)
+    ]  # fmt: skip
+    generative = [task for task in found if task.name.endswith(WITH_PAST) and wanted != "AutoModel"]
+    return next(iter((*generative, *found)), None)
+
+
+def describe(build: Build) -> Mapping[str, str]:
+    """Return the parts of a build's headline."""
+    source = "its reference (a tiny model with random weights)" if build.model is None else build.model
+    return {"what": f"{build.architecture} {build.task}", "source": source, "reason": build.task_reason}

@@ -1,0 +1,158 @@
+"""Run builds: hand each to a worker, follow its events, and swap the result into place."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from exporter import diagnostics
+from exporter.artifact import staged_artifact
+from exporter.building.requests import Build
+from exporter.diagnostics import ExporterError, ExportError
+from exporter.planning import Plan
+from exporter.verification import Report
+
+OnStage = Callable[[Build, str], None]
+
+
+class WorkerBug(ExporterError):
+    """The engine itself failed: exit code 3, with the place of the log."""
+
+    exit_code = 3
+
+
+class RenderedSpecError(ExporterError):
+    """Findings in a spec, already rendered by the worker."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How one build ended: with a plan and files, or with an error."""
+
+    build: Build
+    seconds: float
+    plan: Plan | None = None
+    report: Report | None = None
+    files: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    model_class: str = ""
+    error: ExporterError | None = None
+
+
+def run_builds(builds: Iterable[Build], on_stage: OnStage = lambda build, text: None) -> Iterator[Outcome]:
+    """Run builds one after another in a worker process and yield how each ended.
+
+    Args:
+        builds: what to build.
+        on_stage: told what is being done.
+    """
+    with tempfile.NamedTemporaryFile("w+", prefix="exporter-", suffix=".log", delete=False) as log:
+        worker = _Worker(log)
+        keep = False
+        try:
+            for build in builds:
+                outcome = _run(worker, build, on_stage)
+                keep = keep or isinstance(outcome.error, WorkerBug)
+                yield outcome
+        finally:
+            worker.close()
+            if not keep:
+                Path(log.name).unlink(missing_ok=True)
+
+
+def _run(worker: _Worker, build: Build, on_stage: OnStage) -> Outcome:
+    start = time.monotonic()
+    try:
+        with staged_artifact(build.target) as staging:
+            done = worker.build(build, staging, lambda text: on_stage(build, text))
+    except ExporterError as error:
+        return Outcome(build, time.monotonic() - start, error=error)
+    report = Report.from_data(done["report"]) if done["report"] is not None else None
+    return Outcome(
+        build, time.monotonic() - start, Plan.from_data(done["plan"]), report, done["files"], done["model_class"]
+    )
+
+
+class _Worker:
+    """The worker process, started when the first job comes and again after it dies."""
+
+    def __init__(self, log: Any) -> None:
+        self.log = log
+        self.process: subprocess.Popen[str] | None = None
+
+    def build(self, build: Build, staging: Path, on_stage: Callable[[str], None]) -> dict[str, Any]:
+        """Run one job to its end and return the fields of its ``done`` event.
+
+        Raises:
+            ExporterError: as the worker reported it, or because the worker died.
+        """
+        process = self.process
+        if process is None or process.poll() is not None:
+            on_stage("starting PyTorch")
+            process = self.process = subprocess.Popen(
+                [sys.executable, "-m", "exporter.building.worker"],
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.log, text=True, encoding="utf-8",
+            )  # fmt: skip
+        job = {
+            "spec": build.spec, "task": build.task, "model": build.model, "revision": build.revision,
+            "trust_remote_code": build.trust_remote_code, "options": dataclasses.asdict(build.options),
+            "verify": build.verify, "staging": str(staging.absolute()),
+        }  # fmt: skip
+        if process.stdin is None or process.stdout is None:
+            raise AssertionError("the worker was started with pipes")
+        try:
+            process.stdin.write(json.dumps(job) + "\n")
+            process.stdin.flush()
+        except BrokenPipeError:
+            pass  # the loop below says that the worker died
+        done: dict[str, Any] | None = None
+        failure: ExporterError | None = None
+        for line in process.stdout:
+            event = json.loads(line)
+            match event["event"]:
+                case "stage":
+                    on_stage(event["text"])
+                case "done":
+                    done = event
+                case "error":
+                    failure = self._error(event)
+                case "exit":
+                    if done is None and failure is None:
+                        raise self._died(event["status"])
+                    break
+        if failure is not None:
+            raise failure
+        if done is None:
+            raise self._died(process.wait())
+        return done
+
+    def close(self) -> None:
+        """End the worker; one in the middle of a job is killed."""
+        if self.process is None:
+            return
+        self.process.kill()
+        self.process.wait()
+        for pipe in (self.process.stdin, self.process.stdout):
+            if pipe is not None:
+                pipe.close()
+
+    def _error(self, event: Mapping[str, Any]) -> ExporterError:
+        if event["exit_code"] == 3:
+            return WorkerBug(f"a bug in exporter: {event['message']}", help=f"please report it with the log: {self.log.name}")
+        if event["rendered"] is not None:
+            return RenderedSpecError(event["rendered"])
+        kind = getattr(diagnostics, event["kind"], diagnostics.VerificationError if event["report"] else ExportError)
+        error: ExporterError = kind(event["message"], help=event["help"])
+        return error
+
+    def _died(self, status: int) -> ExporterError:
+        if status == -9:
+            return ExportError("the worker was killed while building", help="most likely the machine ran out of memory")
+        return WorkerBug(f"the worker died (status {status})", help=f"please report it with the log: {self.log.name}")

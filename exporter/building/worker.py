@@ -1,0 +1,101 @@
+"""The process that imports torch, once, and forks a child for every job.
+
+It reads one job per line from standard input and writes events, one JSON object per line, to standard output. A child gives all of its
+memory back when it ends, and one that is killed takes nothing else with it. Everything libraries print goes to the log.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import dataclasses
+import json
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Mapping
+from typing import Any, TextIO
+
+_PR_SET_PDEATHSIG = 1
+
+
+def main() -> None:
+    """Serve jobs until standard input ends."""
+    events = os.fdopen(os.dup(1), "w", buffering=1, encoding="utf-8")
+    os.dup2(2, 1)
+    _emit(events, "ready")
+    _preload()
+    for line in sys.stdin:
+        job = json.loads(line)
+        if hasattr(os, "fork"):
+            _run_in_child(job, events)
+        else:
+            _emit(events, "exit", status=_run(job, events))
+
+
+def _preload() -> None:
+    """Import in the parent what every job needs, so that a fork starts ready. Nothing here starts a thread."""
+    import onnxruntime  # noqa: F401, TID251
+    import onnxscript.optimizer
+    import torch.onnx._internal.torchscript_exporter.utils
+    import transformers.models.auto.modeling_auto  # noqa: TID251
+
+    import exporter.building.job  # noqa: F401
+
+
+def _run_in_child(job: Mapping[str, Any], events: TextIO) -> None:
+    child = os.fork()
+    if child == 0:
+        # A build must not outlive the command that asked for it.
+        try:
+            ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        except (AttributeError, OSError):
+            pass
+        status = 3
+        try:
+            status = _run(job, events)
+        finally:
+            events.flush()
+            sys.stderr.flush()
+            os._exit(status)
+    _, wait_status = os.waitpid(child, 0)
+    _emit(events, "exit", status=os.waitstatus_to_exitcode(wait_status))
+
+
+def _run(job: Mapping[str, Any], events: TextIO) -> int:
+    from exporter.building.job import Job, VerificationFailure, build_artifact
+    from exporter.diagnostics import ExporterError, SpecError
+    from exporter.report.text import render_diagnostics
+
+    try:
+        built = build_artifact(Job.from_data(job), lambda text: _emit(events, "stage", text=text))
+    except ExporterError as error:
+        traceback.print_exc()
+        rendered = render_diagnostics(error.diagnostics) if isinstance(error, SpecError) else None
+        report = error.report.to_data() if isinstance(error, VerificationFailure) else None
+        _emit(
+            events, "error", kind=type(error).__name__, message=error.message, help=error.help,
+            exit_code=error.exit_code, rendered=rendered, report=report,
+        )  # fmt: skip
+        return 0
+    except Exception as error:  # noqa: BLE001 - the last line of defence; the traceback is in the log
+        traceback.print_exc()
+        _emit(events, "error", kind="Bug", message=f"{type(error).__name__}: {error}", help=None, exit_code=3, rendered=None, report=None)
+        return 0
+    _emit(
+        events, "done", plan=built.plan.to_data(), report=built.report.to_data() if built.report is not None else None,
+        files=dict(built.files), model_class=built.model_class,
+    )  # fmt: skip
+    return 0
+
+
+def _emit(events: TextIO, event: str, **fields: Any) -> None:
+    print(json.dumps({"event": event, **fields}, default=_plain), file=events, flush=True)
+
+
+def _plain(value: Any) -> Any:
+    return dataclasses.asdict(value) if dataclasses.is_dataclass(value) and not isinstance(value, type) else str(value)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,56 @@
+"""The ONNX target: record a graph with the plan's tracer, make it the planned one, write it with its weights streamed."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from exporter.arrays import to_torch
+from exporter.diagnostics import ExporterError, ExportError
+from exporter.dummies import make_dummies
+from exporter.export.onnx_file import write_onnx
+from exporter.export.onnx_graph import finish_graph, weights_of
+from exporter.export.tracers import Trace
+from exporter.flatten import FlatModel
+from exporter.planning import GraphPlan, Plan
+
+
+def attention_of(tracer: str) -> str | None:
+    """Return the attention implementation a tracer records best, or None for the model's own."""
+    attention: str | None = _recorder(tracer).ATTENTION
+    return attention
+
+
+def export_onnx(model: Any, graph: GraphPlan, plan: Plan, directory: Path) -> list[torch.Tensor]:
+    """Write one graph of a model to ``directory`` and return the weights it uses.
+
+    Raises:
+        ExportError: the tracer fails, or records another graph than planned.
+    """
+    finished = _finish(model, graph, plan)
+    write_onnx(finished, directory / graph.file, plan.weights)
+    return [weight.raw for weight in weights_of(finished)]
+
+
+def _finish(model: Any, graph: GraphPlan, plan: Plan) -> Any:
+    flat = FlatModel(model, graph).eval()
+    inputs = tuple(map(to_torch, make_dummies(graph, plan.trace, plan.seed).values()))
+    try:
+        recorded: Trace = _recorder(plan.tracer).record(flat, graph, inputs, plan.opset)
+    except ExporterError:
+        raise
+    except Exception as error:
+        lines = str(error).strip().splitlines() or [""]
+        raise ExportError(
+            f"the {plan.tracer} tracer failed on '{graph.component}' of {plan.architecture} {plan.task}: "
+            f"{type(error).__name__}: {lines[0][:300]}",
+            help="try the other tracer with --tracer",
+        ) from error
+    return finish_graph(recorded, graph, plan.opset)
+
+
+def _recorder(tracer: str) -> Any:
+    return importlib.import_module(f"exporter.export.tracers.{tracer}")

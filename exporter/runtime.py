@@ -1,0 +1,80 @@
+"""Run an ONNX file, without torch.
+
+ONNX Runtime is what users deploy with. Its CPU kernels do not cover bfloat16, so those graphs run in the ONNX reference
+evaluator; reports name the runtime that was used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from exporter.diagnostics import ExportError
+
+Array = np.ndarray[Any, Any]
+
+
+class Session(Protocol):
+    """An opened graph."""
+
+    name: str
+
+    def run(self, inputs: Mapping[str, Array]) -> list[Array]:
+        """Return the outputs in graph order."""
+
+
+class OnnxRuntimeSession:
+    """A graph in ONNX Runtime on the CPU."""
+
+    def __init__(self, path: Path, *, prepack: bool) -> None:
+        import onnxruntime
+
+        self.name = f"onnxruntime {onnxruntime.__version__}"
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 3
+        if not prepack:
+            # Prepacking makes a private copy of every weight; the mapped file serves as well for a few runs.
+            options.add_session_config_entry("session.disable_prepacking", "1")
+        try:
+            self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        except Exception as error:
+            raise ExportError(f"ONNX Runtime cannot open {path.name}: {str(error).splitlines()[0][:300]}") from error
+
+    def run(self, inputs: Mapping[str, Array]) -> list[Array]:
+        outputs: list[Array] = self._session.run(None, dict(inputs))
+        return outputs
+
+    def signature(self) -> tuple[list[tuple[str, str, list[Any]]], list[tuple[str, str, list[Any]]]]:
+        """Return name, type and shape of inputs and outputs as the runtime sees them."""
+        return (
+            [(value.name, value.type, value.shape) for value in self._session.get_inputs()],
+            [(value.name, value.type, value.shape) for value in self._session.get_outputs()],
+        )
+
+
+class ReferenceSession:
+    """A graph in the ONNX reference evaluator."""
+
+    def __init__(self, path: Path) -> None:
+        import onnx
+        from onnx.reference import ReferenceEvaluator
+
+        self.name = f"onnx {onnx.__version__} reference evaluator"
+        self._evaluator = ReferenceEvaluator(str(path))
+
+    def run(self, inputs: Mapping[str, Array]) -> list[Array]:
+        return [np.asarray(output) for output in self._evaluator.run(None, dict(inputs))]
+
+
+def open_session(path: Path, dtype: str, *, prepack: bool = False) -> Session:
+    """Open a graph in the runtime that can compute its dtype.
+
+    Raises:
+        ExportError: the runtime refuses the file.
+    """
+    if dtype == "bfloat16":
+        return ReferenceSession(path)
+    return OnnxRuntimeSession(path, prepack=prepack)
