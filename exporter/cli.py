@@ -1,2 +1,291 @@
-"""placeholder"""
-def main() -> None: ...
+"""Arguments → one API call → a reporter → an exit code. No logic lives here.
+
+Exit codes: 0 good; 1 findings, a failed build or a failed verification; 2 wrong usage; 3 a bug of ours; 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import click
+
+import exporter
+from exporter.diagnostics import ExporterError, SpecError, UsageError
+
+if TYPE_CHECKING:
+    from exporter.building.requests import Build
+    from exporter.building.run import Outcome
+
+_CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
+
+
+def main() -> None:
+    """Run the command line and leave with its exit code."""
+    try:
+        code = cli(standalone_mode=False)
+    except click.exceptions.Abort:
+        _leave("interrupted", None, 130)
+    except KeyboardInterrupt:
+        _leave("interrupted", None, 130)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except BrokenPipeError:
+        # Whoever read our output has seen enough.
+        sys.stderr.close()
+        sys.exit(0)
+    except SpecError as error:
+        from exporter.report.text import render_diagnostics
+
+        click.echo(render_diagnostics(error.diagnostics), err=True)
+        sys.exit(error.exit_code)
+    except ExporterError as error:
+        _leave(f"error: {error.message}", error.help, error.exit_code)
+    except Exception as error:  # noqa: BLE001 - the last line of defence
+        _report_bug(error)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _leave(message: str, help_: str | None, code: int) -> NoReturn:
+    click.echo(message, err=True)
+    if help_:
+        click.echo(f"  = help: {help_}", err=True)
+    sys.exit(code)
+
+
+def _report_bug(error: Exception) -> NoReturn:
+    import platform
+
+    with tempfile.NamedTemporaryFile("w", prefix="exporter-", suffix=".log", delete=False, encoding="utf-8") as log:
+        log.write(f"exporter {exporter.__version__}, Python {platform.python_version()}, {platform.platform()}\n")
+        traceback.print_exception(error, file=log)
+    _leave(f"a bug in exporter: {type(error).__name__}: {error}", f"please report it with the log: {log.name}", 3)
+
+
+@click.group(context_settings=_CONTEXT)
+@click.version_option(exporter.__version__, prog_name="exporter")
+def cli() -> None:
+    """Turn Hugging Face Transformers checkpoints into verified ONNX graphs.
+
+    An architecture is described by one YAML spec. Build it as it is to check the spec on a tiny model with random
+    weights, or give a checkpoint:
+
+    \b
+        exporter build bert                           the reference of an architecture, offline
+        exporter build --model ./my-checkpoint -o out a checkpoint, its spec and task found from its config
+        exporter verify out                           check an artifact again, without PyTorch
+        exporter lint specs                           check specs, with carets under what is wrong
+    """
+
+
+def _options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that `build` and `plan` share."""
+    for option in reversed(
+        [
+            click.option("--task", "--feature", "tasks", multiple=True, metavar="TASK", help="A task (fill-mask) or a retired feature name (masked-lm). May be given several times. Default: every task of a reference, the checkpoint's own task otherwise."),
+            click.option("--model", "-m", metavar="DIR|HUB_ID", help="The checkpoint: a directory or a hub id. Default: the spec's reference, a tiny model with random weights."),
+            click.option("--revision", metavar="REV", help="Branch, tag or commit of a hub id."),
+            click.option("--trust-remote-code", is_flag=True, help="Let the checkpoint run Python code of its own."),
+            click.option("--opset", type=int, metavar="N", help="ONNX opset: 11 to 20 with the torchscript tracer, 18 to 23 with dynamo. Default: 18."),
+            click.option("--dtype", type=click.Choice(["float32", "float16", "bfloat16"]), default="float32", show_default=True, help="Dtype of weights and computation."),
+            click.option("--tracer", type=click.Choice(["torchscript", "dynamo"]), help="What records the graph. Default: the spec's choice."),
+            click.option("--atol", type=click.FloatRange(min=0), metavar="X", help="Absolute tolerance. Default: the spec's for the dtype."),
+            click.option("--rtol", type=click.FloatRange(min=0), metavar="X", help="Relative tolerance. Default: the spec's for the dtype."),
+        ]
+    ):
+        command = option(command)
+    return command
+
+
+@cli.command(context_settings=_CONTEXT)
+@click.argument("specs", nargs=-1, metavar="[SPEC|ARCHITECTURE|DIR|BUILD_FILE]...")
+@_options
+@click.option("--weights", type=click.Choice(["auto", "external"]), default="auto", show_default=True, help="auto: inside model.onnx below 2 GB, beside it above; external: always beside it.")
+@click.option("--output", "-o", type=click.Path(path_type=Path), metavar="DIR", help="Where to write: the artifact itself for one task, DIR/<task> for several. Default: artifacts/<name>/<task>.")
+@click.option("--no-verify", is_flag=True, help="Do not compare the graph with PyTorch. Nothing then says that it is right.")
+@click.option("--json", "as_json", is_flag=True, help="Print the outcome as JSON on standard output.")
+def build(specs: tuple[str, ...], tasks: tuple[str, ...], model: str | None, revision: str | None, trust_remote_code: bool, output: Path | None, no_verify: bool, as_json: bool, **options: Any) -> int:
+    """Build and verify ONNX graphs.
+
+    Each graph is compared with PyTorch at the sizes it was traced at and at others; one that differs fails the build.
+    An artifact is put in place whole: a build that fails or is killed leaves the earlier one as it was.
+
+    \b
+        exporter build specs/bert.yaml
+        exporter build gpt2 --task text-generation-with-past -o out
+        exporter build --model ./my-checkpoint --task masked-lm --opset 17 -o onnx
+    """
+    from exporter.building.requests import Wanted, plan_builds
+    from exporter.building.run import run_builds
+    from exporter.planning import Options
+    from exporter.report import builds as report
+
+    wanted = Wanted(
+        spec=None, model=model, tasks=tasks, output=output, revision=revision, trust_remote_code=trust_remote_code,
+        options=Options(**options), verify=not no_verify,
+    )  # fmt: skip
+    planned = plan_builds(specs, wanted)
+    for line in report.headline(planned):
+        click.echo(line, err=True)
+    outcomes: list[Outcome] = []
+    with _progress(len(planned)) as on_stage:
+        for outcome in run_builds(planned, on_stage):
+            outcomes.append(outcome)
+            click.echo(report.outcome_line(outcome), err=True)
+            if outcome.error is not None:
+                click.echo(f"error: {outcome.error.message}" + (f"\n  = help: {outcome.error.help}" if outcome.error.help else ""), err=True)
+    if as_json:
+        click.echo(json.dumps([report.outcome_data(outcome) for outcome in outcomes], indent=1))
+    else:
+        for outcome in outcomes:
+            for line in report.summarize(outcome):
+                click.echo(line)
+    failed = [outcome for outcome in outcomes if outcome.error is not None]
+    if len(outcomes) > 1:
+        click.echo(f"{len(outcomes) - len(failed)} built, {len(failed)} failed", err=True)
+    return max((outcome.error.exit_code for outcome in failed if outcome.error is not None), default=0)
+
+
+class _progress:  # noqa: N801 - used like a function
+    """Show the stage a build is in: a live line on a terminal, nothing where nobody watches."""
+
+    def __init__(self, total: int) -> None:
+        self.total = total
+        self.status: Any = None
+        self.names: list[str] = []
+
+    def __enter__(self) -> Callable[[Build, str], None]:
+        if sys.stderr.isatty():
+            from rich.console import Console
+
+            self.status = Console(stderr=True).status("starting", spinner="dots")
+            self.status.start()
+        return self.show
+
+    def __exit__(self, *_: object) -> None:
+        if self.status is not None:
+            self.status.stop()
+
+    def show(self, build: Build, text: str) -> None:
+        name = f"{build.architecture} {build.task} {build.target}"
+        if name not in self.names:
+            self.names.append(name)
+        if self.status is not None:
+            self.status.update(f"[{len(self.names)}/{self.total}] {build.architecture} {build.task}: {text}".replace("[", "\\["))
+
+
+@cli.command(context_settings=_CONTEXT)
+@click.argument("spec", metavar="SPEC|ARCHITECTURE")
+@_options
+@click.option("--json", "as_json", is_flag=True, help="Print the plan as JSON.")
+def plan(spec: str, tasks: tuple[str, ...], model: str | None, revision: str | None, trust_remote_code: bool, as_json: bool, **options: Any) -> int:
+    """Spell out every graph and tensor of a spec for a config, without building anything."""
+    from exporter import models
+    from exporter.checkpoints import open_checkpoint
+    from exporter.loading import load_spec
+    from exporter.planning import Options, find_task, plan_task
+    from exporter.report.builds import plan_text
+
+    composed = load_spec(spec)
+    chosen = [find_task(composed, name) for name in tasks] or list(composed.tasks.values())
+    checkpoint = open_checkpoint(model, revision=revision) if model is not None else None
+    plans = []
+    for task in chosen:
+        if checkpoint is not None:
+            config = models.load_config(checkpoint, task.config, trust_remote_code=trust_remote_code)
+        else:
+            config = models.make_config(composed.architecture, {**composed.reference, **task.reference_config, **task.config})
+        plans.append(plan_task(composed, task, config, Options(**options)))
+    if as_json:
+        click.echo(json.dumps([one.to_data() for one in plans], indent=1))
+    else:
+        for one in plans:
+            click.echo("\n".join(plan_text(one)))
+    return 0
+
+
+@cli.command(name="list", context_settings=_CONTEXT)
+@click.argument("directory", required=False, type=click.Path(path_type=Path, file_okay=False, exists=True))
+@click.option("--json", "as_json", is_flag=True, help="Print the catalogue as JSON.")
+@click.option("--markdown", is_flag=True, help="Print the table of the README.")
+def list_(directory: Path | None, as_json: bool, markdown: bool) -> int:
+    """List architectures and their tasks, with what is refused and why."""
+    from exporter.catalog import list_specs
+    from exporter.loading import load_spec
+    from exporter.report import catalogue
+
+    specs = [load_spec(path) for path in list_specs(directory)]
+    if as_json:
+        click.echo(json.dumps(catalogue.catalogue_data(specs), indent=1))
+    elif markdown:
+        click.echo(catalogue.catalogue_markdown(specs), nl=False)
+    else:
+        click.echo("\n".join(catalogue.catalogue_text(specs)))
+    return 0
+
+
+@cli.command(context_settings=_CONTEXT)
+@click.argument("spec", metavar="SPEC|ARCHITECTURE")
+@click.option("--json", "as_json", is_flag=True, help="Print data in which each leaf is {value, from}.")
+def show(spec: str, as_json: bool) -> int:
+    """Print a spec composed with its family, and the file and line each value came from."""
+    from exporter.catalog import display_name, find_spec
+    from exporter.compose import compose_spec
+    from exporter.loading import load_spec
+    from exporter.report import catalogue
+    from exporter.source import load_document
+
+    load_spec(spec)
+    path = find_spec(spec)
+    tree = compose_spec(load_document(path, display_name(path))).tree
+    if tree is None:
+        raise UsageError(f"'{path}' has nothing to show")
+    click.echo(json.dumps(catalogue.composed_data(tree), indent=1) if as_json else "\n".join(catalogue.composed_text(tree)))
+    return 0
+
+
+@cli.command(context_settings=_CONTEXT)
+@click.argument("kind", type=click.Choice(["spec", "family", "tasks", "build"]), default="spec")
+def schema(kind: str) -> int:
+    """Print the JSON Schema of specs, families, tasks or build files as one self-contained document."""
+    from exporter.schema import bundle_schema
+
+    click.echo(json.dumps(bundle_schema(kind), indent=2, ensure_ascii=False))
+    return 0
+
+
+@cli.command(context_settings=_CONTEXT)
+@click.argument("directory", type=click.Path(path_type=Path))
+@click.option("--model", "-m", metavar="DIR|HUB_ID", help="Compare beside this checkpoint, with new inputs, instead of on the golden vectors.")
+@click.option("--trust-remote-code", is_flag=True, help="Let the checkpoint run Python code of its own.")
+@click.option("--atol", type=click.FloatRange(min=0), metavar="X", help="Absolute tolerance. Default: the manifest's.")
+@click.option("--rtol", type=click.FloatRange(min=0), metavar="X", help="Relative tolerance. Default: the manifest's.")
+@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
+def verify(directory: Path, model: str | None, trust_remote_code: bool, atol: float | None, rtol: float | None, as_json: bool) -> int:
+    """Verify an artifact again: its files, its structure and its numbers.
+
+    Without --model it runs on the golden vectors in the artifact and needs neither PyTorch nor the checkpoint.
+    """
+    from exporter import api
+
+    report = api.verify(directory, model=model, trust_remote_code=trust_remote_code, atol=atol, rtol=rtol)
+    if as_json:
+        click.echo(json.dumps(report.to_data(), indent=1))
+        return 0 if report.passed else 1
+    for line in report.failures():
+        click.echo(f"error: {line}", err=True)
+    for (graph, output), worst in report.worst().items():
+        click.echo(f"{graph}  {output}  max difference {worst.max_abs:.1e}, {worst.share:.0%} of its bound, at {worst.point}")
+    if report.passed:
+        click.echo(f"verified in {report.runtime}: {len(report.comparisons)} comparisons within {report.atol:.1e} + {report.rtol:.1e}·|x|")
+    return 0 if report.passed else 1
+
+
+if __name__ == "__main__":
+    main()

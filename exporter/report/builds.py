@@ -1,0 +1,154 @@
+"""Plans and build results as text a person can act on, and as data."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from exporter.building.requests import Build
+from exporter.building.run import Outcome
+from exporter.planning import GraphPlan, Plan, TensorPlan
+from exporter.verification import Comparison, Report
+
+_LAYER = re.compile(r"\.\d+(?=\.)")
+
+
+def headline(builds: list[Build]) -> list[str]:
+    """Return what is about to be built, and from what, in a line or two."""
+    lines: list[str] = []
+    groups: dict[tuple[str, str | None, str], list[str]] = {}
+    for build in builds:
+        groups.setdefault((build.architecture, build.model, build.task_reason), []).append(build.task)
+    for (architecture, model, reason), tasks in groups.items():
+        if model is None:
+            source = "its reference, a tiny model with random weights (give --model for a checkpoint)"
+        else:
+            source = f"the checkpoint {model}"
+        lines.append(f"Building {architecture} from {source}")
+        lines.append(f"  {'task' if len(tasks) == 1 else 'tasks'}: {', '.join(tasks)} ({reason})")
+    return lines
+
+
+def outcome_line(outcome: Outcome) -> str:
+    """Return one line for a build that ended."""
+    build = outcome.build
+    what = f"{build.architecture} {build.task}"
+    if outcome.error is not None:
+        return f"✗ {what}  {outcome.seconds:.1f} s"
+    if outcome.report is None:
+        return f"✓ {what}  {outcome.seconds:.1f} s  NOT VERIFIED  → {build.target}"
+    share = max((one.share for one in outcome.report.comparisons), default=0.0)
+    return f"✓ {what}  {outcome.seconds:.1f} s  verified, largest difference {share:.0%} of its bound  → {build.target}"
+
+
+def summarize(outcome: Outcome) -> Iterator[str]:
+    """Yield the summary of one artifact: every tensor with its shape, bound and difference."""
+    plan, report = outcome.plan, outcome.report
+    if plan is None:
+        return
+    yield f"{outcome.build.target}  ({outcome.model_class}, {plan.dtype}, opset {plan.opset}, {plan.tracer} tracer)"
+    for graph in plan.graphs:
+        size = outcome.files.get(graph.file, 0) + outcome.files.get(f"{graph.file}_data", 0)
+        yield f"  {graph.file}  {format_bytes(size)}"
+        rows = list(_rows(graph, report))
+        widths = [max((len(row[column]) for row in rows), default=0) for column in range(3)]
+        for row in rows:
+            yield "    " + "  ".join((*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[3])).rstrip()
+    if report is None:
+        yield "  not verified (--no-verify): nothing says that this graph computes what the model computes"
+    else:
+        sizes = "; ".join(" ".join(f"{name} {size}" for name, size in point.sizes.items()) or "fixed sizes" for point in plan.points)
+        yield f"  verified in {report.runtime}: {len(report.comparisons)} comparisons within {bound_text(plan)} at {sizes}"
+
+
+def _rows(graph: GraphPlan, report: Report | None) -> Iterator[tuple[str, str, str, str]]:
+    for role, tensors in (("in", graph.inputs), ("out", graph.outputs)):
+        for name, group in _group_layers(tensors).items():
+            measured = _measured(graph, group, report) if role == "out" and report is not None else ""
+            yield role, name, tensor_text(group[0]), measured
+
+
+def _measured(graph: GraphPlan, group: list[TensorPlan], report: Report) -> str:
+    names = {tensor.name for tensor in group}
+    found = [one for one in report.comparisons if one.graph == graph.component and one.output in names]
+    if not found:
+        return ""
+    worst: Comparison = max(found, key=lambda one: one.share)
+    return f"max difference {max(one.max_abs for one in found):.1e}, {worst.share:.0%} of its bound"
+
+
+def _group_layers(tensors: Iterable[TensorPlan]) -> dict[str, list[TensorPlan]]:
+    """Group tensors that differ by their layer only: 48 lines of cache say what two do."""
+    groups: dict[str, list[TensorPlan]] = {}
+    for tensor in tensors:
+        groups.setdefault(_LAYER.sub(".{layer}", tensor.name, count=1), []).append(tensor)
+    named: dict[str, list[TensorPlan]] = {}
+    for name, group in groups.items():
+        if len(group) > 1:
+            named[name.replace("{layer}", f"0…{len(group) - 1}")] = group
+        else:
+            named[group[0].name] = group
+    return named
+
+
+def tensor_text(tensor: TensorPlan) -> str:
+    """Return a planned tensor in the notation of specs: ``int64[batch, sequence]``."""
+    return f"{tensor.dtype}[{', '.join(map(str, tensor.shape))}]"
+
+
+def bound_text(plan: Plan) -> str:
+    """Return the bound of a plan as a formula."""
+    return f"{plan.atol:.1e} + {plan.rtol:.1e}·|x|"
+
+
+def plan_text(plan: Plan) -> Iterator[str]:
+    """Yield a plan as text: every graph and tensor, the points, the bound."""
+    made_by = plan.model_class or plan.auto_class
+    yield f"{plan.architecture} {plan.task}  ({made_by}, {plan.dtype}, opset {plan.opset}, {plan.tracer} tracer)"
+    for graph in plan.graphs:
+        yield f"  {graph.file}" + (f"  of the submodule {graph.module}" if graph.module else "")
+        for name, value in graph.constants.items():
+            yield f"    with  {name} = {value}"
+        for tensor in graph.built:
+            yield f"    with  {'.'.join(map(str, tensor.path))} = {tensor_text(tensor)} {tensor.fill.name if tensor.fill else ''}"
+        for tensor in graph.inputs:
+            fill = tensor.fill
+            text = f" = {fill.name}({', '.join(map(str, fill.args))})" if fill is not None and fill.args else f" = {fill.name}" if fill else ""
+            passed = ".".join(map(str, tensor.path))
+            yield f"    in    {tensor.name}: {tensor_text(tensor)}{text}" + (f"  as {passed}" if passed != tensor.name else "")
+        for tensor in graph.outputs:
+            read = ".".join(map(str, tensor.path))
+            yield f"    out   {tensor.name}: {tensor_text(tensor)}" + (f"  from {read}" if read != tensor.name else "")
+        for name in graph.ignored:
+            yield f"    not   {name}"
+    for point in plan.points:
+        yield f"  {point.name}: {', '.join(f'{name} {size}' for name, size in point.sizes.items()) or 'fixed sizes'}"
+    yield f"  within {bound_text(plan)}" + (f" ({plan.tolerance_because})" if plan.tolerance_because else "")
+
+
+def outcome_data(outcome: Outcome) -> dict[str, Any]:
+    """Return a build's outcome as JSON-serialisable data."""
+    error = outcome.error
+    return {
+        "architecture": outcome.build.architecture,
+        "task": outcome.build.task,
+        "model": outcome.build.model,
+        "output": str(outcome.build.target),
+        "seconds": round(outcome.seconds, 3),
+        "ok": error is None,
+        "error": {"kind": type(error).__name__, "message": error.message, "help": error.help} if error is not None else None,
+        "plan": outcome.plan.to_data() if outcome.plan is not None else None,
+        "report": outcome.report.to_data() if outcome.report is not None else None,
+        "files": dict(outcome.files),
+    }
+
+
+def format_bytes(size: int) -> str:
+    """Return a size in the largest unit that keeps it above one."""
+    amount = float(size)
+    for unit in ("B", "kB", "MB"):
+        if amount < 1000:
+            return f"{amount:.0f} {unit}" if unit == "B" else f"{amount:.1f} {unit}"
+        amount /= 1000
+    return f"{amount:.2f} GB"
