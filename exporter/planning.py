@@ -33,6 +33,8 @@ DEFAULT_OPSET = 18
 # What each tracer can write; asked for more, it silently writes something else.
 OPSETS = {"torchscript": range(11, 21), "dynamo": range(18, 24)}
 DEFAULT_SEED = 0
+# A protobuf message ends at 2 GiB, and the graph itself needs some of it: more weights than this go beside the file.
+EMBEDDED_LIMIT = (1 << 31) - (1 << 26)
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from exporter.dummies import NUMPY_DTYPES, make_dummies
-from exporter.planning import GraphPlan, Plan, Point, TensorPlan
+from exporter.planning import EMBEDDED_LIMIT, GraphPlan, Plan, Point, TensorPlan
 from exporter.runtime import OnnxRuntimeSession, Session, open_session
 
 Array = np.ndarray[Any, Any]
@@ -166,8 +166,8 @@ def verify_graph(
 ) -> tuple[str, list[Comparison]]:
     """Run a graph beside its model at every point of the plan, with two seeds.
 
-    The first session maps the weights as they are; a second one, in the configuration a user gets, repeats the traced
-    sizes.
+    The first session maps external weights as they are; a second one, in the configuration a user gets, repeats the
+    traced sizes. That one holds a private copy of every weight, so weights too large for one file are left to the first.
 
     Returns:
         The name of the runtime, and every comparison.
@@ -180,12 +180,17 @@ def verify_graph(
             inputs = make_dummies(graph, point, seed)
             comparisons += compare_outputs(session, graph, plan, point, seed, inputs, oracle(inputs))
     name = session.name
-    if isinstance(session, OnnxRuntimeSession):
+    if isinstance(session, OnnxRuntimeSession) and _weight_bytes(path) < EMBEDDED_LIMIT:
         del session
         default = open_session(path, plan.dtype, prepack=True)
         inputs = make_dummies(graph, plan.trace, plan.seed)
         comparisons += compare_outputs(default, graph, plan, plan.trace, plan.seed, inputs, oracle(inputs))
     return name, comparisons
+
+
+def _weight_bytes(path: Path) -> int:
+    data = path.with_name(f"{path.name}_data")
+    return data.stat().st_size if data.is_file() else path.stat().st_size
 
 
 def compare_outputs(

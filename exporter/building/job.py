@@ -121,7 +121,9 @@ def _build(plan: Plan, checkpoint: Checkpoint, job: Job, staging: Path, emit: Em
     del model
     gc.collect()
     for path in checkpoint.companions():
-        shutil.copyfile(path, staging / path.name)
+        copy = staging / path.relative_to(checkpoint.path)
+        copy.parent.mkdir(exist_ok=True)
+        shutil.copyfile(path, copy)
     emit("computing golden vectors")
     write_vectors(staging, plan, oracles)
     report = _verify(staging, plan, oracles, emit, is_reference=job.model is None) if job.verify else None

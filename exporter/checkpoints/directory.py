@@ -26,7 +26,7 @@ COMPANIONS = (
     "spm.model", "tokenizer.model", "source.spm", "target.spm", "target_vocab.json", "bpe.codes", "emoji.json",
     "normalizer.json", "chat_template.jinja", "chat_template.json", "preprocessor_config.json",
     "processor_config.json", "feature_extractor_config.json", "video_preprocessor_config.json",
-    "modules.json", "config_sentence_transformers.json", "sentence_bert_config.json",
+    "modules.json", "config_sentence_transformers.json", "sentence_bert_config.json", "1_Pooling/config.json",
 )  # fmt: skip
 _BLOCK = 1 << 22
 

@@ -14,9 +14,8 @@ import onnx_ir as ir
 
 from exporter.export.onnx_graph import weights_of
 from exporter.export.weights import WeightTensor
+from exporter.planning import EMBEDDED_LIMIT
 
-# A protobuf message ends at 2 GiB; the graph itself needs some of it.
-EMBEDDED_LIMIT = (1 << 31) - (1 << 26)
 # Below this a weight stays in the graph file even when weights go beside it, as shape arithmetic does.
 _SMALL = 1024
 # Field numbers of onnx.proto with wire type 2: ModelProto.graph, GraphProto.initializer, TensorProto.raw_data.

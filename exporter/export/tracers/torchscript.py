@@ -29,7 +29,7 @@ def record(flat: FlatModel, graph: GraphPlan, tensors: tuple[torch.Tensor, ...],
     """Trace ``flat`` on ``tensors`` and return its graph, weights apart."""
     buffer = io.BytesIO()
     named = {tensor.name: tensor.dynamic_axes() for tensor in (*graph.inputs, *graph.outputs)}
-    with torch.no_grad(), _quiet_tracer(), _ties_by_identity():
+    with torch.no_grad(), _quiet_tracer(), _weights_out_of_passes():
         torch.onnx.export(
             flat, tensors, buffer, dynamo=False, export_params=False, do_constant_folding=False, opset_version=opset,
             input_names=[tensor.name for tensor in graph.inputs], output_names=[tensor.name for tensor in graph.outputs],
@@ -63,23 +63,24 @@ def _quiet_tracer() -> Iterator[None]:
 
 
 @contextmanager
-def _ties_by_identity() -> Iterator[None]:
-    """Let the exporter find tied weights by address instead of comparing every pair of weights by value.
+def _weights_out_of_passes() -> Iterator[None]:
+    """Keep weights out of the exporter's passes over the graph.
 
-    By value it is most of the time of a trace, and it merges weights that merely happen to be equal.
+    Two of them read the values of every weight: one copies them to infer shapes that do not depend on them, one compares every
+    pair to find equal ones, which also merges weights that merely happen to be equal.
     """
     from torch.onnx._internal.torchscript_exporter import utils as torch_utils
 
     original = torch_utils._C
-    torch_utils._C = _ByAddress(original)
+    torch_utils._C = _Passes(original)
     try:
         yield
     finally:
         torch_utils._C = original
 
 
-class _ByAddress:
-    """torch._C with one pass of the exporter told to compare addresses (its ``is_train`` flag)."""
+class _Passes:
+    """torch._C with those two passes given what they need and no more."""
 
     def __init__(self, original: Any) -> None:
         self._original = original
@@ -87,5 +88,9 @@ class _ByAddress:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._original, name)
 
+    def _jit_pass_onnx_graph_shape_type_inference(self, graph: Any, _parameters: Any, opset: int) -> Any:
+        return self._original._jit_pass_onnx_graph_shape_type_inference(graph, {}, opset)
+
     def _jit_pass_onnx_deduplicate_initializers(self, graph: Any, parameters: Any, _is_train: bool) -> Any:
+        # In training mode the pass finds tied weights by their address.
         return self._original._jit_pass_onnx_deduplicate_initializers(graph, parameters, True)
