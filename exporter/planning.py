@@ -29,7 +29,8 @@ from exporter.spec import (
     TensorSpec,
 )
 
-DEFAULT_OPSET = 18
+# Several operators take bfloat16 since opset 20 only.
+DEFAULT_OPSETS = {"float32": 18, "float16": 18, "bfloat16": 20}
 # What each tracer can write; asked for more, it silently writes something else.
 OPSETS = {"torchscript": range(11, 21), "dynamo": range(18, 24)}
 DEFAULT_SEED = 0
@@ -212,8 +213,8 @@ def plan_task(spec: Spec, task: TaskSpec, config: Any, options: Options) -> Plan
         SpecError: an expression does not hold for this config; the diagnostic has its place.
     """
     tracer = options.tracer or task.tracer.name
-    opset = choose_opset(spec, options)
     refuse_impossible(spec, task, tracer, options)
+    opset = choose_opset(spec, options)
     sizes = _Sizes(spec, config)
     if task.when is not None and not sizes.holds(task.when):
         raise UsageError(
@@ -251,7 +252,7 @@ def plan_task(spec: Spec, task: TaskSpec, config: Any, options: Options) -> Plan
 
 def choose_opset(spec: Spec, options: Options) -> int:
     """Return the opset asked for, or the default where nothing was."""
-    return options.opset if options.opset is not None else max(DEFAULT_OPSET, spec.minimum_opset or 0)
+    return options.opset if options.opset is not None else max(DEFAULT_OPSETS[options.dtype], spec.minimum_opset or 0)
 
 
 def refuse_impossible(spec: Spec, task: TaskSpec, tracer: str, options: Options) -> None:
@@ -260,11 +261,12 @@ def refuse_impossible(spec: Spec, task: TaskSpec, tracer: str, options: Options)
     Raises:
         UsageError: with the reason the spec or the tracer gives.
     """
-    opset, dtype = choose_opset(spec, options), options.dtype
+    dtype = options.dtype
     if tracer not in TRACERS:
         raise UsageError(f"unknown tracer '{tracer}'", help=f"the tracers are {', '.join(TRACERS)}")
     if dtype not in DTYPES:
         raise UsageError(f"unknown dtype '{dtype}'", help=f"the dtypes are {', '.join(DTYPES)}")
+    opset = choose_opset(spec, options)
     what = f"{spec.architecture} {task.name}"
     for asked in (tracer, dtype):
         if asked in task.refused:

@@ -148,7 +148,7 @@ def _verify(
         comparisons += found
     if is_reference:
         # A trained model's outputs are what they are; a reference is ours to make expressive.
-        problems += verification.feeble_outputs(comparisons, plan.atol)
+        problems += verification.feeble_outputs(comparisons, plan)
     report = verification.Report(runtime, plan.atol, plan.rtol, tuple(comparisons), tuple(problems))
     if not report.passed:
         raise VerificationFailure(report, plan)
