@@ -60,6 +60,28 @@ def compose_spec(document: Document) -> Composition:
     return Composition(spec, tree, composer.family, tuple(dict.fromkeys(composer.diagnostics)))
 
 
+def check_family(document: Document) -> Composition:
+    """Read every tensor line and expression of a family, as if a spec picked each of its tasks.
+
+    What a family leaves to its specs is no mistake in it, so there is no spec in the result: only what cannot be read.
+    """
+    root = document.root
+    name = scalar_text(document, "family")
+    if root is None or name is None:
+        return Composition(None, None, None, ())
+    offered, cache = root.get("tasks"), root.get("cache")
+    picked: list[tuple[Scalar, Node]] = []
+    for key, _ in offered.entries if isinstance(offered, Mapping) else ():
+        picked.append((key, Mapping((), key.span)))
+        past = f"{key.value}{WITH_PAST}"
+        if cache is not None and not str(key.value).endswith(WITH_PAST) and _child(offered, past) is None:
+            picked.append((Scalar(past, key.span), Mapping((), key.span)))
+    entries = tuple((Scalar(key, name.span), node) for key, node in (("architecture", name), ("extends", name), ("tasks", Mapping(tuple(picked), root.span))))
+    composer = _Composer(Document(document.source, Mapping(entries, root.span), ()), document)
+    composer.compose_with(root)
+    return Composition(None, None, None, tuple(dict.fromkeys(composer.diagnostics)))
+
+
 def merge_nodes(base: Node | None, over: Node | None) -> Node | None:
     """Lay one node over another: mappings by key, anything else replaces; a null entry removes a key."""
     if over is None or base is None:
@@ -123,6 +145,14 @@ class _Composer:
             self.diagnostics += broken
             return None, None
         self._report_idle_removals(base, root)
+        return self.compose_with(base)
+
+    def compose_with(self, base: Mapping) -> tuple[Spec | None, Mapping | None]:
+        """Lay the spec over its family, whose root is ``base``."""
+        root = self.document.root
+        architecture, extends = scalar_text(self.document, "architecture"), scalar_text(self.document, "extends")
+        if root is None or architecture is None or extends is None:
+            return None, None
         dims_node = _merge_all((base.get("dims"), root.get("dims")))
         dims = dict(self._dims(dims_node))
         bodies = dict(self._task_bodies(base, root))

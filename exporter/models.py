@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from torch import nn
 from transformers.utils import logging as transformers_logging
 
 from exporter.checkpoints.directory import Checkpoint
-from exporter.diagnostics import CheckpointError, ExportError, UsageError, did_you_mean
+from exporter.diagnostics import CheckpointError, ExporterError, ExportError, UsageError, did_you_mean
 from exporter.flatten import TORCH_DTYPES
 from exporter.planning import Plan
 from exporter.source import Data
@@ -105,8 +105,8 @@ def find_class(plan: Plan, config: Any, *, trust_remote_code: bool = False) -> A
     return next((one for one in classes if one.__name__ in named), classes[0])
 
 
-def save_reference(plan: Plan, directory: Path) -> None:
-    """Make the reference of a plan and save it as a checkpoint: seeded weights through which signals survive.
+def make_reference(plan: Plan) -> Any:
+    """Return the reference of a plan, with seeded weights through which signals survive.
 
     Raises:
         ExportError: the model cannot be built from the reference's config.
@@ -118,9 +118,41 @@ def save_reference(plan: Plan, directory: Path) -> None:
             torch.manual_seed(plan.seed)
             model = cls(config)
             initialize_weights(model, plan.seed)
-            model.save_pretrained(directory)
     except Exception as error:
         raise ExportError(f"the reference of '{plan.architecture}' does not build: {_first_line(error)}") from error
+    return model.eval()
+
+
+def save_reference(plan: Plan, directory: Path) -> None:
+    """Make the reference of a plan and save it as a checkpoint.
+
+    Raises:
+        ExportError: the model cannot be built from the reference's config, or not saved.
+    """
+    model = make_reference(plan)
+    try:
+        with quiet_libraries():
+            model.save_pretrained(directory)
+    except Exception as error:
+        raise ExportError(f"the reference of '{plan.architecture}' cannot be saved: {_first_line(error)}") from error
+
+
+def run_model(call: Callable[..., Any], inputs: tuple[torch.Tensor, ...], what: str) -> Any:
+    """Call a model without gradients and turn whatever it raises into an ExportError.
+
+    Raises:
+        ExportError: the model refuses the inputs of ``what``.
+    """
+    try:
+        with torch.no_grad(), quiet_libraries():
+            return call(*inputs)
+    except ExporterError:
+        raise
+    except Exception as error:
+        raise ExportError(
+            f"the model refuses the inputs declared for {what}: {type(error).__name__}: {_first_line(error)}",
+            help="compare 'exporter plan' with the model's forward()",
+        ) from error
 
 
 @torch.no_grad()

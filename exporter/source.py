@@ -58,6 +58,10 @@ class Source:
         end = self._starts[number] if number < len(self._starts) else len(self.text)
         return self.text[start:end].rstrip("\r\n")
 
+    def lines(self) -> Iterator[str]:
+        """Iterate over the lines, without their line breaks."""
+        return (self.line(number) for number in range(1, len(self._starts) + 1))
+
     def span(self, start: int, end: int) -> Span:
         """Return the span between two character offsets."""
         return Span(self, start, end)

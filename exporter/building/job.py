@@ -20,10 +20,11 @@ import torch
 from exporter import artifact, models, verification
 from exporter.arrays import to_numpy, to_torch
 from exporter.checkpoints import Checkpoint, open_checkpoint, open_directory
-from exporter.diagnostics import CheckpointError, ExporterError, ExportError, VerificationError
+from exporter.diagnostics import CheckpointError, ExportError, VerificationError
 from exporter.dummies import make_dummies
 from exporter.export.onnx import attention_of, export_onnx
-from exporter.flatten import FlatModel, undeclared_outputs
+from exporter.examination import examine_outputs
+from exporter.flatten import FlatModel
 from exporter.golden import write_golden
 from exporter.loading import load_spec
 from exporter.planning import GraphPlan, Options, Plan, find_task, plan_task
@@ -168,45 +169,13 @@ class VerificationFailure(VerificationError):
 
 
 def check_outputs(model: Any, graph: GraphPlan, plan: Plan) -> None:
-    """Run a graph's model once and check that what it returns is what the spec declares.
+    """Check, before any tracing, that what a graph's model returns is what the spec declares.
 
     Raises:
         ExportError: the model refuses the inputs, returns a tensor nobody declared, or one of another shape or dtype.
     """
-    flat = FlatModel(model, graph).eval()
-    inputs = tuple(map(to_torch, make_dummies(graph, plan.trace, plan.seed).values()))
-    leaves = run_model(flat.leaves, inputs, graph, plan)
-    undeclared = undeclared_outputs(graph, leaves)
-    if undeclared:
-        raise ExportError(
-            f"the model returns {', '.join(undeclared)}, which '{graph.component}' does not declare",
-            help="declare it under 'outputs:', or under 'outputs_ignored:' with the reason",
-        )
-    for tensor in graph.outputs:
-        found = leaves.get(".".join(map(str, tensor.path)))
-        if found is None:
-            raise ExportError(f"the model returns no '{'.'.join(map(str, tensor.path))}' for '{tensor.name}'", help=f"it returns {', '.join(leaves)}")
-        shape, wanted = tuple(found.shape), tensor.sizes_at(plan.trace.sizes)
-        dtype = str(found.dtype).removeprefix("torch.")
-        if shape != wanted or dtype != tensor.dtype:
-            raise ExportError(
-                f"the output '{tensor.name}' is {dtype}{list(shape)}, and the spec declares {tensor.dtype}{list(tensor.shape)}, which is {list(wanted)} here",
-                help="correct the type of the output in the spec",
-            )
-
-
-def run_model(call: Callable[..., Any], inputs: tuple[torch.Tensor, ...], graph: GraphPlan, plan: Plan) -> Any:
-    """Call a model and turn what it raises into an ExportError that names the graph."""
-    try:
-        with torch.no_grad(), models.quiet_libraries():
-            return call(*inputs)
-    except ExporterError:
-        raise
-    except Exception as error:
-        raise ExportError(
-            f"the model refuses the inputs declared for '{graph.component}' of {plan.architecture} {plan.task}: {_shorten(error)}",
-            help="compare 'exporter plan' with the model's forward()",
-        ) from error
+    for mismatch in examine_outputs(model, graph, plan, plan.trace):
+        raise ExportError(mismatch.message, help=mismatch.help)
 
 
 def make_oracle(flat: FlatModel) -> verification.Oracle:

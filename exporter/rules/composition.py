@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
-from exporter.diagnostics import Diagnostic, Edit, Fix
+from exporter.diagnostics import Diagnostic, Edit, Fix, Severity
 from exporter.rules.references import child_mapping, expressions_of, tensors_of
 from exporter.rules.registry import Subject, finding, rule, staged
 from exporter.expressions import ExpressionError, expression_names
@@ -116,7 +116,7 @@ def removes_nothing(subject: Subject, _: tuple[Subject, ...]) -> Iterator[Diagno
     return staged(subject, "removes-nothing")
 
 
-@rule("EXP404", "unused-dim")
+@rule("EXP404", "unused-dim", severity=Severity.WARNING)
 def unused_dim(subject: Subject, _: tuple[Subject, ...]) -> Iterator[Diagnostic]:
     """A dim the spec binds is used nowhere.
 
@@ -142,7 +142,7 @@ def unused_dim(subject: Subject, _: tuple[Subject, ...]) -> Iterator[Diagnostic]
             yield finding(f"the dim '{name}' is used nowhere", dim.span, "remove it, or name it in a shape")
 
 
-@rule("EXP405", "redundant-override")
+@rule("EXP405", "redundant-override", severity=Severity.WARNING)
 def redundant_override(subject: Subject, _: tuple[Subject, ...]) -> Iterator[Diagnostic]:
     """The spec repeats what its family says.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from exporter.catalog import find_task, scalar_text
-from exporter.diagnostics import Diagnostic, Edit, Fix, Label, did_you_mean
+from exporter.diagnostics import Diagnostic, Edit, Fix, Label, Severity, did_you_mean
 from exporter.expressions import ExpressionError, expression_names
 from exporter.rules.registry import Subject, finding, rule, staged
 from exporter.source import Mapping
@@ -100,7 +100,7 @@ def unknown_dim(subject: Subject, _: tuple[Subject, ...]) -> Iterator[Diagnostic
                 )  # fmt: skip
 
 
-@rule("EXP204", "file-name-mismatch")
+@rule("EXP204", "file-name-mismatch", severity=Severity.WARNING)
 def file_name_mismatch(subject: Subject, _: tuple[Subject, ...]) -> Iterator[Diagnostic]:
     """A spec or family is not in a file of its own name.
 

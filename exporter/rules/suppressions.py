@@ -8,7 +8,7 @@ from exporter.diagnostics import Diagnostic, Severity
 from exporter.rules.registry import Subject, rule, staged
 
 
-@rule("EXP901", "unused-suppression", suppressible=False)
+@rule("EXP901", "unused-suppression", severity=Severity.WARNING, suppressible=False)
 def unused_suppression(subject: Subject, _: tuple[Subject, ...]) -> Iterator[Diagnostic]:
     """A comment suppresses a finding that is not there. `--fix` removes it.
 
@@ -21,7 +21,7 @@ def unused_suppression(subject: Subject, _: tuple[Subject, ...]) -> Iterator[Dia
     return staged(subject, "unused-suppression")
 
 
-@rule("EXP902", "suppression-without-reason", suppressible=False)
+@rule("EXP902", "suppression-without-reason", severity=Severity.WARNING, suppressible=False)
 def suppression_without_reason(subject: Subject, _: tuple[Subject, ...]) -> Iterator[Diagnostic]:
     """A suppression does not say why.
 
@@ -34,7 +34,7 @@ def suppression_without_reason(subject: Subject, _: tuple[Subject, ...]) -> Iter
     return staged(subject, "suppression-without-reason")
 
 
-@rule("EXP903", "unknown-suppression", suppressible=False)
+@rule("EXP903", "unknown-suppression", severity=Severity.WARNING, suppressible=False)
 def unknown_suppression(subject: Subject, _: tuple[Subject, ...]) -> Iterator[Diagnostic]:
     """A suppression names no rule, or one that cannot be suppressed.
 

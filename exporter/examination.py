@@ -1,0 +1,178 @@
+"""Compare what a spec declares with what its model does, without exporting anything.
+
+``examine_spec`` builds each reference and runs it eagerly at every point; ``lint --models`` shows what it finds.
+``examine_outputs`` is the same judgement of one graph, which a build makes before it traces.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from exporter import models
+from exporter.arrays import to_torch
+from exporter.diagnostics import Diagnostic, ExporterError, SpecError, did_you_mean
+from exporter.dummies import make_dummies
+from exporter.flatten import FlatModel, find_module, undeclared_outputs
+from exporter.planning import GraphPlan, Options, Plan, Point, TensorPlan, plan_task
+from exporter.source import Data, Span
+from exporter.spec import LAYER_SLOT, GraphSpec, Spec, TaskSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Mismatch:
+    """One way in which a model's outputs are not what the spec declares; ``output`` is the declared one it is about."""
+
+    rule: str
+    message: str
+    help: str
+    output: str | None = None
+
+
+def examine_outputs(model: Any, graph: GraphPlan, plan: Plan, point: Point) -> Iterator[Mismatch]:
+    """Run a graph's model once at a point, and yield each tensor it returns that nobody declared, and each declared one that is missing or
+    has another shape or dtype.
+
+    Raises:
+        ExportError: the model refuses the inputs.
+    """
+    flat = FlatModel(model, graph).eval()
+    inputs = tuple(map(to_torch, make_dummies(graph, point, plan.seed).values()))
+    leaves = models.run_model(flat.leaves, inputs, f"'{graph.component}' of {plan.architecture} {plan.task}")
+    undeclared = undeclared_outputs(graph, leaves)
+    if undeclared:
+        yield Mismatch(
+            "undeclared-output", f"the model returns {', '.join(undeclared)}, which '{graph.component}' does not declare",
+            "declare it under 'outputs:', or under 'outputs_ignored:' with the reason",
+        )  # fmt: skip
+    for tensor in graph.outputs:
+        yield from _examine_output(tensor, leaves, point)
+
+
+def _examine_output(tensor: TensorPlan, leaves: Mapping[str, torch.Tensor], point: Point) -> Iterator[Mismatch]:
+    path = ".".join(map(str, tensor.path))
+    found = leaves.get(path)
+    if found is None:
+        yield Mismatch("missing-output", f"the model returns no '{path}' for '{tensor.name}'", f"it returns {', '.join(leaves)}", tensor.name)
+        return
+    shape, wanted = tuple(found.shape), tensor.sizes_at(point.sizes)
+    dtype = str(found.dtype).removeprefix("torch.")
+    if shape != wanted or dtype != tensor.dtype:
+        sizes = ", ".join(f"{name} {size}" for name, size in point.sizes.items()) or "fixed sizes"
+        yield Mismatch(
+            "shape-disagrees",
+            f"the output '{tensor.name}' is {dtype}{list(shape)}, and the spec declares {tensor.dtype}[{', '.join(map(str, tensor.shape))}], "
+            f"which is {list(wanted)} at {sizes}",
+            "correct the type of the output in the spec", tensor.name,
+        )  # fmt: skip
+
+
+def examine_spec(spec: Spec, progress: Callable[[str], None] = lambda _: None) -> list[Diagnostic]:
+    """Build every reference of a spec and return what disagrees with the spec, as findings with places."""
+    found: dict[tuple[str, str, int], Diagnostic] = {}
+    examiner = _Examiner(spec)
+    for task in spec.tasks.values():
+        progress(f"{spec.architecture} {task.name}")
+        for finding in examiner.examine(task):
+            found.setdefault((finding.rule, finding.span.source.name, finding.span.start), finding)
+    return list(found.values())
+
+
+class _Examiner:
+    def __init__(self, spec: Spec) -> None:
+        self.spec = spec
+        self.models: dict[str, Any] = {}
+
+    def examine(self, task: TaskSpec) -> Iterator[Diagnostic]:
+        """Yield the findings in one task. What cannot go on after a finding stops there."""
+        spec = self.spec
+        values = {**spec.reference, **task.reference_config, **task.config}
+        try:
+            known = models.make_config(spec.architecture, {})
+            config = models.make_config(spec.architecture, values)
+        except ExporterError as error:
+            yield Diagnostic("reference-does-not-build", error.message, self._reference_place(), help=error.help)
+            return
+        unknown = list(self._unknown_keys(values, known, task))
+        yield from unknown
+        try:
+            plan = plan_task(spec, task, config, Options(atol=0.0, rtol=0.0))
+            models.find_class(plan, config)
+        except SpecError as error:
+            yield from error.diagnostics
+            return
+        except ExporterError as error:
+            yield Diagnostic("no-auto-class", error.message, task.span, help=error.help)
+            return
+        try:
+            model = self._model(plan)
+            yield from self._examine_graphs(plan, task, model)
+        except ExporterError as error:
+            place = self._reference_place() if not unknown else task.span
+            yield Diagnostic("reference-does-not-build", error.message, place, help=error.help)
+
+    def _unknown_keys(self, values: Mapping[str, Data], known: Any, task: TaskSpec) -> Iterator[Diagnostic]:
+        for path in _unknown_paths(values, known):
+            key = path.rpartition(".")[2]
+            names = [name for name in vars(known) if not name.startswith("_")]
+            span = self.spec.reference_spans.get(path.partition(".")[0], task.span)
+            yield Diagnostic("unknown-config-key", f"the config of '{self.spec.architecture}' has no '{path}'", span, help=did_you_mean(key, names))
+
+    def _model(self, plan: Plan) -> Any:
+        key = repr((plan.model_class, plan.auto_class, sorted(plan.config.items()), sorted(plan.reference_config.items())))
+        if key not in self.models:
+            self.models[key] = models.make_reference(plan)
+        return self.models[key]
+
+    def _examine_graphs(self, plan: Plan, task: TaskSpec, model: Any) -> Iterator[Diagnostic]:
+        for graph, planned in zip(task.graphs, plan.graphs, strict=True):
+            unknown = list(_unknown_arguments(model, graph, planned))
+            yield from unknown
+            if unknown:
+                continue
+            for point in plan.points:
+                mismatches = list(examine_outputs(model, planned, plan, point))
+                for mismatch in mismatches:
+                    yield Diagnostic(mismatch.rule, mismatch.message, _place(graph, mismatch.output), help=mismatch.help)
+                if mismatches:
+                    break
+
+    def _reference_place(self) -> Span:
+        return next(iter(self.spec.reference_spans.values()), self.spec.span)
+
+
+def _unknown_paths(values: Mapping[str, Data], known: Any, prefix: str = "") -> Iterator[str]:
+    for key, value in values.items():
+        if not hasattr(known, key) and key not in getattr(type(known), "attribute_map", {}):
+            yield f"{prefix}{key}"
+        elif isinstance(value, dict) and hasattr(getattr(known, key), "to_dict"):
+            yield from _unknown_paths(value, getattr(known, key), f"{prefix}{key}.")
+
+
+def _unknown_arguments(model: Any, graph: GraphSpec, planned: GraphPlan) -> Iterator[Diagnostic]:
+    """Yield the arguments that neither the model's ``forward()`` nor that of its base model names: through ``**kwargs`` they would vanish."""
+    module = find_module(model, planned.module)
+    names: set[str] = set()
+    for one in (module, getattr(module, "base_model", module)):
+        names |= set(inspect.signature(one.forward).parameters)
+    names -= {"self", "args", "kwargs"}
+    spans = {str(tensor.argument): tensor.span for tensor in (*graph.inputs, *graph.built)}
+    for path, span in {**dict.fromkeys(graph.constants, graph.span), **spans}.items():
+        argument = path.partition(".")[0]
+        if argument not in names:
+            hint = did_you_mean(argument, names, otherwise="it takes")
+            yield Diagnostic("unknown-argument", f"forward() of {type(module).__name__} takes no '{argument}'", span, help=hint)
+
+
+def _place(graph: GraphSpec, output: str | None) -> Span:
+    """Return the type of the declared output in the spec, else the task."""
+    for tensor in graph.outputs:
+        pattern = re.escape(tensor.name).replace(re.escape(LAYER_SLOT), r"\d+")
+        if output is not None and re.fullmatch(pattern, output):
+            return tensor.type_span
+    return graph.span
