@@ -25,11 +25,13 @@ from exporter.schema import check_schema
 from exporter.source import Data, Document, Mapping, Node, Scalar, Sequence, Span, to_data
 from exporter.spec import (
     DEFAULT_TRACER,
+    DTYPES,
     WITH_PAST,
     DimSpec,
     DynamicDim,
     Expression,
     GraphSpec,
+    MinimumOpset,
     Spec,
     StaticDim,
     TaskSpec,
@@ -158,8 +160,6 @@ class _Composer:
         bodies = dict(self._task_bodies(base, root))
         tasks = {name: self._task(name, key, body) for name, (key, body) in bodies.items()}
         reference = _child(root, "reference", "config")
-        opset = _merge_all((base.get("opset"), root.get("opset")))
-        minimum, because = (_plain(opset.get("minimum")), _plain(opset.get("because"))) if opset is not None else (None, None)
         spec = Spec(
             architecture=str(architecture.value),
             family=str(extends.value),
@@ -168,8 +168,7 @@ class _Composer:
             tasks=tasks,
             reference=_config(reference),
             reference_spans={str(key.value): key.span for key, _ in reference.entries} if isinstance(reference, Mapping) else {},
-            minimum_opset=minimum if isinstance(minimum, int) else None,
-            minimum_opset_because=str(because) if because is not None else None,
+            minimum_opsets=dict(_minimum_opsets(_merge_all((base.get("opset"), root.get("opset"))))),
             span=architecture.span,
             digest=self._digest(),
         )
@@ -425,8 +424,16 @@ def _cache_last(body: Mapping, cached: Mapping, before: Mapping | None) -> Mappi
     return Mapping(tuple(entries), body.span)
 
 
-def _plain(node: Node | None) -> Data:
-    return to_data(node) if node is not None else None
+def _minimum_opsets(node: Mapping | None) -> Iterator[tuple[str, MinimumOpset]]:
+    """Yield the lowest opset of each dtype: its own where that is higher than the one for all."""
+    for dtype in DTYPES if node is not None else ():
+        found = [
+            MinimumOpset(minimum.value, _text(_child(part, "because")) or "")
+            for part in (node, _child(node, dtype))
+            if isinstance(minimum := _child(part, "minimum"), Scalar) and isinstance(minimum.value, int)
+        ]
+        if found:
+            yield dtype, max(found, key=lambda one: one.opset)
 
 
 def _text(node: Node | None) -> str | None:

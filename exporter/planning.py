@@ -251,8 +251,9 @@ def plan_task(spec: Spec, task: TaskSpec, config: Any, options: Options) -> Plan
 
 
 def choose_opset(spec: Spec, options: Options) -> int:
-    """Return the opset asked for, or the default where nothing was."""
-    return options.opset if options.opset is not None else max(DEFAULT_OPSETS[options.dtype], spec.minimum_opset or 0)
+    """Return the opset asked for, or the lowest good one where nothing was."""
+    minimum = spec.minimum_opsets.get(options.dtype)
+    return options.opset if options.opset is not None else max(DEFAULT_OPSETS[options.dtype], minimum.opset if minimum else 0)
 
 
 def refuse_impossible(spec: Spec, task: TaskSpec, tracer: str, options: Options) -> None:
@@ -266,19 +267,20 @@ def refuse_impossible(spec: Spec, task: TaskSpec, tracer: str, options: Options)
         raise UsageError(f"unknown tracer '{tracer}'", help=f"the tracers are {', '.join(TRACERS)}")
     if dtype not in DTYPES:
         raise UsageError(f"unknown dtype '{dtype}'", help=f"the dtypes are {', '.join(DTYPES)}")
-    opset = choose_opset(spec, options)
     what = f"{spec.architecture} {task.name}"
     for asked in (tracer, dtype):
         if asked in task.refused:
             raise UsageError(f"{what} cannot be had with {asked}: {task.refused[asked]}")
+    opset, minimum = choose_opset(spec, options), spec.minimum_opsets.get(dtype)
+    if minimum is not None and opset < minimum.opset:
+        raise UsageError(f"{what} in {dtype} needs opset {minimum.opset} or later: {minimum.because}", help=f"use --opset {minimum.opset}")
     supported = OPSETS[tracer]
     if opset not in supported:
         reach = f"the {tracer} tracer writes opsets {supported.start} to {supported.stop - 1}"
-        other = next((name for name, opsets in OPSETS.items() if name != tracer and opset in opsets), None)
-        hint = f"use --tracer {other}, or an opset in that range" if other and other not in task.refused else "choose an opset in that range"
-        raise UsageError(f"opset {opset} cannot be had: {reach}", help=hint)
-    if spec.minimum_opset is not None and opset < spec.minimum_opset:
-        raise UsageError(f"{what} needs opset {spec.minimum_opset} or later: {spec.minimum_opset_because}")
+        needed = f"{what} in {dtype} needs it ({minimum.because}), and " if minimum is not None and opset == minimum.opset else ""
+        other = next((name for name, opsets in OPSETS.items() if opset in opsets and name not in task.refused), None)
+        hint = f"use --tracer {other}" if other is not None else "choose an opset in that range"
+        raise UsageError(f"opset {opset} cannot be had: {needed}{reach}", help=hint)
 
 
 class _Sizes:

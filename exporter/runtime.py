@@ -63,10 +63,25 @@ class ReferenceSession:
         from onnx.reference import ReferenceEvaluator
 
         self.name = f"onnx {onnx.__version__} reference evaluator"
-        self._evaluator = ReferenceEvaluator(str(path))
+        self._evaluator = ReferenceEvaluator(str(path), new_ops=[_gather_elements()])
 
     def run(self, inputs: Mapping[str, Array]) -> list[Array]:
         return [np.asarray(output) for output in self._evaluator.run(None, dict(inputs))]
+
+
+def _gather_elements() -> Any:
+    """Return GatherElements for the reference evaluator, whose own (onnx 1.23) fails on data of more than 32 rows."""
+    from onnx.reference.op_run import OpRun
+
+    class GatherElements(OpRun):  # type: ignore[misc] # onnx has no types
+        op_domain = ""
+
+        def _run(self, data: Array, indices: Array, axis: int = 0) -> tuple[Array]:
+            axis %= data.ndim
+            within = tuple(slice(None) if at == axis else slice(size) for at, size in enumerate(indices.shape))
+            return (np.take_along_axis(data[within], indices, axis),)
+
+    return GatherElements
 
 
 def open_session(path: Path, dtype: str, *, prepack: bool = False) -> Session:

@@ -110,6 +110,14 @@ class Tolerance:
 
 
 @dataclass(frozen=True, slots=True)
+class MinimumOpset:
+    """The lowest opset that can express a model in a dtype, and which operator needs it."""
+
+    opset: int
+    because: str
+
+
+@dataclass(frozen=True, slots=True)
 class TracerChoice:
     """The tracer a spec asks for, and why where it is not the default."""
 
@@ -141,7 +149,7 @@ class Spec:
     """One architecture, composed from its spec and its family.
 
     ``sources`` are the texts it was composed from (spec first), for its digest and for messages.
-    ``reference_spans`` gives the place of each key of the reference config.
+    ``minimum_opsets`` is by dtype; ``reference_spans`` gives the place of each key of the reference config.
     """
 
     architecture: str
@@ -151,8 +159,7 @@ class Spec:
     tasks: Mapping[str, TaskSpec]
     reference: Mapping[str, Data]
     reference_spans: Mapping[str, Span] = field(compare=False)
-    minimum_opset: int | None
-    minimum_opset_because: str | None
+    minimum_opsets: Mapping[str, MinimumOpset]
     span: Span = field(compare=False)
     digest: str = ""
 
