@@ -73,7 +73,7 @@ def build(
     output: str | Path | None = None,
     revision: str | None = None,
     trust_remote_code: bool = False,
-    verify: bool = True,  # noqa: A002
+    verify: bool = True,
     progress: Progress = lambda _: None,
     **options: Any,
 ) -> list[BuildResult]:
@@ -137,9 +137,7 @@ def verify(
     path = Path(directory)
     manifest = artifact.read_manifest(path)
     plan = Plan.from_data(manifest["plan"])
-    plan = dataclasses.replace(
-        plan, atol=plan.atol if atol is None else atol, rtol=plan.rtol if rtol is None else rtol
-    )
+    plan = dataclasses.replace(plan, atol=plan.atol if atol is None else atol, rtol=plan.rtol if rtol is None else rtol)
     changed = list(artifact.changed_files(path, manifest))
     if changed:
         return Report("", plan.atol, plan.rtol, (), tuple(changed))
@@ -181,7 +179,13 @@ class ExportConfig:
     """
 
     def __init__(
-        self, architecture: str, config: Any = None, task: str = "feature-extraction", *, component: str | None = None, **options: Any
+        self,
+        architecture: str,
+        config: Any = None,
+        task: str = "feature-extraction",
+        *,
+        component: str | None = None,
+        **options: Any,
     ) -> None:
         self.plan = plan(architecture, task, config=config, **options)
         graphs = {graph.component: graph for graph in self.plan.graphs}
@@ -215,7 +219,9 @@ class ExportConfig:
 
         chosen = next((one for one in self.plan.points if one.name == point), None)
         if chosen is None:
-            raise ExporterError(f"no point '{point}'", help=f"the points are {', '.join(one.name for one in self.plan.points)}")
+            raise ExporterError(
+                f"no point '{point}'", help=f"the points are {', '.join(one.name for one in self.plan.points)}"
+            )
         return make_dummies(self.graph, chosen, seed)
 
     def __repr__(self) -> str:

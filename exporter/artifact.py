@@ -43,7 +43,11 @@ def write_manifest(
         "task": plan.task,
         "source": {
             "kind": "reference" if is_reference else "checkpoint",
-            "name": None if is_reference else checkpoint.path.resolve().name if checkpoint.commit is None else checkpoint.name,
+            "name": None
+            if is_reference
+            else checkpoint.path.resolve().name
+            if checkpoint.commit is None
+            else checkpoint.name,
             "commit": checkpoint.commit,
             "files": checkpoint.digests(),
         },
@@ -69,14 +73,19 @@ def read_manifest(directory: Path) -> dict[str, Any]:
     path = directory / MANIFEST
     if not path.is_file():
         what = "has no manifest.json" if directory.is_dir() else "does not exist"
-        raise UsageError(f"'{directory}' is not an artifact: it {what}", help="give a directory that 'exporter build' wrote")
+        raise UsageError(
+            f"'{directory}' is not an artifact: it {what}", help="give a directory that 'exporter build' wrote"
+        )
     try:
         data = json.loads(path.read_text("utf-8"))
         found = data["manifest_version"]
     except (ValueError, KeyError, TypeError, OSError):
         raise UsageError(f"'{path}' is not a manifest of exporter", help="build the artifact again") from None
     if found != MANIFEST_VERSION:
-        raise UsageError(f"'{path}' has manifest version {found}; this exporter reads {MANIFEST_VERSION}", help="build the artifact again")
+        raise UsageError(
+            f"'{path}' has manifest version {found}; this exporter reads {MANIFEST_VERSION}",
+            help="build the artifact again",
+        )
     manifest: dict[str, Any] = data
     return manifest
 
@@ -101,13 +110,17 @@ def check_place(target: Path) -> None:
         raise UsageError(f"the output '{target}' is a file", help="give a directory with -o")
     if target.is_dir() and any(target.iterdir()) and not (target / MANIFEST).is_file():
         raise UsageError(
-            f"the output '{target}' is not empty and was not written by exporter", help="give an empty or a new directory with -o"
+            f"the output '{target}' is not empty and was not written by exporter",
+            help="give an empty or a new directory with -o",
         )
     parent = target.parent
     while not parent.exists():
         parent = parent.parent
     if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):
-        raise UsageError(f"the output '{target}' cannot be written: no permission in '{parent}'", help="give another directory with -o")
+        raise UsageError(
+            f"the output '{target}' cannot be written: no permission in '{parent}'",
+            help="give another directory with -o",
+        )
 
 
 @contextmanager
@@ -123,7 +136,9 @@ def staged_artifact(target: Path) -> Iterator[Path]:
         _remove_stale(target.parent)
         staging.mkdir()
     except OSError as error:
-        raise UsageError(f"the output '{target}' cannot be written: {error.strerror}", help="give another directory with -o") from None
+        raise UsageError(
+            f"the output '{target}' cannot be written: {error.strerror}", help="give another directory with -o"
+        ) from None
     try:
         yield staging
         _swap(staging, target)

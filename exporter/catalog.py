@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from exporter.diagnostics import UsageError, did_you_mean
 from exporter.source import Document, Scalar, load_document, to_data
@@ -35,11 +36,11 @@ def spec_directory() -> Path:
 def load_tasks() -> Mapping[str, TaskName]:
     """Return the vocabulary of tasks by Hub name."""
     document = load_document(spec_directory() / "tasks.yaml")
-    data = to_data(document.root) if document.root is not None else {}
-    tasks = data.get("tasks", {}) if isinstance(data, dict) else {}
+    # The file is ours and linted, so its form is known.
+    data: Any = to_data(document.root) if document.root is not None else {"tasks": {}}
     return {
-        name: TaskName(name, str(entry["feature"]), str(entry["auto_class"]), str(entry["description"]))
-        for name, entry in tasks.items()  # type: ignore[union-attr] # the file is ours and linted
+        name: TaskName(name, entry["feature"], entry["auto_class"], entry["description"])
+        for name, entry in data["tasks"].items()
     }
 
 
@@ -92,12 +93,16 @@ def find_spec(name: str) -> Path:
     if path.is_file():
         return path
     if path.suffix in (".yaml", ".yml") or "/" in name:
-        raise UsageError(f"there is no spec '{name}'", help="give the path of a YAML file, or an architecture of 'exporter list'")
+        raise UsageError(
+            f"there is no spec '{name}'", help="give the path of a YAML file, or an architecture of 'exporter list'"
+        )
     found = spec_directory() / f"{name}.yaml"
     if name and found.is_file() and name != "tasks":
         return found
     known = [spec.stem for spec in list_specs()]
-    raise UsageError(f"no spec for the architecture '{name}'", help=did_you_mean(name, known, otherwise="the architectures are"))
+    raise UsageError(
+        f"no spec for the architecture '{name}'", help=did_you_mean(name, known, otherwise="the architectures are")
+    )
 
 
 def find_family(name: str, near: Path | None) -> Document | None:

@@ -47,7 +47,7 @@ def main() -> None:
         sys.exit(error.exit_code)
     except ExporterError as error:
         _leave(f"error: {error.message}", error.help, error.exit_code)
-    except Exception as error:  # noqa: BLE001 - the last line of defence
+    except Exception as error:
         _report_bug(error)
     sys.exit(code if isinstance(code, int) else 0)
 
@@ -88,15 +88,52 @@ def _options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options that `build` and `plan` share."""
     for option in reversed(
         [
-            click.option("--task", "--feature", "tasks", multiple=True, metavar="TASK", help="A task (fill-mask) or a retired feature name (masked-lm). May be given several times. Default: every task of a reference, the checkpoint's own task otherwise."),
-            click.option("--model", "-m", metavar="DIR|HUB_ID", help="The checkpoint: a directory or a hub id. Default: the spec's reference, a tiny model with random weights."),
+            click.option(
+                "--task",
+                "--feature",
+                "tasks",
+                multiple=True,
+                metavar="TASK",
+                help="A task (fill-mask) or a retired feature name (masked-lm). May be given several times. Default: every task of a reference, the checkpoint's own task otherwise.",
+            ),
+            click.option(
+                "--model",
+                "-m",
+                metavar="DIR|HUB_ID",
+                help="The checkpoint: a directory or a hub id. Default: the spec's reference, a tiny model with random weights.",
+            ),
             click.option("--revision", metavar="REV", help="Branch, tag or commit of a hub id."),
             click.option("--trust-remote-code", is_flag=True, help="Let the checkpoint run Python code of its own."),
-            click.option("--opset", type=int, metavar="N", help="ONNX opset: 11 to 20 with the torchscript tracer, 18 to 23 with dynamo. Default: 18."),
-            click.option("--dtype", type=click.Choice(["float32", "float16", "bfloat16"]), default="float32", show_default=True, help="Dtype of weights and computation."),
-            click.option("--tracer", type=click.Choice(["torchscript", "dynamo"]), help="What records the graph. Default: the spec's choice."),
-            click.option("--atol", type=click.FloatRange(min=0), metavar="X", help="Absolute tolerance. Default: the spec's for the dtype."),
-            click.option("--rtol", type=click.FloatRange(min=0), metavar="X", help="Relative tolerance. Default: the spec's for the dtype."),
+            click.option(
+                "--opset",
+                type=int,
+                metavar="N",
+                help="ONNX opset: 11 to 20 with the torchscript tracer, 18 to 23 with dynamo. Default: 18.",
+            ),
+            click.option(
+                "--dtype",
+                type=click.Choice(["float32", "float16", "bfloat16"]),
+                default="float32",
+                show_default=True,
+                help="Dtype of weights and computation.",
+            ),
+            click.option(
+                "--tracer",
+                type=click.Choice(["torchscript", "dynamo"]),
+                help="What records the graph. Default: the spec's choice.",
+            ),
+            click.option(
+                "--atol",
+                type=click.FloatRange(min=0),
+                metavar="X",
+                help="Absolute tolerance. Default: the spec's for the dtype.",
+            ),
+            click.option(
+                "--rtol",
+                type=click.FloatRange(min=0),
+                metavar="X",
+                help="Relative tolerance. Default: the spec's for the dtype.",
+            ),
         ]
     ):
         command = option(command)
@@ -106,11 +143,35 @@ def _options(command: Callable[..., Any]) -> Callable[..., Any]:
 @cli.command(context_settings=_CONTEXT)
 @click.argument("specs", nargs=-1, metavar="[SPEC|ARCHITECTURE|DIR|BUILD_FILE]...")
 @_options
-@click.option("--weights", type=click.Choice(["auto", "external"]), default="auto", show_default=True, help="auto: inside model.onnx below 2 GB, beside it above; external: always beside it.")
-@click.option("--output", "-o", type=click.Path(path_type=Path), metavar="DIR", help="Where to write: the artifact itself for one task, DIR/<task> for several. Default: artifacts/<name>/<task>.")
-@click.option("--no-verify", is_flag=True, help="Do not compare the graph with PyTorch. Nothing then says that it is right.")
+@click.option(
+    "--weights",
+    type=click.Choice(["auto", "external"]),
+    default="auto",
+    show_default=True,
+    help="auto: inside model.onnx below 2 GB, beside it above; external: always beside it.",
+)
+@click.option(
+    "--output",
+    "-o",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Where to write: the artifact itself for one task, DIR/<task> for several. Default: artifacts/<name>/<task>.",
+)
+@click.option(
+    "--no-verify", is_flag=True, help="Do not compare the graph with PyTorch. Nothing then says that it is right."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the outcome as JSON on standard output.")
-def build(specs: tuple[str, ...], tasks: tuple[str, ...], model: str | None, revision: str | None, trust_remote_code: bool, output: Path | None, no_verify: bool, as_json: bool, **options: Any) -> int:
+def build(
+    specs: tuple[str, ...],
+    tasks: tuple[str, ...],
+    model: str | None,
+    revision: str | None,
+    trust_remote_code: bool,
+    output: Path | None,
+    no_verify: bool,
+    as_json: bool,
+    **options: Any,
+) -> int:
     """Build and verify ONNX graphs.
 
     Each graph is compared with PyTorch at the sizes it was traced at and at others; one that differs fails the build.
@@ -139,7 +200,11 @@ def build(specs: tuple[str, ...], tasks: tuple[str, ...], model: str | None, rev
             outcomes.append(outcome)
             click.echo(report.outcome_line(outcome), err=True)
             if outcome.error is not None:
-                click.echo(f"error: {outcome.error.message}" + (f"\n  = help: {outcome.error.help}" if outcome.error.help else ""), err=True)
+                click.echo(
+                    f"error: {outcome.error.message}"
+                    + (f"\n  = help: {outcome.error.help}" if outcome.error.help else ""),
+                    err=True,
+                )
     if as_json:
         click.echo(json.dumps([report.outcome_data(outcome) for outcome in outcomes], indent=1))
     else:
@@ -177,14 +242,24 @@ class _progress:  # noqa: N801 - used like a function
         if name not in self.names:
             self.names.append(name)
         if self.status is not None:
-            self.status.update(f"[{len(self.names)}/{self.total}] {build.architecture} {build.task}: {text}".replace("[", "\\["))
+            self.status.update(
+                f"[{len(self.names)}/{self.total}] {build.architecture} {build.task}: {text}".replace("[", "\\[")
+            )
 
 
 @cli.command(context_settings=_CONTEXT)
 @click.argument("spec", metavar="SPEC|ARCHITECTURE")
 @_options
 @click.option("--json", "as_json", is_flag=True, help="Print the plan as JSON.")
-def plan(spec: str, tasks: tuple[str, ...], model: str | None, revision: str | None, trust_remote_code: bool, as_json: bool, **options: Any) -> int:
+def plan(
+    spec: str,
+    tasks: tuple[str, ...],
+    model: str | None,
+    revision: str | None,
+    trust_remote_code: bool,
+    as_json: bool,
+    **options: Any,
+) -> int:
     """Spell out every graph and tensor of a spec for a config, without building anything."""
     from exporter import models
     from exporter.checkpoints import open_checkpoint
@@ -200,7 +275,9 @@ def plan(spec: str, tasks: tuple[str, ...], model: str | None, revision: str | N
         if checkpoint is not None:
             config = models.load_config(checkpoint, task.config, trust_remote_code=trust_remote_code)
         else:
-            config = models.make_config(composed.architecture, {**composed.reference, **task.reference_config, **task.config})
+            config = models.make_config(
+                composed.architecture, {**composed.reference, **task.reference_config, **task.config}
+            )
         plans.append(plan_task(composed, task, config, Options(**options)))
     if as_json:
         click.echo(json.dumps([one.to_data() for one in plans], indent=1))
@@ -246,7 +323,9 @@ def show(spec: str, as_json: bool) -> int:
     tree = compose_spec(load_document(path, display_name(path))).tree
     if tree is None:
         raise UsageError(f"'{path}' has nothing to show")
-    click.echo(json.dumps(catalogue.composed_data(tree), indent=1) if as_json else "\n".join(catalogue.composed_text(tree)))
+    click.echo(
+        json.dumps(catalogue.composed_data(tree), indent=1) if as_json else "\n".join(catalogue.composed_text(tree))
+    )
     return 0
 
 
@@ -258,19 +337,45 @@ def schema(kind: str, markdown: bool) -> int:
     from exporter.report.manual import schema_page
     from exporter.schema import bundle_schema
 
-    click.echo(schema_page() if markdown else json.dumps(bundle_schema(kind), indent=2, ensure_ascii=False) + "\n", nl=False)
+    click.echo(
+        schema_page() if markdown else json.dumps(bundle_schema(kind), indent=2, ensure_ascii=False) + "\n", nl=False
+    )
     return 0
 
 
 @cli.command(context_settings=_CONTEXT)
 @click.argument("paths", nargs=-1, metavar="[PATH]...")
-@click.option("--models", is_flag=True, help="Also build each reference and compare the spec with what the model does. Imports PyTorch.")
+@click.option(
+    "--models",
+    is_flag=True,
+    help="Also build each reference and compare the spec with what the model does. Imports PyTorch.",
+)
 @click.option("--fix", is_flag=True, help="Apply the safe fixes to the files.")
 @click.option("--diff", is_flag=True, help="Print what --fix would change, and change nothing.")
-@click.option("--format", "style", type=click.Choice(["text", "json", "sarif", "github"]), default="text", show_default=True, help="How findings are printed.")
-@click.option("--select", multiple=True, metavar="RULE", help="Run these rules only: a name, a code, or the start of codes (EXP5). May be given several times.")
+@click.option(
+    "--format",
+    "style",
+    type=click.Choice(["text", "json", "sarif", "github"]),
+    default="text",
+    show_default=True,
+    help="How findings are printed.",
+)
+@click.option(
+    "--select",
+    multiple=True,
+    metavar="RULE",
+    help="Run these rules only: a name, a code, or the start of codes (EXP5). May be given several times.",
+)
 @click.option("--ignore", multiple=True, metavar="RULE", help="Leave these rules out.")
-def lint(paths: tuple[str, ...], models: bool, fix: bool, diff: bool, style: str, select: tuple[str, ...], ignore: tuple[str, ...]) -> int:
+def lint(
+    paths: tuple[str, ...],
+    models: bool,
+    fix: bool,
+    diff: bool,
+    style: str,
+    select: tuple[str, ...],
+    ignore: tuple[str, ...],
+) -> int:
     """Check specs, families and build files. Without PATH: the directory 'specs'.
 
     Every finding has its place, the rule, and what to do about it; 'exporter explain RULE' says more. Exit code 1 means that something was found.
@@ -287,16 +392,24 @@ def lint(paths: tuple[str, ...], models: bool, fix: bool, diff: bool, style: str
         raise UsageError("--fix changes the files and --diff does not", help="give one of them")
     chosen = paths or (("specs",) if Path("specs").is_dir() else ())
     if not chosen:
-        raise UsageError("there is no directory 'specs' here", help="name the specs to lint: exporter lint path/to/specs")
+        raise UsageError(
+            "there is no directory 'specs' here", help="name the specs to lint: exporter lint path/to/specs"
+        )
 
     def run() -> Any:
-        return lint_paths(chosen, models=models, select=select, ignore=ignore, progress=_say_where if models else lambda _: None)
+        return lint_paths(
+            chosen, models=models, select=select, ignore=ignore, progress=_say_where if models else lambda _: None
+        )
 
     result, fixed = fix_files(run) if fix else (run(), 0)
     if diff:
         click.echo("".join(diff_fixes(result)), nl=False)
         return 0 if result.passed else 1
-    renderers = {"json": machine.diagnostics_json, "sarif": machine.diagnostics_sarif, "github": machine.diagnostics_github}
+    renderers = {
+        "json": machine.diagnostics_json,
+        "sarif": machine.diagnostics_sarif,
+        "github": machine.diagnostics_github,
+    }
     if style != "text":
         rendered = renderers[style](result.diagnostics)
         click.echo(rendered + "\n" if rendered else "", nl=False)
@@ -319,18 +432,28 @@ def explain(rule: str | None, markdown: bool) -> int:
     """Say what a lint rule looks for, why, and what to write instead. Without RULE: list them."""
     from exporter.report import manual
 
-    click.echo(manual.rules_page() if markdown else (manual.explain_rule(rule) if rule else manual.list_rules()) + "\n", nl=False)
+    click.echo(
+        manual.rules_page() if markdown else (manual.explain_rule(rule) if rule else manual.list_rules()) + "\n",
+        nl=False,
+    )
     return 0
 
 
 @cli.command(context_settings=_CONTEXT)
 @click.argument("directory", type=click.Path(path_type=Path))
-@click.option("--model", "-m", metavar="DIR|HUB_ID", help="Compare beside this checkpoint, with new inputs, instead of on the golden vectors.")
+@click.option(
+    "--model",
+    "-m",
+    metavar="DIR|HUB_ID",
+    help="Compare beside this checkpoint, with new inputs, instead of on the golden vectors.",
+)
 @click.option("--trust-remote-code", is_flag=True, help="Let the checkpoint run Python code of its own.")
 @click.option("--atol", type=click.FloatRange(min=0), metavar="X", help="Absolute tolerance. Default: the manifest's.")
 @click.option("--rtol", type=click.FloatRange(min=0), metavar="X", help="Relative tolerance. Default: the manifest's.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
-def verify(directory: Path, model: str | None, trust_remote_code: bool, atol: float | None, rtol: float | None, as_json: bool) -> int:
+def verify(
+    directory: Path, model: str | None, trust_remote_code: bool, atol: float | None, rtol: float | None, as_json: bool
+) -> int:
     """Verify an artifact again: its files, its structure and its numbers.
 
     Without --model it runs on the golden vectors in the artifact and needs neither PyTorch nor the checkpoint.
@@ -344,9 +467,13 @@ def verify(directory: Path, model: str | None, trust_remote_code: bool, atol: fl
     for line in report.failures():
         click.echo(f"error: {line}", err=True)
     for (graph, output), worst in report.worst().items():
-        click.echo(f"{graph}  {output}  max difference {worst.max_abs:.1e}, {worst.share:.0%} of its bound, at {worst.point}")
+        click.echo(
+            f"{graph}  {output}  max difference {worst.max_abs:.1e}, {worst.share:.0%} of its bound, at {worst.point}"
+        )
     if report.passed:
-        click.echo(f"verified in {report.runtime}: {len(report.comparisons)} comparisons within {report.atol:.1e} + {report.rtol:.1e}·|x|")
+        click.echo(
+            f"verified in {report.runtime}: {len(report.comparisons)} comparisons within {report.atol:.1e} + {report.rtol:.1e}·|x|"
+        )
     return 0 if report.passed else 1
 
 

@@ -18,7 +18,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import reduce
 
-from exporter.catalog import feature_of, find_family, family_names, find_task, load_tasks, scalar_text
+from exporter.catalog import family_names, feature_of, find_family, find_task, load_tasks, scalar_text
 from exporter.diagnostics import Diagnostic, did_you_mean
 from exporter.expressions import ExpressionError, expression_names
 from exporter.schema import check_schema
@@ -78,7 +78,10 @@ def check_family(document: Document) -> Composition:
         past = f"{key.value}{WITH_PAST}"
         if cache is not None and not str(key.value).endswith(WITH_PAST) and _child(offered, past) is None:
             picked.append((Scalar(past, key.span), Mapping((), key.span)))
-    entries = tuple((Scalar(key, name.span), node) for key, node in (("architecture", name), ("extends", name), ("tasks", Mapping(tuple(picked), root.span))))
+    entries = tuple(
+        (Scalar(key, name.span), node)
+        for key, node in (("architecture", name), ("extends", name), ("tasks", Mapping(tuple(picked), root.span)))
+    )
     composer = _Composer(Document(document.source, Mapping(entries, root.span), ()), document)
     composer.compose_with(root)
     return Composition(None, None, None, tuple(dict.fromkeys(composer.diagnostics)))
@@ -139,7 +142,12 @@ class _Composer:
         self.family = find_family(str(extends.value), self.document.source.path)
         if self.family is None:
             names = family_names(self.document.source.path)
-            self._report("unknown-family", f"no family '{extends.value}'", extends.span, did_you_mean(str(extends.value), names, otherwise="the families are"))
+            self._report(
+                "unknown-family",
+                f"no family '{extends.value}'",
+                extends.span,
+                did_you_mean(str(extends.value), names, otherwise="the families are"),
+            )
             return None, None
         base = self.family.root
         broken = [*self.family.diagnostics, *check_schema(self.family)]
@@ -167,7 +175,9 @@ class _Composer:
             dims=dims,
             tasks=tasks,
             reference=_config(reference),
-            reference_spans={str(key.value): key.span for key, _ in reference.entries} if isinstance(reference, Mapping) else {},
+            reference_spans={str(key.value): key.span for key, _ in reference.entries}
+            if isinstance(reference, Mapping)
+            else {},
             minimum_opsets=dict(_minimum_opsets(_merge_all((base.get("opset"), root.get("opset"))))),
             span=architecture.span,
             digest=self._digest(),
@@ -188,11 +198,24 @@ class _Composer:
                 trace, check = value.get("trace"), value.get("check")
                 if not isinstance(trace, Scalar) or not isinstance(check, Sequence):
                     missing = "trace" if not isinstance(trace, Scalar) else "check"
-                    self._report("missing-key", f"'{name}' has no '{missing}'", key.span, "a dynamic dim is {trace: 8, check: [1, 13]}")
+                    self._report(
+                        "missing-key",
+                        f"'{name}' has no '{missing}'",
+                        key.span,
+                        "a dynamic dim is {trace: 8, check: [1, 13]}",
+                    )
                     continue
                 sizes = [item for item in check.items if isinstance(item, Scalar)]
-                yield name, DynamicDim(
-                    name, _int(trace), tuple(map(_int, sizes)), key.span, trace.span, tuple(item.span for item in sizes)
+                yield (
+                    name,
+                    DynamicDim(
+                        name,
+                        _int(trace),
+                        tuple(map(_int, sizes)),
+                        key.span,
+                        trace.span,
+                        tuple(item.span for item in sizes),
+                    ),
                 )
             elif isinstance(value, Scalar) and isinstance(value.value, int) and not isinstance(value.value, bool):
                 yield name, StaticDim(name, value.value, key.span)
@@ -204,7 +227,12 @@ class _Composer:
         try:
             expression_names(text)
         except ExpressionError as error:
-            self._report("malformed-expression", error.message, span.within(error.start, error.end), error.help or "an expression is written like 'config.n_embd // config.n_head'")
+            self._report(
+                "malformed-expression",
+                error.message,
+                span.within(error.start, error.end),
+                error.help or "an expression is written like 'config.n_embd // config.n_head'",
+            )
         return Expression(text, span)
 
     # Tasks
@@ -236,7 +264,11 @@ class _Composer:
     def _is_known(self, key: Scalar, name: str, stem: str, base: Mapping, node: Node, cache: Mapping | None) -> bool:
         if stem not in load_tasks():
             today = find_task(name)
-            hint = f"write '{today}', the name on the Hub" if today is not None else did_you_mean(stem, load_tasks(), otherwise="the tasks are")
+            hint = (
+                f"write '{today}', the name on the Hub"
+                if today is not None
+                else did_you_mean(stem, load_tasks(), otherwise="the tasks are")
+            )
             self._report("unknown-task", f"unknown task '{name}'", key.span, hint)
             return False
         defines_itself = any(_child(node, part) is not None for part in ("outputs", "components"))
@@ -245,10 +277,20 @@ class _Composer:
             family = str(self.family.root.get("family").value) if self.family and self.family.root else ""  # type: ignore[union-attr]
             names = [str(entry.value) for entry, _ in offered.entries] if isinstance(offered, Mapping) else []
             hint = did_you_mean(name, names, otherwise=f"the family '{family}' offers")
-            self._report("unknown-task", f"the family '{family}' has no task '{name}' and the spec does not define its outputs", key.span, hint)
+            self._report(
+                "unknown-task",
+                f"the family '{family}' has no task '{name}' and the spec does not define its outputs",
+                key.span,
+                hint,
+            )
             return False
         if name != stem and cache is None:
-            self._report("unknown-task", f"'{name}' needs a 'cache', and neither spec nor family has one", key.span, "declare 'cache:', or pick the task without '-with-past'")
+            self._report(
+                "unknown-task",
+                f"'{name}' needs a 'cache', and neither spec nor family has one",
+                key.span,
+                "declare 'cache:', or pick the task without '-with-past'",
+            )
             return False
         return True
 
@@ -258,13 +300,26 @@ class _Composer:
             name = str(key.value)
             template, past = _child(offered, name), _child(cached, name)
             if template is None and past is None and _child(picked, "inputs") is None:
-                known = [str(entry.value) for node in (offered, cached) if isinstance(node, Mapping) for entry, _ in node.entries]
-                self._report("unknown-component", f"no component '{name}' is offered", key.span, did_you_mean(name, known, otherwise="the components are"))
+                known = [
+                    str(entry.value)
+                    for node in (offered, cached)
+                    if isinstance(node, Mapping)
+                    for entry, _ in node.entries
+                ]
+                self._report(
+                    "unknown-component",
+                    f"no component '{name}' is offered",
+                    key.span,
+                    did_you_mean(name, known, otherwise="the components are"),
+                )
                 continue
             before = _merge_all((template, picked))
             component = _merge_all((template, past, picked)) or Mapping((), key.span)
             entries.append((key, _cache_last(component, past, before) if isinstance(past, Mapping) else component))
-        rest = tuple(entry for entry in _without(body, ("components", "inputs", "outputs", "arguments", "outputs_ignored")).entries)
+        rest = tuple(
+            entry
+            for entry in _without(body, ("components", "inputs", "outputs", "arguments", "outputs_ignored")).entries
+        )
         components_key = body.key("components") or picks.entries[0][0]
         return Mapping((*rest, (components_key, Mapping(tuple(entries), picks.span))), body.span)
 
@@ -273,7 +328,9 @@ class _Composer:
         components = body.get("components")
         if isinstance(components, Mapping):
             graphs = tuple(
-                self._graph(str(part.value), node, part.span) for part, node in components.entries if isinstance(node, Mapping)
+                self._graph(str(part.value), node, part.span)
+                for part, node in components.entries
+                if isinstance(node, Mapping)
             )
         else:
             graphs = (self._graph("model", body, key.span),)
@@ -328,11 +385,20 @@ class _Composer:
         try:
             tensor_type = parse_tensor_type(line.value)
         except TensorTypeError as error:
-            self._report("malformed-tensor", f"{error.message} in the type of '{name}'", span.within(error.start, error.end), error.help)
+            self._report(
+                "malformed-tensor",
+                f"{error.message} in the type of '{name}'",
+                span.within(error.start, error.end),
+                error.help,
+            )
             return
         if (tensor_type.fill is not None) != needs_fill:
             message = f"the input '{name}' has no fill" if needs_fill else f"the output '{name}' has a fill"
-            hint = "say how a dummy is made: 'int64[batch, sequence] = randint(vocab)'" if needs_fill else "an output is computed: write the dtype and shape only"
+            hint = (
+                "say how a dummy is made: 'int64[batch, sequence] = randint(vocab)'"
+                if needs_fill
+                else "an output is computed: write the dtype and shape only"
+            )
             fill = tensor_type.fill
             place = span if fill is None else span.within(fill.start, fill.end)
             self._report("malformed-tensor", message, place, hint)
@@ -356,7 +422,12 @@ class _Composer:
             atol, rtol, because = (_child(value, part) for part in ("atol", "rtol", "because"))
             if not isinstance(atol, Scalar) or not isinstance(rtol, Scalar):
                 missing = "atol" if not isinstance(atol, Scalar) else "rtol"
-                self._report("missing-key", f"the tolerance '{key.value}' has no '{missing}'", key.span, "a tolerance is {atol: 1.0e-5, rtol: 1.0e-5}")
+                self._report(
+                    "missing-key",
+                    f"the tolerance '{key.value}' has no '{missing}'",
+                    key.span,
+                    "a tolerance is {atol: 1.0e-5, rtol: 1.0e-5}",
+                )
                 continue
             yield str(key.value), Tolerance(float(atol.value or 0), float(rtol.value or 0), _text(because), key.span)
 
@@ -386,7 +457,12 @@ class _Composer:
                 under = base.get(part)
                 if _is_null(node) and (not isinstance(under, Mapping) or under.get(str(key.value)) is None):
                     names = [str(name.value) for name, _ in under.entries] if isinstance(under, Mapping) else []
-                    self._report("removes-nothing", f"'{key.value}: null' removes nothing: the family has no '{key.value}' in '{part}'", key.span, did_you_mean(str(key.value), names, otherwise="the family has"))
+                    self._report(
+                        "removes-nothing",
+                        f"'{key.value}: null' removes nothing: the family has no '{key.value}' in '{part}'",
+                        key.span,
+                        did_you_mean(str(key.value), names, otherwise="the family has"),
+                    )
 
     def _report(self, rule: str, message: str, span: Span, help_: str | None = None) -> None:
         self.diagnostics.append(Diagnostic(rule, message, span, help=help_))

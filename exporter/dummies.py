@@ -36,7 +36,7 @@ def make_dummies(graph: GraphPlan, point: Point, seed: int) -> dict[str, Array]:
 
 def fill_array(fill: FillPlan, shape: tuple[int, ...], dtype: np.dtype[Any], rng: np.random.Generator) -> Array:
     """Return an array of ``shape`` made as ``fill`` says (see docs/spec-language.md, Fills)."""
-    array = _FILLS[fill.name](fill.args, shape, rng).astype(dtype)
+    array: Array = _FILLS[fill.name](fill.args, shape, rng).astype(dtype)
     if fill.ending is not None and array.size:
         array[..., -1] = fill.ending
     return array

@@ -58,7 +58,12 @@ def _examine_output(tensor: TensorPlan, leaves: Mapping[str, torch.Tensor], poin
     path = ".".join(map(str, tensor.path))
     found = leaves.get(path)
     if found is None:
-        yield Mismatch("missing-output", f"the model returns no '{path}' for '{tensor.name}'", f"it returns {', '.join(leaves)}", tensor.name)
+        yield Mismatch(
+            "missing-output",
+            f"the model returns no '{path}' for '{tensor.name}'",
+            f"it returns {', '.join(leaves)}",
+            tensor.name,
+        )
         return
     shape, wanted = tuple(found.shape), tensor.sizes_at(point.sizes)
     dtype = str(found.dtype).removeprefix("torch.")
@@ -121,10 +126,17 @@ class _Examiner:
             key = path.rpartition(".")[2]
             names = [name for name in vars(known) if not name.startswith("_")]
             span = self.spec.reference_spans.get(path.partition(".")[0], task.span)
-            yield Diagnostic("unknown-config-key", f"the config of '{self.spec.architecture}' has no '{path}'", span, help=did_you_mean(key, names))
+            yield Diagnostic(
+                "unknown-config-key",
+                f"the config of '{self.spec.architecture}' has no '{path}'",
+                span,
+                help=did_you_mean(key, names),
+            )
 
     def _model(self, plan: Plan) -> Any:
-        key = repr((plan.model_class, plan.auto_class, sorted(plan.config.items()), sorted(plan.reference_config.items())))
+        key = repr(
+            (plan.model_class, plan.auto_class, sorted(plan.config.items()), sorted(plan.reference_config.items()))
+        )
         if key not in self.models:
             self.models[key] = models.make_reference(plan)
         return self.models[key]
@@ -138,7 +150,9 @@ class _Examiner:
             for point in plan.points:
                 mismatches = list(examine_outputs(model, planned, plan, point))
                 for mismatch in mismatches:
-                    yield Diagnostic(mismatch.rule, mismatch.message, _place(graph, mismatch.output), help=mismatch.help)
+                    yield Diagnostic(
+                        mismatch.rule, mismatch.message, _place(graph, mismatch.output), help=mismatch.help
+                    )
                 if mismatches:
                     break
 
@@ -166,7 +180,9 @@ def _unknown_arguments(model: Any, graph: GraphSpec, planned: GraphPlan) -> Iter
         argument = path.partition(".")[0]
         if argument not in names:
             hint = did_you_mean(argument, names, otherwise="it takes")
-            yield Diagnostic("unknown-argument", f"forward() of {type(module).__name__} takes no '{argument}'", span, help=hint)
+            yield Diagnostic(
+                "unknown-argument", f"forward() of {type(module).__name__} takes no '{argument}'", span, help=hint
+            )
 
 
 def _place(graph: GraphSpec, output: str | None) -> Span:

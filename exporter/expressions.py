@@ -24,7 +24,7 @@ _PATH = re.compile(r"config(\.[A-Za-z_][A-Za-z0-9_]*|\[\d+\])+\Z")
 class ExpressionError(Exception):
     """An expression that cannot be parsed or evaluated; ``start`` and ``end`` mark the culprit in its text."""
 
-    def __init__(self, message: str, text: str, culprit: str | None = None, help: str | None = None) -> None:  # noqa: A002
+    def __init__(self, message: str, text: str, culprit: str | None = None, help: str | None = None) -> None:
         super().__init__(message)
         self.message = message
         self.help = help
@@ -153,14 +153,20 @@ def _undefined(text: str, config: Any, reason: str) -> ExpressionError:
                 value = getattr(value, step, _MISSING)
             if value is _MISSING:
                 return ExpressionError(
-                    f"the config has no '{path}'", text, f".{step}" if f".{step}" in text else None,
+                    f"the config has no '{path}'",
+                    text,
+                    f".{step}" if f".{step}" in text else None,
                     help=_nearest(step, config),
                 )
     return ExpressionError(f"the expression failed: {reason}", text)
 
 
 def _nearest(name: str, config: Any) -> str | None:
-    return did_you_mean(name, [key for key in vars(config) if not key.startswith("_")]) if hasattr(config, "__dict__") else None
+    return (
+        did_you_mean(name, [key for key in vars(config) if not key.startswith("_")])
+        if hasattr(config, "__dict__")
+        else None
+    )
 
 
 def _dotted(node: nodes.Node) -> str:

@@ -39,6 +39,7 @@ class FlatModel(nn.Module):
         self.keywords = {"return_dict": True} if takes_any or "return_dict" in parameters else {}
 
     def forward(self, *tensors: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """Return the declared outputs, in order, for the declared inputs, in order."""
         leaves = self.leaves(*tensors)
         return tuple(self._pick(leaves, tensor) for tensor in self.graph.outputs)
 
@@ -105,7 +106,9 @@ def _build(plan: TensorPlan, inputs: tuple[TensorPlan, ...], tensors: tuple[torc
         if isinstance(axis, int):
             shape.append(axis)
             continue
-        sources = [(index, at) for index, other in enumerate(inputs) for at, name in enumerate(other.shape) if name == axis]
+        sources = [
+            (index, at) for index, other in enumerate(inputs) for at, name in enumerate(other.shape) if name == axis
+        ]
         if not sources:
             raise ExportError(
                 f"'{plan.name}' is built inside the graph, but no input has the axis '{axis}'",
@@ -127,7 +130,9 @@ def _pack(value: Any) -> Any:
         layers = [value[index] for index in sorted(value)]
         if all("key" in layer for layer in layers):
             return _cache(layers)
-        return EncoderDecoderCache(_cache([layer["decoder"] for layer in layers]), _cache([layer["encoder"] for layer in layers]))
+        return EncoderDecoderCache(
+            _cache([layer["decoder"] for layer in layers]), _cache([layer["encoder"] for layer in layers])
+        )
     return BaseModelOutput(**{name: _pack(part) for name, part in value.items()})
 
 

@@ -54,16 +54,15 @@ def read_golden(directory: Path, index: int, graph: GraphPlan) -> tuple[dict[str
                 yield onnx.numpy_helper.to_array(onnx.TensorProto.FromString(path.read_bytes()))
             except Exception as error:
                 raise UsageError(
-                    f"the golden vector {path.relative_to(directory)} cannot be read", help="build the artifact again, or verify with --model"
+                    f"the golden vector {path.relative_to(directory)} cannot be read",
+                    help="build the artifact again, or verify with --model",
                 ) from error
 
     names = [tensor.name for tensor in graph.inputs]
     return dict(zip(names, read("input", graph.inputs), strict=True)), list(read("output", graph.outputs))
 
 
-def verify_golden(
-    directory: Path, plan: Plan, progress: Callable[[str], None] = lambda _: None
-) -> Report:
+def verify_golden(directory: Path, plan: Plan, progress: Callable[[str], None] = lambda _: None) -> Report:
     """Run every graph of an artifact on its golden vectors. Needs neither torch nor the checkpoint.
 
     Raises:

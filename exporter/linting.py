@@ -53,7 +53,12 @@ class _Suppression:
 
 
 def lint_paths(
-    paths: Iterable[str], *, models: bool = False, select: Iterable[str] = (), ignore: Iterable[str] = (), progress: Progress = lambda _: None
+    paths: Iterable[str],
+    *,
+    models: bool = False,
+    select: Iterable[str] = (),
+    ignore: Iterable[str] = (),
+    progress: Progress = lambda _: None,
 ) -> LintResult:
     """Lint files and directories.
 
@@ -76,7 +81,9 @@ def lint_paths(
         subjects = tuple(_examine(subject, progress) for subject in subjects)
     findings = _apply_suppressions(_run_rules(subjects, rules), subjects, rules, models=models)
     return LintResult(
-        tuple(subject.document.source.name for subject in subjects), tuple(sorted(findings, key=Diagnostic.sort_key)), tuple(files)
+        tuple(subject.document.source.name for subject in subjects),
+        tuple(sorted(findings, key=Diagnostic.sort_key)),
+        tuple(files),
     )
 
 
@@ -102,9 +109,15 @@ def choose_rules(select: Iterable[str], ignore: Iterable[str]) -> list[Rule]:
 
 
 def _matching(word: str) -> list[str]:
-    names = [rule.name for rule in RULES.values() if word == rule.name or (word.startswith("EXP") and rule.code.startswith(word))]
+    names = [
+        rule.name
+        for rule in RULES.values()
+        if word == rule.name or (word.startswith("EXP") and rule.code.startswith(word))
+    ]
     if not names:
-        raise UsageError(f"there is no rule '{word}'", help=did_you_mean(word, RULES) or "'exporter explain' lists the rules")
+        raise UsageError(
+            f"there is no rule '{word}'", help=did_you_mean(word, RULES) or "'exporter explain' lists the rules"
+        )
     return names
 
 
@@ -151,7 +164,7 @@ def _run_rules(subjects: tuple[Subject, ...], rules: Iterable[Rule]) -> list[Dia
         for rule in chosen:
             try:
                 found += rule.run(subject, subjects)
-            except Exception as error:  # noqa: BLE001 - the other rules still have something to say
+            except Exception as error:
                 message = f"the rule '{rule.name}' crashed: {type(error).__name__}: {error}"
                 help_ = "this is a bug in exporter, not in the document; please report it with the document"
                 found.append(Diagnostic("rule-crashed", message, subject.document.source.span(0, 0), help=help_))
@@ -207,20 +220,29 @@ def _judge_suppression(
     codes = {rule.code: rule.name for rule in RULES.values()}
     unused: list[tuple[str, Span]] = []
     if not suppression.reason and "suppression-without-reason" in active:
-        yield _finding("suppression-without-reason", "the suppression gives no reason, so it is not applied", suppression.span, "say why after the bracket")
+        yield _finding(
+            "suppression-without-reason",
+            "the suppression gives no reason, so it is not applied",
+            suppression.span,
+            "say why after the bracket",
+        )
     for name, span in suppression.names:
         rule = RULES.get(codes.get(name, name))
         if rule is None or not rule.suppressible:
             message = f"no rule '{name}'" if rule is None else f"'{name}' cannot be suppressed"
             if "unknown-suppression" in active:
                 yield _finding("unknown-suppression", message, span, did_you_mean(name, RULES))
-        elif rule.name in active and (span.source.name, span.start) not in used and suppression.reason and report_unused:
+        elif (
+            rule.name in active and (span.source.name, span.start) not in used and suppression.reason and report_unused
+        ):
             unused.append((rule.name, span))
     if unused and "unused-suppression" in active:
         # With other rules still needed on the line, the comment stays and is a person's to edit.
         fix = _remove_comment(suppression) if len(unused) == len(suppression.names) else None
         for name, span in unused:
-            yield _finding("unused-suppression", f"there is no '{name}' here to suppress", span, "remove the comment", fix)
+            yield _finding(
+                "unused-suppression", f"there is no '{name}' here to suppress", span, "remove the comment", fix
+            )
 
 
 def _finding(name: str, message: str, span: Span, help_: str | None, fix: Fix | None = None) -> Diagnostic:
@@ -251,7 +273,9 @@ def _suppressions(source: Source) -> Iterator[_Suppression]:
         )
         target = number
         if not text[: match.start()].strip():
-            following = (at for at in range(number, len(lines)) if lines[at].strip() and not lines[at].lstrip().startswith("#"))
+            following = (
+                at for at in range(number, len(lines)) if lines[at].strip() and not lines[at].lstrip().startswith("#")
+            )
             target = next(following, number - 1) + 1
         span = source.span(base + match.start(), base + match.end())
         yield _Suppression(span, names, match.group(2).strip(), target)
@@ -286,7 +310,10 @@ def fixed_texts(result: LintResult) -> dict[Path, tuple[str, str]]:
             path = edit.span.source.path
             if path is not None and path.resolve() in linted:
                 edits.setdefault(path, []).append((edit.span.source, edit))
-    return {path: (found[0][0].text, _apply_edits(found[0][0].text, [edit for _, edit in found])) for path, found in edits.items()}
+    return {
+        path: (found[0][0].text, _apply_edits(found[0][0].text, [edit for _, edit in found]))
+        for path, found in edits.items()
+    }
 
 
 def _apply_edits(text: str, edits: Iterable[Edit]) -> str:
@@ -325,8 +352,8 @@ def _write_text(path: Path, text: str) -> None:
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         with os.fdopen(handle, "wb") as temporary:
             temporary.write(mark + text.encode("utf-8"))
-        os.chmod(name, path.stat().st_mode)
-        os.replace(name, path)
+        Path(name).chmod(path.stat().st_mode)
+        Path(name).replace(path)
     except OSError as error:
         raise UsageError(f"'{path}' cannot be written: {error.strerror}") from None
 
@@ -335,4 +362,6 @@ def diff_fixes(result: LintResult) -> Iterator[str]:
     """Yield unified diffs of what one round of safe fixes would change."""
     for path, (before, after) in sorted(fixed_texts(result).items()):
         name = display_name(path)
-        yield from difflib.unified_diff(before.splitlines(keepends=True), after.splitlines(keepends=True), f"a/{name}", f"b/{name}")
+        yield from difflib.unified_diff(
+            before.splitlines(keepends=True), after.splitlines(keepends=True), f"a/{name}", f"b/{name}"
+        )

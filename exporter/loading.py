@@ -29,5 +29,7 @@ def load_spec(name: str | Path) -> Spec:
     if errors:
         raise SpecError(errors)
     if composition.spec is None:
-        raise UsageError(f"'{path}' is not a spec", help="a spec starts with 'spec_version', 'architecture' and 'extends'")
+        raise UsageError(
+            f"'{path}' is not a spec", help="a spec starts with 'spec_version', 'architecture' and 'extends'"
+        )
     return composition.spec

@@ -64,13 +64,22 @@ def load_config(checkpoint: Checkpoint, task_config: Mapping[str, Data], *, trus
         CheckpointError: transformers cannot read it.
     """
     if "model_type" not in checkpoint.read_config():
-        raise CheckpointError(f"config.json of '{checkpoint.name}' has no 'model_type'", help='add "model_type": "<architecture>" to config.json')
+        raise CheckpointError(
+            f"config.json of '{checkpoint.name}' has no 'model_type'",
+            help='add "model_type": "<architecture>" to config.json',
+        )
     try:
         with quiet_libraries():
-            config = transformers.AutoConfig.from_pretrained(checkpoint.path, trust_remote_code=trust_remote_code, local_files_only=True)
+            config = transformers.AutoConfig.from_pretrained(
+                checkpoint.path, trust_remote_code=trust_remote_code, local_files_only=True
+            )
     except Exception as error:
-        hint = "pass --trust-remote-code to run the checkpoint's own code" if "trust_remote_code" in str(error) else None
-        raise CheckpointError(f"the config of '{checkpoint.name}' cannot be loaded: {_first_line(error)}", help=hint) from error
+        hint = (
+            "pass --trust-remote-code to run the checkpoint's own code" if "trust_remote_code" in str(error) else None
+        )
+        raise CheckpointError(
+            f"the config of '{checkpoint.name}' cannot be loaded: {_first_line(error)}", help=hint
+        ) from error
     for key, value in task_config.items():
         setattr(config, key, value)
     return config
@@ -214,7 +223,9 @@ def load_model(
                 local_files_only=True, ignore_mismatched_sizes=True, **options,
             )  # fmt: skip
     except Exception as error:
-        raise CheckpointError(f"'{checkpoint.name}' cannot be loaded as {cls.__name__}: {_first_line(error)}") from error
+        raise CheckpointError(
+            f"'{checkpoint.name}' cannot be loaded as {cls.__name__}: {_first_line(error)}"
+        ) from error
     _check_loading(model, info, checkpoint)
     return model.eval(), set(info["missing_keys"])
 
@@ -222,7 +233,9 @@ def load_model(
 def _check_loading(model: nn.Module, info: Mapping[str, Any], checkpoint: Checkpoint) -> None:
     mismatched = sorted(info["mismatched_keys"])
     if mismatched:
-        shown = (f"{name} is {list(found)} in the file and {list(wanted)} in the model" for name, found, wanted in mismatched)
+        shown = (
+            f"{name} is {list(found)} in the file and {list(wanted)} in the model" for name, found, wanted in mismatched
+        )
         raise CheckpointError(
             f"'{checkpoint.name}' has {len(mismatched)} weights of the wrong shape: {_some(shown)}",
             help="its config.json does not describe its weights",

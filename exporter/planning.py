@@ -224,7 +224,8 @@ def plan_task(spec: Spec, task: TaskSpec, config: Any, options: Options) -> Plan
     tolerance = task.tolerances.get(options.dtype)
     if tolerance is None and (options.atol is None or options.rtol is None):
         raise UsageError(
-            f"the spec has no tolerance for {options.dtype}", help="give --atol and --rtol, or add one under 'tolerances'"
+            f"the spec has no tolerance for {options.dtype}",
+            help="give --atol and --rtol, or add one under 'tolerances'",
         )
     return Plan(
         architecture=spec.architecture,
@@ -253,7 +254,11 @@ def plan_task(spec: Spec, task: TaskSpec, config: Any, options: Options) -> Plan
 def choose_opset(spec: Spec, options: Options) -> int:
     """Return the opset asked for, or the lowest good one where nothing was."""
     minimum = spec.minimum_opsets.get(options.dtype)
-    return options.opset if options.opset is not None else max(DEFAULT_OPSETS[options.dtype], minimum.opset if minimum else 0)
+    return (
+        options.opset
+        if options.opset is not None
+        else max(DEFAULT_OPSETS[options.dtype], minimum.opset if minimum else 0)
+    )
 
 
 def refuse_impossible(spec: Spec, task: TaskSpec, tracer: str, options: Options) -> None:
@@ -273,11 +278,18 @@ def refuse_impossible(spec: Spec, task: TaskSpec, tracer: str, options: Options)
             raise UsageError(f"{what} cannot be had with {asked}: {task.refused[asked]}")
     opset, minimum = choose_opset(spec, options), spec.minimum_opsets.get(dtype)
     if minimum is not None and opset < minimum.opset:
-        raise UsageError(f"{what} in {dtype} needs opset {minimum.opset} or later: {minimum.because}", help=f"use --opset {minimum.opset}")
+        raise UsageError(
+            f"{what} in {dtype} needs opset {minimum.opset} or later: {minimum.because}",
+            help=f"use --opset {minimum.opset}",
+        )
     supported = OPSETS[tracer]
     if opset not in supported:
         reach = f"the {tracer} tracer writes opsets {supported.start} to {supported.stop - 1}"
-        needed = f"{what} in {dtype} needs it ({minimum.because}), and " if minimum is not None and opset == minimum.opset else ""
+        needed = (
+            f"{what} in {dtype} needs it ({minimum.because}), and "
+            if minimum is not None and opset == minimum.opset
+            else ""
+        )
         other = next((name for name, opsets in OPSETS.items() if opset in opsets and name not in task.refused), None)
         hint = f"use --tracer {other}" if other is not None else "choose an opset in that range"
         raise UsageError(f"opset {opset} cannot be had: {needed}{reach}", help=hint)
@@ -389,7 +401,9 @@ def _plan_tensor(
     yield TensorPlan(
         name=tensor.name if layer is None else tensor.name.replace(LAYER_SLOT, str(layer)),
         dtype=dtype if tensor.type.dtype == "float" else tensor.type.dtype,
-        shape=tuple(_plan_axis([term.value for term in dim.terms], sizes, tensor.type_span) for dim in tensor.type.dims),
+        shape=tuple(
+            _plan_axis([term.value for term in dim.terms], sizes, tensor.type_span) for dim in tensor.type.dims
+        ),
         path=tuple(int(step) if step.isdigit() else step for step in steps),
         fill=_plan_fill(tensor, sizes),
         unused=tensor.unused,
@@ -420,13 +434,25 @@ def _plan_fill(tensor: TensorSpec, sizes: _Sizes) -> FillPlan | None:
     )
     ending = fill.ending.value if fill.ending is not None else None
     return FillPlan(
-        fill.name, args, sizes.static(ending, tensor.type_span) if isinstance(ending, str) else int(ending) if ending is not None else None
+        fill.name,
+        args,
+        sizes.static(ending, tensor.type_span)
+        if isinstance(ending, str)
+        else int(ending)
+        if ending is not None
+        else None,
     )
 
 
 def _points(spec: Spec, graphs: Iterable[GraphPlan]) -> Iterator[Point]:
     """Yield the trace point, then the check points: the k-th takes the k-th size of every dim, shorter lists cycling."""
-    used = {name for graph in graphs for tensor in (*graph.inputs, *graph.outputs) for axis in tensor.shape for name in axis_names(axis)}
+    used = {
+        name
+        for graph in graphs
+        for tensor in (*graph.inputs, *graph.outputs)
+        for axis in tensor.shape
+        for name in axis_names(axis)
+    }
     dims = [dim for name, dim in spec.dims.items() if name in used and isinstance(dim, DynamicDim)]
     yield Point("trace", {dim.name: dim.trace for dim in dims})
     for index in range(max((len(dim.check) for dim in dims), default=0)):

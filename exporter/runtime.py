@@ -44,6 +44,7 @@ class OnnxRuntimeSession:
             raise ExportError(f"ONNX Runtime cannot open {path.name}: {str(error).splitlines()[0][:300]}") from error
 
     def run(self, inputs: Mapping[str, Array]) -> list[Array]:
+        """Return the outputs in graph order."""
         outputs: list[Array] = self._session.run(None, dict(inputs))
         return outputs
 
@@ -66,6 +67,7 @@ class ReferenceSession:
         self._evaluator = ReferenceEvaluator(str(path), new_ops=[_gather_elements()])
 
     def run(self, inputs: Mapping[str, Array]) -> list[Array]:
+        """Return the outputs in graph order."""
         return [np.asarray(output) for output in self._evaluator.run(None, dict(inputs))]
 
 

@@ -90,22 +90,31 @@ def _diagnose(error: ValidationError, root: Mapping) -> Iterator[Diagnostic]:
             hint = did_you_mean(str(error.instance), [str(item) for item in value]) or f"one of {wanted}"
             yield Diagnostic("wrong-value", f"{_describe(node)} is not a value{where}", _place(node), help=hint)
         case "const":
-            yield Diagnostic("wrong-value", f"{_describe(node)} is not the value{where}", _place(node), help=f"write {value!r}")
+            yield Diagnostic(
+                "wrong-value", f"{_describe(node)} is not the value{where}", _place(node), help=f"write {value!r}"
+            )
         case _ if "propertyNames" in error.absolute_schema_path:
             name_node = node.key(str(error.instance)) if isinstance(node, Mapping) else None
             place = name_node.span if name_node is not None else _place(node)
-            yield Diagnostic("wrong-value", f"'{error.instance}' is not a name{where}", place, help="a name is lower_case letters, digits and underscores")
+            yield Diagnostic(
+                "wrong-value",
+                f"'{error.instance}' is not a name{where}",
+                place,
+                help="a name is lower_case letters, digits and underscores",
+            )
         case _:
             limits = {
                 "minimum": f"at least {value}", "maximum": f"at most {value}", "minLength": "more text than this",
                 "minItems": f"at least {value} item", "pattern": f"text of the form {value}",
             }  # fmt: skip
-            message = f"{_describe(node)} is not valid{where}: expected {limits.get(str(error.validator), error.message)}"
+            message = (
+                f"{_describe(node)} is not valid{where}: expected {limits.get(str(error.validator), error.message)}"
+            )
             yield Diagnostic("wrong-value", message, _place(node), help=purpose)
 
 
 def _unknown_keys(error: ValidationError, node: Node, where: str) -> Iterator[Diagnostic]:
-    assert isinstance(error.schema, dict)  # noqa: S101 - jsonschema's own invariant
+    assert isinstance(error.schema, dict)
     allowed = list(error.schema.get("properties", {}))
     for name, _ in node.entries if isinstance(node, Mapping) else ():
         if name.value not in allowed:
@@ -114,7 +123,7 @@ def _unknown_keys(error: ValidationError, node: Node, where: str) -> Iterator[Di
 
 
 def _missing_keys(error: ValidationError, node: Node, key: Scalar | None) -> Iterator[Diagnostic]:
-    assert isinstance(error.schema, dict)  # noqa: S101
+    assert isinstance(error.schema, dict)
     present = {name for name, _ in node.items()} if isinstance(node, Mapping) else set()
     # jsonschema reports each missing key in an error of its own; the message names it first.
     for missing in error.validator_value if isinstance(error.validator_value, list) else ():
@@ -128,8 +137,9 @@ def _missing_keys(error: ValidationError, node: Node, key: Scalar | None) -> Ite
 def _purpose(property_: dict[str, Any]) -> str | None:
     if "$ref" in property_ and "description" not in property_:
         name = property_["$ref"].rsplit("/", 1)[-1]
-        return load_schema("defs")["$defs"].get(name, {}).get("description")
-    return property_.get("description")
+        property_ = load_schema("defs")["$defs"].get(name, {})
+    purpose: str | None = property_.get("description")
+    return purpose
 
 
 def _locate(root: Mapping, path: list[str | int]) -> tuple[Node, Scalar | None]:

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import Any, NoReturn
 
 import yaml
 
@@ -106,7 +107,7 @@ class Span:
 class Scalar:
     """A leaf: ``None``, a bool, an int, a float or a string."""
 
-    value: None | bool | int | float | str
+    value: bool | int | float | str | None
     span: Span
 
     @property
@@ -243,7 +244,7 @@ class _Composer:
                 root = self._node(next(self.events), 1)
         return root
 
-    def _node(self, event: yaml.Event, depth: int) -> Node:
+    def _node(self, event: Any, depth: int) -> Node:
         if isinstance(event, yaml.AliasEvent):
             self._refuse(event, f"alias '*{event.anchor}'", "write the value out; shared facts belong in the family")
         if getattr(event, "anchor", None) is not None:
@@ -261,7 +262,7 @@ class _Composer:
             return Sequence(tuple(items), self._span(event, event_))
         return self._scalar(event)
 
-    def _mapping(self, start: yaml.Event, depth: int) -> Mapping:
+    def _mapping(self, start: Any, depth: int) -> Mapping:
         entries: list[tuple[Scalar, Node]] = []
         seen: dict[str, Scalar] = {}
         while not isinstance(event := next(self.events), yaml.MappingEndEvent):
@@ -288,17 +289,17 @@ class _Composer:
             entries.append((key, value))
         return Mapping(tuple(entries), self._span(start, event))
 
-    def _scalar(self, event: yaml.Event) -> Scalar:
+    def _scalar(self, event: Any) -> Scalar:
         span = self._span(event, event)
         # libyaml says "" where the Python parser says None for a scalar without quotes.
         return Scalar(event.value if event.style else _resolve(event.value), span)
 
-    def _span(self, start: yaml.Event, end: yaml.Event) -> Span:
+    def _span(self, start: Any, end: Any) -> Span:
         first = self.source.offset(start.start_mark.line, start.start_mark.column)
         last = self.source.offset(end.end_mark.line, end.end_mark.column)
         return self.source.span(first, max(first, last))
 
-    def _refuse(self, event: yaml.Event, what: str, help_: str) -> None:
+    def _refuse(self, event: Any, what: str, help_: str) -> NoReturn:
         span = self._span(event, event)
         line_end = self.source.text.find("\n", span.start)
         end = min(span.end, line_end) if line_end >= 0 else span.end
@@ -306,7 +307,7 @@ class _Composer:
         raise _Refusal(Diagnostic("forbidden-yaml", f"{what} is not part of the spec language", span, help=help_))
 
 
-def _resolve(text: str) -> None | bool | int | float | str:
+def _resolve(text: str) -> bool | int | float | str | None:
     """Resolve a plain scalar by the YAML 1.2 core schema: `on` and `no` are words, `1e-4` is a number."""
     if text in _NULLS:
         return None

@@ -6,8 +6,9 @@ it into a `Plan` for a concrete config. Every part keeps the span it came from, 
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from exporter.source import Data, Span
 from exporter.tensor_type import TensorType
@@ -25,7 +26,7 @@ class Expression:
     """A Jinja expression over ``config`` and static dims, unevaluated."""
 
     text: str
-    span: Span = field(compare=False)
+    span: Span = dataclasses.field(compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +35,7 @@ class StaticDim:
 
     name: str
     value: int | Expression
-    span: Span = field(compare=False)
+    span: Span = dataclasses.field(compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +45,9 @@ class DynamicDim:
     name: str
     trace: int
     check: tuple[int, ...]
-    span: Span = field(compare=False)
-    trace_span: Span = field(compare=False)
-    check_spans: tuple[Span, ...] = field(compare=False)
+    span: Span = dataclasses.field(compare=False)
+    trace_span: Span = dataclasses.field(compare=False)
+    check_spans: tuple[Span, ...] = dataclasses.field(compare=False)
 
 
 DimSpec = StaticDim | DynamicDim
@@ -66,9 +67,8 @@ class TensorSpec:
     field: str
     when: Expression | None
     unused: str | None
-    span: Span = field(compare=False)
-    type_span: Span = field(compare=False)
-    from_cache: bool = False
+    span: Span = dataclasses.field(compare=False)
+    type_span: Span = dataclasses.field(compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +86,7 @@ class GraphSpec:
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
     ignored: Mapping[str, str]
-    span: Span = field(compare=False)
+    span: Span = dataclasses.field(compare=False)
 
     @property
     def file_name(self) -> str:
@@ -106,7 +106,7 @@ class Tolerance:
     atol: float
     rtol: float
     because: str | None
-    span: Span = field(compare=False)
+    span: Span = dataclasses.field(compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +123,7 @@ class TracerChoice:
 
     name: str
     because: str | None
-    span: Span | None = field(compare=False, default=None)
+    span: Span | None = dataclasses.field(compare=False, default=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +141,7 @@ class TaskSpec:
     tracer: TracerChoice
     refused: Mapping[str, str]
     when: Expression | None
-    span: Span = field(compare=False)
+    span: Span = dataclasses.field(compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,9 +158,9 @@ class Spec:
     dims: Mapping[str, DimSpec]
     tasks: Mapping[str, TaskSpec]
     reference: Mapping[str, Data]
-    reference_spans: Mapping[str, Span] = field(compare=False)
+    reference_spans: Mapping[str, Span] = dataclasses.field(compare=False)
     minimum_opsets: Mapping[str, MinimumOpset]
-    span: Span = field(compare=False)
+    span: Span = dataclasses.field(compare=False)
     digest: str = ""
 
     @property

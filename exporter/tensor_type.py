@@ -37,7 +37,7 @@ _TOKEN = re.compile(r"\s*(?:(?P<number>\d+(?:\.\d+)?)|(?P<name>[A-Za-z_]\w*)|(?P
 class TensorTypeError(Exception):
     """A tensor line that cannot be read; ``start`` and ``end`` mark the culprit in its text."""
 
-    def __init__(self, message: str, start: int, end: int, help: str | None = None) -> None:  # noqa: A002
+    def __init__(self, message: str, start: int, end: int, help: str | None = None) -> None:
         super().__init__(message)
         self.message, self.start, self.end, self.help = message, start, end, help
 
@@ -125,7 +125,9 @@ class _Parser:
             self.start, self.at = match.start(str(match.lastgroup)), match.end()
             return
         rest = len(self.text) - len(self.text[self.at :].lstrip())
-        self.kind, self.word, self.start = ("end", "", len(self.text)) if rest >= len(self.text) else ("bad", self.text[rest], rest)
+        self.kind, self.word, self.start = (
+            ("end", "", len(self.text)) if rest >= len(self.text) else ("bad", self.text[rest], rest)
+        )
 
     def fail(self, expected: str, help_: str | None = None) -> TensorTypeError:
         found = f"'{self.word}'" if self.word else "the end of the line"
@@ -142,7 +144,12 @@ class _Parser:
             raise self.fail("a dtype")
         if self.word not in DTYPES:
             end = self.start + len(self.word)
-            raise TensorTypeError(f"unknown dtype '{self.word}'", self.start, end, did_you_mean(self.word, DTYPES, otherwise="the dtypes are"))
+            raise TensorTypeError(
+                f"unknown dtype '{self.word}'",
+                self.start,
+                end,
+                did_you_mean(self.word, DTYPES, otherwise="the dtypes are"),
+            )
         dtype = self.word
         self.advance()
         self.take("[", "after the dtype")
@@ -184,15 +191,24 @@ class _Parser:
         start, name = self.start, self.word
         if self.kind != "name" or name not in FILLS:
             found = f"unknown fill '{name}'" if self.kind == "name" else "expected a fill after '='"
-            raise TensorTypeError(found, start, start + max(len(name), 1), did_you_mean(name, FILLS, otherwise="the fills are"))
+            raise TensorTypeError(
+                found, start, start + max(len(name), 1), did_you_mean(name, FILLS, otherwise="the fills are")
+            )
         self.advance()
         args = self.args() if self.word == "(" else ()
         counts = FILLS[name][0]
         if name == "padding" and args and args[0].value not in ("left", "right"):
-            raise TensorTypeError("padding is 'left' or 'right'", args[0].start, args[0].end, "write 'padding' or 'padding(left)'")
+            raise TensorTypeError(
+                "padding is 'left' or 'right'", args[0].start, args[0].end, "write 'padding' or 'padding(left)'"
+            )
         if len(args) not in counts:
             wanted = f"{counts.start}" if len(counts) == 1 else f"{counts.start} to {counts.stop - 1}"
-            raise TensorTypeError(f"'{name}' takes {wanted} arguments, not {len(args)}", start, self.at, "see docs/spec-language.md, 'Fills'")
+            raise TensorTypeError(
+                f"'{name}' takes {wanted} arguments, not {len(args)}",
+                start,
+                self.at,
+                "see docs/spec-language.md, 'Fills'",
+            )
         ending = None
         if self.word == "ending":
             self.advance()

@@ -117,7 +117,11 @@ class Report:
             f"{graph}: '{output}' differs by {worst.max_abs:.2e} ({worst.share:.3g} times its bound) at {list(worst.where)}, "
             f"{worst.outside} of {int(np.prod(worst.shape))} elements outside, at {sizes}"
         )
-        good = {comparison.point for comparison in self.comparisons if comparison.output == output and comparison.graph == graph}
+        good = {
+            comparison.point
+            for comparison in self.comparisons
+            if comparison.output == output and comparison.graph == graph
+        }
         good -= {comparison.point for comparison in failed}
         if good == {"trace"}:
             return f"{measured}; it passes at the traced sizes only: an axis was baked in"
@@ -136,10 +140,14 @@ def compare_arrays(
     planned = tensor.sizes_at(point.sizes)
     base = Comparison(graph, tensor.name, point.name, dict(point.sizes), seed, shape, 0.0, 0.0, 0.0, 0, 0.0, ())
     if not shape == tuple(expected.shape) == planned:
-        return dataclasses.replace(base, problem=f"the shape is {list(shape)}, PyTorch's {list(expected.shape)}, declared {list(planned)}")
+        return dataclasses.replace(
+            base, problem=f"the shape is {list(shape)}, PyTorch's {list(expected.shape)}, declared {list(planned)}"
+        )
     wanted = NUMPY_DTYPES[tensor.dtype]
     if actual.dtype != wanted or expected.dtype != wanted:
-        return dataclasses.replace(base, problem=f"the dtype is {actual.dtype}, PyTorch's {expected.dtype}, declared {tensor.dtype}")
+        return dataclasses.replace(
+            base, problem=f"the dtype is {actual.dtype}, PyTorch's {expected.dtype}, declared {tensor.dtype}"
+        )
     if actual.size == 0:
         return base
     left, right = actual.astype(np.float64), expected.astype(np.float64)
@@ -176,7 +184,9 @@ def verify_graph(
     session = open_session(path, plan.dtype)
     comparisons: list[Comparison] = []
     for point in plan.points:
-        progress(f"{graph.component} at {', '.join(f'{name} {size}' for name, size in point.sizes.items()) or 'its one size'}")
+        progress(
+            f"{graph.component} at {', '.join(f'{name} {size}' for name, size in point.sizes.items()) or 'its one size'}"
+        )
         for seed in (plan.seed, plan.seed + 1):
             inputs = make_dummies(graph, point, seed)
             comparisons += compare_outputs(session, graph, plan, point, seed, inputs, oracle(inputs))
@@ -195,7 +205,13 @@ def _weight_bytes(path: Path) -> int:
 
 
 def compare_outputs(
-    session: Session, graph: GraphPlan, plan: Plan, point: Point, seed: int, inputs: Mapping[str, Array], expected: list[Array]
+    session: Session,
+    graph: GraphPlan,
+    plan: Plan,
+    point: Point,
+    seed: int,
+    inputs: Mapping[str, Array],
+    expected: list[Array],
 ) -> Iterator[Comparison]:
     """Run a session once and yield a comparison for every output."""
     actual, failure = _run(session, inputs)
@@ -203,7 +219,19 @@ def compare_outputs(
         if failure is not None:
             shape = tensor.sizes_at(point.sizes)
             yield Comparison(
-                graph.component, tensor.name, point.name, dict(point.sizes), seed, shape, 0.0, 0.0, 0.0, 0, 0.0, (), failure
+                graph.component,
+                tensor.name,
+                point.name,
+                dict(point.sizes),
+                seed,
+                shape,
+                0.0,
+                0.0,
+                0.0,
+                0,
+                0.0,
+                (),
+                failure,
             )
         else:
             yield compare_arrays(
@@ -214,7 +242,7 @@ def compare_outputs(
 def _run(session: Session, inputs: Mapping[str, Array]) -> tuple[list[Array], str | None]:
     try:
         return session.run(inputs), None
-    except Exception as error:  # noqa: BLE001 - whatever a runtime raises is a finding about the graph
+    except Exception as error:
         return [], f"the runtime fails: {str(error).strip().splitlines()[0][:300]}"
 
 
@@ -245,14 +273,17 @@ def check_structure(path: Path, graph: GraphPlan, plan: Plan) -> list[str]:
     if path.stat().st_size < 1 << 28:
         try:
             onnx.checker.check_model(str(path), full_check=True)
-        except Exception as error:  # noqa: BLE001 - the checker raises several types; each is a finding
+        except Exception as error:
             problems.append(f"{path.name} does not pass onnx.checker: {str(error).splitlines()[0][:300]}")
         proto = onnx.load(str(path), load_external_data=False)
         opset = next((entry.version for entry in proto.opset_import if entry.domain == ""), None)
         if opset != plan.opset:
             problems.append(f"{path.name} has opset {opset}, and {plan.opset} was asked for")
         problems += _external_problems(proto, path)
-        for role, values, tensors in (("input", proto.graph.input, graph.inputs), ("output", proto.graph.output, graph.outputs)):
+        for role, values, tensors in (
+            ("input", proto.graph.input, graph.inputs),
+            ("output", proto.graph.output, graph.outputs),
+        ):
             problems += _signature_problems(path.name, role, values, tensors)
     return problems
 

@@ -1,0 +1,1 @@
+"""Builds: what to build, the worker that builds it, and what came out."""

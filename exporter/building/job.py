@@ -22,8 +22,8 @@ from exporter.arrays import to_numpy, to_torch
 from exporter.checkpoints import Checkpoint, open_checkpoint, open_directory
 from exporter.diagnostics import CheckpointError, ExportError, VerificationError
 from exporter.dummies import make_dummies
-from exporter.export.onnx import attention_of, export_onnx
 from exporter.examination import examine_outputs
+from exporter.export.onnx import attention_of, export_onnx
 from exporter.flatten import FlatModel
 from exporter.golden import write_golden
 from exporter.loading import load_spec
@@ -112,7 +112,9 @@ def _build(plan: Plan, checkpoint: Checkpoint, job: Job, staging: Path, emit: Em
     oracles = {graph.component: make_oracle(FlatModel(truth, graph)) for graph in plan.graphs}
     for graph in plan.graphs:
         check_outputs(truth, graph, plan)
-    model, _ = models.load_model(plan, checkpoint, attention=attention_of(plan.tracer), trust_remote_code=job.trust_remote_code)
+    model, _ = models.load_model(
+        plan, checkpoint, attention=attention_of(plan.tracer), trust_remote_code=job.trust_remote_code
+    )
     used: set[str] = set()
     for graph in plan.graphs:
         emit(f"exporting {graph.component} ({plan.tracer}, opset {plan.opset})")
@@ -131,7 +133,11 @@ def _build(plan: Plan, checkpoint: Checkpoint, job: Job, staging: Path, emit: Em
     emit("writing the manifest")
     summary = summarize_report(report) if report is not None else None
     artifact.write_manifest(staging, plan, checkpoint, is_reference=job.model is None, report=summary)
-    files = {path.relative_to(staging).as_posix(): path.stat().st_size for path in sorted(staging.rglob("*")) if path.is_file()}
+    files = {
+        path.relative_to(staging).as_posix(): path.stat().st_size
+        for path in sorted(staging.rglob("*"))
+        if path.is_file()
+    }
     return Built(plan, report, files, model_class)
 
 
@@ -214,7 +220,14 @@ def summarize_report(report: verification.Report) -> dict[str, Any]:
         "passed": report.passed,
         "comparisons": len(report.comparisons),
         "worst": [
-            {"graph": one.graph, "output": one.output, "point": one.point, "max_abs": one.max_abs, "max_rel": one.max_rel, "share": one.share}
+            {
+                "graph": one.graph,
+                "output": one.output,
+                "point": one.point,
+                "max_abs": one.max_abs,
+                "max_rel": one.max_rel,
+                "share": one.share,
+            }
             for one in report.worst().values()
         ],
     }
@@ -222,7 +235,11 @@ def summarize_report(report: verification.Report) -> dict[str, Any]:
 
 def parameter_names(model: torch.nn.Module, tensors: list[torch.Tensor]) -> set[str]:
     """Return the names, in the model, of the parameters that share storage with the given tensors."""
-    used = {tensor.untyped_storage().data_ptr() + tensor.storage_offset() * tensor.element_size() for tensor in tensors if tensor.numel()}
+    used = {
+        tensor.untyped_storage().data_ptr() + tensor.storage_offset() * tensor.element_size()
+        for tensor in tensors
+        if tensor.numel()
+    }
     return {name for name, parameter in model.named_parameters(remove_duplicate=False) if parameter.data_ptr() in used}
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +50,7 @@ class Wanted:
     output: Path | None = None
     revision: str | None = None
     trust_remote_code: bool = False
-    options: Options = Options()
+    options: Options = field(default_factory=Options)
     verify: bool = True
 
 
@@ -84,7 +84,10 @@ def plan_builds(names: Iterable[str], wanted: Wanted) -> list[Build]:
 def _rows(names: Iterable[str], wanted: Wanted) -> Iterator[Wanted]:
     given = list(names)
     if not given and wanted.model is None:
-        raise UsageError("nothing to build", help="name a spec or an architecture ('exporter list'), or give a checkpoint with --model")
+        raise UsageError(
+            "nothing to build",
+            help="name a spec or an architecture ('exporter list'), or give a checkpoint with --model",
+        )
     if not given:
         yield wanted
     for name in given:
@@ -92,7 +95,9 @@ def _rows(names: Iterable[str], wanted: Wanted) -> Iterator[Wanted]:
         if path.is_dir():
             specs = list_specs(path)
             if not specs:
-                raise UsageError(f"there are no specs in '{name}'", help="a spec is a .yaml file directly in the directory")
+                raise UsageError(
+                    f"there are no specs in '{name}'", help="a spec is a .yaml file directly in the directory"
+                )
             yield from (replace(wanted, spec=str(spec), output=wanted.output) for spec in specs)
         elif path.is_file() and load_document(path).kind() == "build":
             yield from _build_file(path, wanted)
@@ -129,22 +134,26 @@ def _build_file(path: Path, wanted: Wanted) -> Iterator[Wanted]:
 def _inside(base: Path, name: str, file: Path) -> Path:
     path = base / name
     if Path(name).is_absolute() or not path.resolve().is_relative_to(base.resolve()):
-        raise UsageError(f"'{name}' in '{file}' leads out of '{base}'", help="paths in a build file stay below its directory")
+        raise UsageError(
+            f"'{name}' in '{file}' leads out of '{base}'", help="paths in a build file stay below its directory"
+        )
     return path
 
 
 def _builds_of(row: Wanted, *, alone: bool) -> Iterator[Build]:
-    checkpoint = open_checkpoint(row.model, revision=row.revision, code=row.trust_remote_code) if row.model is not None else None
+    checkpoint = (
+        open_checkpoint(row.model, revision=row.revision, code=row.trust_remote_code) if row.model is not None else None
+    )
     spec_name = row.spec or _spec_of(checkpoint)
     spec = load_spec(spec_name)
     if checkpoint is not None:
         _check_architecture(checkpoint, spec)
     tasks = list(_tasks_of(row, spec, checkpoint))
-    base = row.output
-    if base is None or not alone:
+    if row.output is not None and alone:
+        base, single = row.output, len(tasks) == 1
+    else:
         label = _label(checkpoint) if checkpoint is not None else spec.architecture
-        base = (base or Path(DEFAULT_OUTPUT)) / label if row.output is None or not alone else base
-    single = row.output is not None and alone and len(tasks) == 1
+        base, single = (row.output or Path(DEFAULT_OUTPUT)) / label, False
     for task, reason in tasks:
         tracer = row.options.tracer or task.tracer.name
         refuse_impossible(spec, task, tracer, row.options)
@@ -167,11 +176,17 @@ def _spec_of(checkpoint: Checkpoint | None) -> str:
         raise UsageError("nothing to build", help="name a spec or give a checkpoint with --model")
     found = checkpoint.read_config().get("model_type")
     if not isinstance(found, str):
-        raise CheckpointError(f"config.json of '{checkpoint.name}' has no 'model_type'", help='add "model_type": "<architecture>" to config.json')
+        raise CheckpointError(
+            f"config.json of '{checkpoint.name}' has no 'model_type'",
+            help='add "model_type": "<architecture>" to config.json',
+        )
     if (path := spec_directory() / f"{found}.yaml").is_file():
         return str(path)
     known = [spec.stem for spec in list_specs()]
-    hint = did_you_mean(found, known) or "write a spec for it and name it: exporter build my.yaml --model DIR (docs/adding-a-model.md)"
+    hint = (
+        did_you_mean(found, known)
+        or "write a spec for it and name it: exporter build my.yaml --model DIR (docs/adding-a-model.md)"
+    )
     raise UsageError(f"there is no spec for the architecture '{found}' of '{checkpoint.name}'", help=hint)
 
 

@@ -145,7 +145,9 @@ class _Worker:
 
     def _error(self, event: Mapping[str, Any]) -> ExporterError:
         if event["exit_code"] == 3:
-            return WorkerBug(f"a bug in exporter: {event['message']}", help=f"please report it with the log: {self.log.name}")
+            return WorkerBug(
+                f"a bug in exporter: {event['message']}", help=f"please report it with the log: {self.log.name}"
+            )
         if event["rendered"] is not None:
             return RenderedSpecError(event["rendered"])
         kind = getattr(diagnostics, event["kind"], diagnostics.VerificationError if event["report"] else ExportError)

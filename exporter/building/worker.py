@@ -6,6 +6,7 @@ memory back when it ends, and one that is killed takes nothing else with it. Eve
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import dataclasses
 import json
@@ -35,22 +36,20 @@ def main() -> None:
 
 def _preload() -> None:
     """Import in the parent what every job needs, so that a fork starts ready. Nothing here starts a thread."""
-    import onnxruntime  # noqa: F401, TID251
+    import onnxruntime
     import onnxscript.optimizer
     import torch.onnx._internal.torchscript_exporter.utils
-    import transformers.models.auto.modeling_auto  # noqa: TID251
+    import transformers.models.auto.modeling_auto
 
-    import exporter.building.job  # noqa: F401
+    import exporter.building.job
 
 
 def _run_in_child(job: Mapping[str, Any], events: TextIO) -> None:
     child = os.fork()
     if child == 0:
         # A build must not outlive the command that asked for it.
-        try:
+        with contextlib.suppress(AttributeError, OSError):
             ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        except (AttributeError, OSError):
-            pass
         status = 3
         try:
             status = _run(job, events)
@@ -78,9 +77,18 @@ def _run(job: Mapping[str, Any], events: TextIO) -> int:
             exit_code=error.exit_code, rendered=rendered, report=report,
         )  # fmt: skip
         return 0
-    except Exception as error:  # noqa: BLE001 - the last line of defence; the traceback is in the log
+    except Exception as error:
         traceback.print_exc()
-        _emit(events, "error", kind="Bug", message=f"{type(error).__name__}: {error}", help=None, exit_code=3, rendered=None, report=None)
+        _emit(
+            events,
+            "error",
+            kind="Bug",
+            message=f"{type(error).__name__}: {error}",
+            help=None,
+            exit_code=3,
+            rendered=None,
+            report=None,
+        )
         return 0
     _emit(
         events, "done", plan=built.plan.to_data(), report=built.report.to_data() if built.report is not None else None,

@@ -13,7 +13,12 @@ from exporter.checkpoints.safetensors_file import check_safetensors
 from exporter.diagnostics import CheckpointError, UsageError
 
 # In the order transformers prefers them.
-_WEIGHT_FILES = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
+_WEIGHT_FILES = (
+    "model.safetensors",
+    "model.safetensors.index.json",
+    "pytorch_model.bin",
+    "pytorch_model.bin.index.json",
+)
 _FOREIGN_FILES = {
     "tf_model.h5": "TensorFlow", "tf_model.h5.index.json": "TensorFlow", "flax_model.msgpack": "Flax",
     "flax_model.msgpack.index.json": "Flax", "model.weights.h5": "Keras",
@@ -65,7 +70,9 @@ def open_directory(path: Path, name: str, commit: str | None = None) -> Checkpoi
     """
     if not path.is_dir():
         what = "is a file" if path.exists() else "does not exist"
-        raise UsageError(f"the checkpoint '{name}' {what}", help="give a directory with config.json and model.safetensors")
+        raise UsageError(
+            f"the checkpoint '{name}' {what}", help="give a directory with config.json and model.safetensors"
+        )
     if not (path / "config.json").is_file():
         raise CheckpointError(f"there is no config.json in '{name}'", help="save the model with save_pretrained(DIR)")
     read_json(path / "config.json")
@@ -75,7 +82,9 @@ def open_directory(path: Path, name: str, commit: str | None = None) -> Checkpoi
     files = _shards(found) if found.suffix == ".json" else [found]
     for file in files:
         if not file.is_file():
-            raise CheckpointError(f"the shard {file.name} named by {found.name} is missing in '{name}'", help="copy the whole checkpoint")
+            raise CheckpointError(
+                f"the shard {file.name} named by {found.name} is missing in '{name}'", help="copy the whole checkpoint"
+            )
         try:
             with file.open("rb") as opened:
                 opened.read(1)

@@ -70,4 +70,6 @@ def _read_header(path: Path, size: int) -> dict[str, Any]:
 
 
 def _corrupt(path: Path, reason: str) -> CheckpointError:
-    return CheckpointError(f"{path.name} is not a readable safetensors file: {reason}", help="download or copy the file again")
+    return CheckpointError(
+        f"{path.name} is not a readable safetensors file: {reason}", help="download or copy the file again"
+    )

@@ -17,9 +17,9 @@ from onnxscript.optimizer import fold_constants_ir
 import exporter
 from exporter.diagnostics import ExportError
 from exporter.dummies import NUMPY_DTYPES
-from exporter.planning import GraphPlan, TensorPlan
 from exporter.export.tracers import Trace
 from exporter.export.weights import WeightTensor
+from exporter.planning import GraphPlan, TensorPlan
 
 # A folded constant is shape arithmetic or a small table, never a weight.
 _FOLD_LIMIT = 4096
@@ -137,7 +137,9 @@ def _conform(value: ir.Value, tensor: TensorPlan, role: str) -> None:
         )
     if value.shape is not None:
         if len(value.shape) != len(tensor.shape):
-            raise ExportError(f"the {role} '{tensor.name}' has {len(value.shape)} axes in the graph, and {len(tensor.shape)} are declared")
+            raise ExportError(
+                f"the {role} '{tensor.name}' has {len(value.shape)} axes in the graph, and {len(tensor.shape)} are declared"
+            )
         for axis, (found, planned) in enumerate(zip(value.shape, tensor.shape, strict=True)):
             if isinstance(found, int) and isinstance(planned, str):
                 raise ExportError(
@@ -145,7 +147,9 @@ def _conform(value: ir.Value, tensor: TensorPlan, role: str) -> None:
                     help="the model computes with this size as a constant: make the dim static, or try the other tracer",
                 )
             if isinstance(found, int) and isinstance(planned, int) and found != planned:
-                raise ExportError(f"axis {axis} of the {role} '{tensor.name}' has length {found}, and {planned} is declared")
+                raise ExportError(
+                    f"axis {axis} of the {role} '{tensor.name}' has length {found}, and {planned} is declared"
+                )
     value.name = tensor.name
     value.type = ir.TensorType(wanted)
     value.shape = ir.Shape(tensor.shape)
@@ -237,23 +241,29 @@ def _multiply_transposed(recorded: ir.Graph, transpose: ir.Node, weight: ir.Valu
         product = use.node
         if product.op_type != "MatMul" or use.idx != 1 or weight.shape is None:
             continue
-        rows, columns = int(weight.shape[0]), int(weight.shape[1])  # type: ignore[arg-type]
+        rows, columns = int(weight.shape[0]), int(weight.shape[1])
         x, y = product.inputs[0], product.outputs[0]
         prefix = f"{product.name or y.name}/gemm"
 
         def constant(values: list[int], suffix: str, prefix: str = prefix) -> ir.Value:
             data = ir.tensor(values, dtype=ir.DataType.INT64, name=f"{prefix}_{suffix}")
-            value = ir.Value(name=data.name, shape=ir.Shape([len(values)]), type=ir.TensorType(ir.DataType.INT64), const_value=data)
+            value = ir.Value(
+                name=data.name, shape=ir.Shape([len(values)]), type=ir.TensorType(ir.DataType.INT64), const_value=data
+            )
             recorded.initializers.add(value)
             return value
 
-        def node(op: str, inputs: list[ir.Value], attributes: Mapping[str, Any] | None = None, prefix: str = prefix) -> ir.Node:
+        added: list[ir.Node] = []
+
+        def node(
+            op: str, inputs: list[ir.Value], attributes: Mapping[str, Any] | None = None,
+            prefix: str = prefix, added: list[ir.Node] = added,
+        ) -> ir.Node:  # fmt: skip
             made = ir.node(op, inputs, attributes=attributes, name=f"{prefix}_{op}_{len(added)}")
             made.outputs[0].name = f"{made.name}_output"
             added.append(made)
             return made
 
-        added: list[ir.Node] = []
         matrix = node("Reshape", [x, constant([-1, columns], "matrix")]).outputs[0]
         gemm = node("Gemm", [matrix, weight], {"transB": 1}).outputs[0]
         shape = node("Shape", [x]).outputs[0]

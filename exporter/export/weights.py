@@ -28,14 +28,14 @@ class WeightTensor(TorchTensor):  # type: ignore[misc] # onnx_ir's types are not
     def blocks(self) -> Iterator[memoryview]:
         """Iterate over the bytes in row-major order, a block at a time."""
         for block in _blocks(self.raw):
-            yield memoryview(_bits(block.contiguous()).numpy()).cast("B")
+            yield _bits(block.contiguous()).numpy().data.cast("B")
 
     def tofile(self, file: BinaryIO) -> None:
         """Write the bytes to a file, a block at a time."""
-        for block in self.blocks():
-            file.write(block)
+        file.writelines(self.blocks())
 
     def tobytes(self) -> bytes:
+        """Return all the bytes, for a weight small enough to be inside the graph."""
         return b"".join(self.blocks())
 
 
@@ -50,8 +50,8 @@ def _blocks(tensor: torch.Tensor) -> Iterator[torch.Tensor]:
         for index in range(len(tensor)):
             yield from _blocks(tensor[index])
         return
-    for part in tensor.split(max(1, _BLOCK_ELEMENTS // max(row, 1))):
-        yield part
+    rows = max(1, _BLOCK_ELEMENTS // max(row, 1))
+    yield from (tensor[start : start + rows] for start in range(0, len(tensor), rows))
 
 
 def _bits(tensor: torch.Tensor) -> torch.Tensor:

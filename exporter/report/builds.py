@@ -54,11 +54,16 @@ def summarize(outcome: Outcome) -> Iterator[str]:
         rows = list(_rows(graph, report))
         widths = [max((len(row[column]) for row in rows), default=0) for column in range(3)]
         for row in rows:
-            yield "    " + "  ".join((*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[3])).rstrip()
+            yield (
+                "    "
+                + "  ".join((*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[3])).rstrip()
+            )
     if report is None:
         yield "  not verified (--no-verify): nothing says that this graph computes what the model computes"
     else:
-        sizes = "; ".join(" ".join(f"{name} {size}" for name, size in point.sizes.items()) or "fixed sizes" for point in plan.points)
+        sizes = "; ".join(
+            " ".join(f"{name} {size}" for name, size in point.sizes.items()) or "fixed sizes" for point in plan.points
+        )
         yield f"  verified in {report.runtime}: {len(report.comparisons)} comparisons within {bound_text(plan)} at {sizes}"
 
 
@@ -114,9 +119,17 @@ def plan_text(plan: Plan) -> Iterator[str]:
             yield f"    with  {'.'.join(map(str, tensor.path))} = {tensor_text(tensor)} {tensor.fill.name if tensor.fill else ''}"
         for tensor in graph.inputs:
             fill = tensor.fill
-            text = f" = {fill.name}({', '.join(map(str, fill.args))})" if fill is not None and fill.args else f" = {fill.name}" if fill else ""
+            text = (
+                f" = {fill.name}({', '.join(map(str, fill.args))})"
+                if fill is not None and fill.args
+                else f" = {fill.name}"
+                if fill
+                else ""
+            )
             passed = ".".join(map(str, tensor.path))
-            yield f"    in    {tensor.name}: {tensor_text(tensor)}{text}" + (f"  as {passed}" if passed != tensor.name else "")
+            yield f"    in    {tensor.name}: {tensor_text(tensor)}{text}" + (
+                f"  as {passed}" if passed != tensor.name else ""
+            )
         for tensor in graph.outputs:
             read = ".".join(map(str, tensor.path))
             yield f"    out   {tensor.name}: {tensor_text(tensor)}" + (f"  from {read}" if read != tensor.name else "")
@@ -137,7 +150,9 @@ def outcome_data(outcome: Outcome) -> dict[str, Any]:
         "output": str(outcome.build.target),
         "seconds": round(outcome.seconds, 3),
         "ok": error is None,
-        "error": {"kind": type(error).__name__, "message": error.message, "help": error.help} if error is not None else None,
+        "error": {"kind": type(error).__name__, "message": error.message, "help": error.help}
+        if error is not None
+        else None,
         "plan": outcome.plan.to_data() if outcome.plan is not None else None,
         "report": outcome.report.to_data() if outcome.report is not None else None,
         "files": dict(outcome.files),

@@ -59,8 +59,12 @@ def catalogue_markdown(specs: Iterable[Spec]) -> str:
         dtypes = ", ".join(name for name in DTYPES if all(name in task["dtypes"] for task in entry["tasks"]))
         lines.append(f"| {entry['architecture']} | {tasks} | {tracers} | {dtypes} |")
         for task in entry["tasks"]:
-            reasons += [f"- {entry['architecture']} `{task['task']}`, {what}: {why}" for what, why in task["refused"].items()]
-    return "\n".join([*lines, *(["", "Refused, with the reason:", "", *dict.fromkeys(reasons)] if reasons else [])]) + "\n"
+            reasons += [
+                f"- {entry['architecture']} `{task['task']}`, {what}: {why}" for what, why in task["refused"].items()
+            ]
+    return (
+        "\n".join([*lines, *(["", "Refused, with the reason:", "", *dict.fromkeys(reasons)] if reasons else [])]) + "\n"
+    )
 
 
 def composed_text(tree: Mapping) -> Iterator[str]:

@@ -29,7 +29,9 @@ def _data(finding: Diagnostic) -> dict[str, Any]:
         "help": finding.help,
         **_place(finding.span),
         "labels": [{"message": label.text, **_place(label.span)} for label in finding.labels],
-        "fix": {"title": finding.fix.title, "safe": finding.fix.safe, "edits": list(map(_edit, finding.fix.edits))} if finding.fix is not None else None,
+        "fix": {"title": finding.fix.title, "safe": finding.fix.safe, "edits": list(map(_edit, finding.fix.edits))}
+        if finding.fix is not None
+        else None,
     }
 
 
@@ -64,18 +66,35 @@ def diagnostics_sarif(diagnostics: Iterable[Diagnostic]) -> str:
             "level": finding.severity.value,
             "message": {"text": finding.message + (f" ({finding.help})" if finding.help else "")},
             "locations": [_location(finding.span)],
-            "relatedLocations": [{"id": index, "message": {"text": label.text}, **_location(label.span)} for index, label in enumerate(finding.labels)],
+            "relatedLocations": [
+                {"id": index, "message": {"text": label.text}, **_location(label.span)}
+                for index, label in enumerate(finding.labels)
+            ],
         }
         for finding in found
     ]
-    driver = {"name": "exporter", "version": exporter.__version__, "semanticVersion": exporter.__version__, "rules": rules}
-    log = {"$schema": _SARIF, "version": "2.1.0", "runs": [{"tool": {"driver": driver}, "columnKind": "unicodeCodePoints", "results": results}]}
+    driver = {
+        "name": "exporter",
+        "version": exporter.__version__,
+        "semanticVersion": exporter.__version__,
+        "rules": rules,
+    }
+    log = {
+        "$schema": _SARIF,
+        "version": "2.1.0",
+        "runs": [{"tool": {"driver": driver}, "columnKind": "unicodeCodePoints", "results": results}],
+    }
     return json.dumps(log, indent=1, ensure_ascii=False)
 
 
 def _location(span: Span) -> dict[str, Any]:
     place = _place(span)
-    region = {"startLine": place["line"], "startColumn": place["column"], "endLine": place["end_line"], "endColumn": place["end_column"]}
+    region = {
+        "startLine": place["line"],
+        "startColumn": place["column"],
+        "endLine": place["end_line"],
+        "endColumn": place["end_column"],
+    }
     return {"physicalLocation": {"artifactLocation": {"uri": quote(place["file"])}, "region": region}}
 
 

@@ -18,7 +18,9 @@ def explain_rule(word: str) -> str:
     """
     rule = RULES.get(word) or next((rule for rule in RULES.values() if rule.code == word.upper()), None)
     if rule is None:
-        raise UsageError(f"there is no rule '{word}'", help=did_you_mean(word, RULES) or "'exporter explain' lists the rules")
+        raise UsageError(
+            f"there is no rule '{word}'", help=did_you_mean(word, RULES) or "'exporter explain' lists the rules"
+        )
     return f"{rule.name}  ({rule.code}, {rule.severity.value})\n\n{rule.page}\n\n{_handling(rule)}"
 
 
@@ -45,13 +47,24 @@ def rules_page() -> str:
         "```",
     ]
     for rule in sorted(RULES.values(), key=lambda rule: rule.code):
-        lines += ["", f"## {rule.name}", "", f"*{rule.code}, {rule.severity.value}*", "", rule.page, "", _handling(rule)]
+        lines += [
+            "",
+            f"## {rule.name}",
+            "",
+            f"*{rule.code}, {rule.severity.value}*",
+            "",
+            rule.page,
+            "",
+            _handling(rule),
+        ]
     return "\n".join(lines) + "\n"
 
 
 def _handling(rule: Rule) -> str:
     looked_for = "Looked for with `lint --models` only. " if rule.needs_models else ""
-    return looked_for + (f"Suppress with `# exporter: ignore[{rule.name}] the reason`." if rule.suppressible else "Cannot be suppressed.")
+    return looked_for + (
+        f"Suppress with `# exporter: ignore[{rule.name}] the reason`." if rule.suppressible else "Cannot be suppressed."
+    )
 
 
 def _first_sentence(rule: Rule) -> str:
@@ -63,8 +76,18 @@ def schema_page() -> str:
     lines = ["# Keys of the documents", "", "Generated from `schemas/` (`exporter schema --markdown`).", ""]
     for kind in KINDS:
         schema = load_schema(kind)
-        lines += [f"## {schema.get('title', kind)}", "", str(schema.get("description", "")), "", "| key | | meaning |", "|---|---|---|"]
-        lines += [f"| `{path}` | {'required' if required else ''} | {text} |" for path, required, text in _keys(schema, "", ())]
+        lines += [
+            f"## {schema.get('title', kind)}",
+            "",
+            str(schema.get("description", "")),
+            "",
+            "| key | | meaning |",
+            "|---|---|---|",
+        ]
+        lines += [
+            f"| `{path}` | {'required' if required else ''} | {text} |"
+            for path, required, text in _keys(schema, "", ())
+        ]
         lines.append("")
     return "\n".join(lines)
 
@@ -76,7 +99,12 @@ def _keys(schema: dict[str, Any], prefix: str, seen: tuple[str, ...]) -> Iterato
     for key in ("additionalProperties", "items"):
         if isinstance(schema.get(key), dict):
             placeholder = "<name>" if key == "additionalProperties" else "[]"
-            yield from _entry(f"{prefix}{placeholder}" if key == "additionalProperties" else f"{prefix.rstrip('.')}[]", False, schema[key], seen)
+            yield from _entry(
+                f"{prefix}{placeholder}" if key == "additionalProperties" else f"{prefix.rstrip('.')}[]",
+                False,
+                schema[key],
+                seen,
+            )
     for branch in ("then", "else"):
         if isinstance(schema.get(branch), dict):
             yield from _keys(schema[branch], prefix, seen)

@@ -48,7 +48,9 @@ def _render(finding: Diagnostic, color: bool) -> Iterator[str]:
             continue
         yield f"{' ' * width} {bar}"
         yield f"{paint(_BLUE, str(label.span.line).rjust(width))} {bar} {line}".rstrip()
-        yield f"{' ' * width} {bar} {paint(_COLORS[finding.severity], caret)}" + (f" {label.text}" if label.text else "")
+        yield f"{' ' * width} {bar} {paint(_COLORS[finding.severity], caret)}" + (
+            f" {label.text}" if label.text else ""
+        )
     if finding.help:
         yield f"{' ' * width} {paint(_BLUE, '=')} help: {visible(finding.help)}"
 
@@ -69,7 +71,9 @@ def _snippet(span: Span, mark: str) -> tuple[str, str]:
 
 def _columns(text: str) -> int:
     """Return how many terminal columns a text takes."""
-    return sum(0 if unicodedata.combining(char) else 2 if unicodedata.east_asian_width(char) in "WF" else 1 for char in text)
+    return sum(
+        0 if unicodedata.combining(char) else 2 if unicodedata.east_asian_width(char) in "WF" else 1 for char in text
+    )
 
 
 def visible(text: str) -> str:

@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Iterator
 
 from exporter.diagnostics import Diagnostic, Edit, Fix, Severity
+from exporter.expressions import ExpressionError, expression_names
 from exporter.rules.references import child_mapping, expressions_of, tensors_of
 from exporter.rules.registry import Subject, finding, rule, staged
-from exporter.expressions import ExpressionError, expression_names
 from exporter.source import Mapping, Node, Scalar, Span, to_data
 from exporter.spec import LAYER_DIM, LAYER_SLOT, WITH_PAST, GraphSpec, Spec, TaskSpec, TensorSpec
 
@@ -37,7 +37,11 @@ def name_collision(subject: Subject, _: tuple[Subject, ...]) -> Iterator[Diagnos
         counts = Counter(name.replace(LAYER_SLOT, "0") for name in names)
         for tensor in graph.outputs:
             if counts[tensor.name.replace(LAYER_SLOT, "0")] > 1:
-                yield finding(f"'{tensor.name}' names two tensors of the graph '{graph.component}'", tensor.span, "rename one, and say with 'field:' or 'argument:' what the model calls it")
+                yield finding(
+                    f"'{tensor.name}' names two tensors of the graph '{graph.component}'",
+                    tensor.span,
+                    "rename one, and say with 'field:' or 'argument:' what the model calls it",
+                )
 
 
 @rule("EXP402", "cache-length-mismatch")
@@ -72,35 +76,63 @@ def _check_cache(graph: GraphSpec) -> Iterator[Diagnostic]:
         for path, key in group.items():
             value = group.get(path.removesuffix("key") + "value") if path.endswith(".key") else None
             if value is not None and [str(dim) for dim in value.type.dims] != [str(dim) for dim in key.type.dims]:
-                yield finding(f"'{value.name}' has another shape than '{key.name}'", value.type_span, "the keys and values of a layer have one shape")
+                yield finding(
+                    f"'{value.name}' has another shape than '{key.name}'",
+                    value.type_span,
+                    "the keys and values of a layer have one shape",
+                )
     lengths: set[str] = set()
     for path, past in pasts.items():
         present = presents.get(path)
         if present is None:
             if not any(path == ignored or path.startswith(f"{ignored}.") for ignored in graph.ignored):
-                yield finding(f"'{past.name}' is taken in, and no 'present' gives it back", past.span, "declare the output, or put its field under 'outputs_ignored:' with the reason")
+                yield finding(
+                    f"'{past.name}' is taken in, and no 'present' gives it back",
+                    past.span,
+                    "declare the output, or put its field under 'outputs_ignored:' with the reason",
+                )
             continue
         yield from _check_growth(past, present)
-        lengths |= {str(after) for before, after in zip(past.type.dims, present.type.dims, strict=False) if str(before) != str(after)}
+        lengths |= {
+            str(after)
+            for before, after in zip(past.type.dims, present.type.dims, strict=False)
+            if str(before) != str(after)
+        }
     grown = {name for length in lengths for name in length.split(" + ")}
     for tensor in graph.inputs:
         axes = {str(dim) for dim in tensor.type.dims}
         if tensor.argument == "attention_mask" and lengths and axes & grown and not axes & lengths:
-            yield finding(f"'{tensor.name}' does not cover the past: no axis is {' or '.join(sorted(lengths))}", tensor.type_span, "the mask of a graph with past covers past and new tokens")
+            yield finding(
+                f"'{tensor.name}' does not cover the past: no axis is {' or '.join(sorted(lengths))}",
+                tensor.type_span,
+                "the mask of a graph with past covers past and new tokens",
+            )
 
 
 def _check_growth(past: TensorSpec, present: TensorSpec) -> Iterator[Diagnostic]:
     before, after = [str(dim) for dim in past.type.dims], [str(dim) for dim in present.type.dims]
     if len(before) != len(after):
-        yield finding(f"'{present.name}' has {len(after)} axes, and '{past.name}' has {len(before)}", present.type_span, "a cache keeps its rank")
+        yield finding(
+            f"'{present.name}' has {len(after)} axes, and '{past.name}' has {len(before)}",
+            present.type_span,
+            "a cache keeps its rank",
+        )
         return
     for index, (old, new) in enumerate(zip(before, after, strict=True)):
         if old != new and not new.startswith(f"{old} + "):
             dim = present.type.dims[index]
             span = present.type_span.within(dim.terms[0].start, dim.terms[-1].end)
-            yield finding(f"axis {index} of '{present.name}' is '{new}', and '{past.name}' has '{old}' there", span, f"an axis stays '{old}' or grows to '{old} + <new>'")
+            yield finding(
+                f"axis {index} of '{present.name}' is '{new}', and '{past.name}' has '{old}' there",
+                span,
+                f"an axis stays '{old}' or grows to '{old} + <new>'",
+            )
     if before == after:
-        yield finding(f"'{present.name}' is no longer than '{past.name}'", present.type_span, "one axis grows by the new tokens: 'past_sequence + sequence'")
+        yield finding(
+            f"'{present.name}' is no longer than '{past.name}'",
+            present.type_span,
+            "one axis grows by the new tokens: 'past_sequence + sequence'",
+        )
 
 
 @rule("EXP403", "removes-nothing")
@@ -152,7 +184,11 @@ def redundant_override(subject: Subject, _: tuple[Subject, ...]) -> Iterator[Dia
 
     **Use instead:** nothing: `--fix` deletes the line.
     """
-    family = subject.composition.family.root if subject.composition is not None and subject.composition.family is not None else None
+    family = (
+        subject.composition.family.root
+        if subject.composition is not None and subject.composition.family is not None
+        else None
+    )
     if subject.document.root is None:
         return
     for part in _SHARED:
@@ -160,7 +196,12 @@ def redundant_override(subject: Subject, _: tuple[Subject, ...]) -> Iterator[Dia
         for key, node in over.entries if over is not None else ():
             base = under.get(str(key.value)) if under is not None else None
             if base is not None and not _is_null(node) and to_data(base) == to_data(node):
-                yield finding(f"'{key.value}' is what the family '{_family_name(family)}' says already", key.span, "delete it", fix=_delete_line(key, node, over))
+                yield finding(
+                    f"'{key.value}' is what the family '{_family_name(family)}' says already",
+                    key.span,
+                    "delete it",
+                    fix=_delete_line(key, node, over),
+                )
 
 
 def _is_null(node: Node) -> bool:
@@ -176,7 +217,12 @@ def _delete_line(key: Scalar, node: Node, within: Mapping | None) -> Fix | None:
     """Return a fix that deletes the whole line, where the entry has a line of its own and is not the last of its mapping."""
     source = key.span.source
     line = source.line(key.span.line)
-    if within is None or len(within.entries) < 2 or node.span.line != key.span.line or not line.strip().startswith(str(key.value)):
+    if (
+        within is None
+        or len(within.entries) < 2
+        or node.span.line != key.span.line
+        or not line.strip().startswith(str(key.value))
+    ):
         return None
     if source.position(max(node.span.end - 1, node.span.start))[0] != key.span.line:
         return None
@@ -206,9 +252,13 @@ def with_past_without_cache(subject: Subject, _: tuple[Subject, ...]) -> Iterato
     **Use instead:** declare `cache: {inputs: …, outputs: …}`, or pick the task without `-with-past`.
     """
     for task in _tasks(subject):
-        has_past = any(tensor.argument.startswith("past_key_values.") for graph in task.graphs for tensor in graph.inputs)
+        has_past = any(
+            tensor.argument.startswith("past_key_values.") for graph in task.graphs for tensor in graph.inputs
+        )
         if task.name.endswith(WITH_PAST) and not has_past:
-            yield finding(f"no graph of '{task.name}' takes past_key_values", task.span, "declare them under 'cache: {inputs: …}'")
+            yield finding(
+                f"no graph of '{task.name}' takes past_key_values", task.span, "declare them under 'cache: {inputs: …}'"
+            )
 
 
 @rule("EXP407", "empty-graph")
@@ -224,5 +274,8 @@ def empty_graph(subject: Subject, _: tuple[Subject, ...]) -> Iterator[Diagnostic
     for task in _tasks(subject):
         for graph in task.graphs:
             for what, tensors in (("inputs", graph.inputs), ("outputs", graph.outputs)):
-                if not tensors and not any(name in ("malformed-tensor",) for name in (item.rule for item in subject.staged)):
-                    yield finding(f"the graph '{graph.component}' of '{task.name}' has no {what}", task.span, f"declare '{what}:'")
+                # A tensor that cannot be read is not in the graph either, and has its own finding.
+                if not tensors and not any(staged(subject, "malformed-tensor")):
+                    yield finding(
+                        f"the graph '{graph.component}' of '{task.name}' has no {what}", task.span, f"declare '{what}:'"
+                    )

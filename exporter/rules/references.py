@@ -81,9 +81,17 @@ def unknown_dim(subject: Subject, _: tuple[Subject, ...]) -> Iterator[Diagnostic
         for term in tensor.type.terms():
             if isinstance(term.value, str) and term.value not in spec.dims:
                 message = f"unknown dim '{term.value}' in the type of '{tensor.name}'"
-                yield finding(message, tensor.type_span.within(term.start, term.end), did_you_mean(term.value, spec.dims, otherwise="the dims are"))
+                yield finding(
+                    message,
+                    tensor.type_span.within(term.start, term.end),
+                    did_you_mean(term.value, spec.dims, otherwise="the dims are"),
+                )
         if LAYER_SLOT in tensor.name and LAYER_DIM not in spec.dims:
-            yield finding(f"'{tensor.name}' is repeated for each layer, but there is no dim '{LAYER_DIM}'", tensor.span, f"bind '{LAYER_DIM}' under 'dims:', as in 'layers: config.num_hidden_layers'")
+            yield finding(
+                f"'{tensor.name}' is repeated for each layer, but there is no dim '{LAYER_DIM}'",
+                tensor.span,
+                f"bind '{LAYER_DIM}' under 'dims:', as in 'layers: config.num_hidden_layers'",
+            )
     static = {name for name, dim in spec.dims.items() if isinstance(dim, StaticDim)}
     for expression in expressions_of(spec):
         try:
@@ -114,7 +122,11 @@ def file_name_mismatch(subject: Subject, _: tuple[Subject, ...]) -> Iterator[Dia
     name = scalar_text(subject.document, key) if key is not None else None
     path = subject.document.source.path
     if name is not None and path is not None and isinstance(name.value, str) and path.stem != name.value:
-        yield finding(f"the {key} '{name.value}' is in a file named '{path.name}'", name.span, f"rename the file to '{name.value}.yaml'")
+        yield finding(
+            f"the {key} '{name.value}' is in a file named '{path.name}'",
+            name.span,
+            f"rename the file to '{name.value}.yaml'",
+        )
 
 
 @rule("EXP205", "duplicate-architecture")
@@ -136,7 +148,12 @@ def duplicate_architecture(subject: Subject, subjects: tuple[Subject, ...]) -> I
         found = scalar_text(other.document, "architecture")
         if other.kind == "spec" and found is not None and found.value == name.value:
             labels = (Label(found.span, "first described here"),)
-            yield finding(f"the architecture '{name.value}' has two specs", name.span, f"keep one; the other is {found.span.location()}", labels=labels)
+            yield finding(
+                f"the architecture '{name.value}' has two specs",
+                name.span,
+                f"keep one; the other is {found.span.location()}",
+                labels=labels,
+            )
             return
 
 

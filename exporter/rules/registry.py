@@ -76,7 +76,12 @@ def rule(
 
 
 def finding(
-    message: str, span: Span, help: str | None = None, *, fix: Fix | None = None, labels: tuple[Label, ...] = ()  # noqa: A002
+    message: str,
+    span: Span,
+    help: str | None = None,
+    *,
+    fix: Fix | None = None,
+    labels: tuple[Label, ...] = (),
 ) -> Diagnostic:
     """Return a diagnostic that gets its rule and severity from the rule that yields it."""
     return Diagnostic("", message, span, help=help, fix=fix, labels=labels)

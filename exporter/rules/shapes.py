@@ -57,7 +57,11 @@ def trace_size_too_small(subject: Subject, _: tuple[Subject, ...]) -> Iterator[D
     """
     for dim in _dynamic_dims(subject):
         if dim.trace < 2:
-            yield finding(f"'{dim.name}' is traced at {dim.trace}; tracers take sizes below 2 for constants", dim.trace_span, "trace at 2 or more, and put this size under 'check'")
+            yield finding(
+                f"'{dim.name}' is traced at {dim.trace}; tracers take sizes below 2 for constants",
+                dim.trace_span,
+                "trace at 2 or more, and put this size under 'check'",
+            )
 
 
 @rule("EXP304", "trace-sizes-collide")
@@ -73,12 +77,20 @@ def trace_sizes_collide(subject: Subject, _: tuple[Subject, ...]) -> Iterator[Di
     spec = subject.spec
     seen: set[tuple[str, str]] = set()
     for graph in _graphs(spec):
-        dims = [dim for dim in spec.dims.values() if isinstance(dim, DynamicDim) and dim.name in _names(graph)] if spec else []
+        dims = (
+            [dim for dim in spec.dims.values() if isinstance(dim, DynamicDim) and dim.name in _names(graph)]
+            if spec
+            else []
+        )
         for index, dim in enumerate(dims):
             for other in dims[:index]:
                 if other.trace == dim.trace and (other.name, dim.name) not in seen:
                     seen.add((other.name, dim.name))
-                    yield finding(f"'{dim.name}' and '{other.name}' are both traced at {dim.trace}", dim.trace_span, f"choose another size for one of them; '{other.name}' is at {other.trace_span.location()}")
+                    yield finding(
+                        f"'{dim.name}' and '{other.name}' are both traced at {dim.trace}",
+                        dim.trace_span,
+                        f"choose another size for one of them; '{other.name}' is at {other.trace_span.location()}",
+                    )
 
 
 @rule("EXP305", "check-equals-trace")
@@ -94,7 +106,11 @@ def check_equals_trace(subject: Subject, _: tuple[Subject, ...]) -> Iterator[Dia
     for dim in _dynamic_dims(subject):
         for size, span in zip(dim.check, dim.check_spans, strict=True):
             if size == dim.trace:
-                yield finding(f"'{dim.name}' is checked at {size}, the size it is traced at", span, "choose a size that differs from 'trace'")
+                yield finding(
+                    f"'{dim.name}' is checked at {size}, the size it is traced at",
+                    span,
+                    "choose a size that differs from 'trace'",
+                )
 
 
 @rule("EXP306", "fill-dtype-mismatch")
@@ -126,9 +142,17 @@ def _check_fill(tensor: TensorSpec) -> Iterator[Diagnostic]:
         made = ", ".join(sorted(makes))
         yield finding(f"'{fill.name}' cannot make {dtype} for '{tensor.name}'", span, f"'{fill.name}' makes {made}")
     elif dtype in ("int8", "uint8", "int32"):
-        yield finding(f"the input '{tensor.name}' is {dtype}; tokenizers and processors give int64", tensor.type_span.within(0, len(dtype)), "declare it as int64")
+        yield finding(
+            f"the input '{tensor.name}' is {dtype}; tokenizers and processors give int64",
+            tensor.type_span.within(0, len(dtype)),
+            "declare it as int64",
+        )
     elif dtype in FLOATING - {"float"}:
-        yield finding(f"the input '{tensor.name}' is {dtype} in every build", tensor.type_span.within(0, len(dtype)), "write 'float', which follows the dtype of the build")
+        yield finding(
+            f"the input '{tensor.name}' is {dtype} in every build",
+            tensor.type_span.within(0, len(dtype)),
+            "write 'float', which follows the dtype of the build",
+        )
     if fill.ending is not None and fill.name not in ("randint", "arange"):
         yield finding(f"'{fill.name}' has no ids to end with", span, "'ending(id)' goes with randint")
 
@@ -151,7 +175,11 @@ def no_batch_axis(subject: Subject, _: tuple[Subject, ...]) -> Iterator[Diagnost
             first = tensor.type.dims[0].names() if tensor.type.dims else ()
             if not any(map(_is_batch, first)):
                 role = "input" if tensor.type.fill is not None else "output"
-                yield finding(f"the first axis of the {role} '{tensor.name}' is not the batch", tensor.type_span, f"start the shape with '{min(batches)}'")
+                yield finding(
+                    f"the first axis of the {role} '{tensor.name}' is not the batch",
+                    tensor.type_span,
+                    f"start the shape with '{min(batches)}'",
+                )
 
 
 def _is_batch(name: str) -> bool:
@@ -172,7 +200,11 @@ def fixed_float(subject: Subject, _: tuple[Subject, ...]) -> Iterator[Diagnostic
         for tensor in graph.outputs:
             dtype = tensor.type.dtype
             if dtype in FLOATING - {"float"}:
-                yield finding(f"the output '{tensor.name}' is {dtype} in every build", tensor.type_span.within(0, len(dtype)), "write 'float', which follows the dtype of the build")
+                yield finding(
+                    f"the output '{tensor.name}' is {dtype} in every build",
+                    tensor.type_span.within(0, len(dtype)),
+                    "write 'float', which follows the dtype of the build",
+                )
 
 
 def _dynamic_dims(subject: Subject) -> Iterator[DynamicDim]:

@@ -35,7 +35,17 @@ def missing_schema_line(subject: Subject, _: tuple[Subject, ...]) -> Iterator[Di
         return
     if first.startswith(_MARK):
         span = source.span(0, len(first))
-        yield finding("the first line names another schema", span, f"write '{line}'", fix=Fix("name the schema", (Edit(span, line),)))
+        yield finding(
+            "the first line names another schema",
+            span,
+            f"write '{line}'",
+            fix=Fix("name the schema", (Edit(span, line),)),
+        )
     else:
         at = source.span(0, 0)
-        yield finding("the first line does not name the schema", at, f"add '{line}'", fix=Fix("name the schema", (Edit(at, f"{line}\n"),)))
+        yield finding(
+            "the first line does not name the schema",
+            at,
+            f"add '{line}'",
+            fix=Fix("name the schema", (Edit(at, f"{line}\n"),)),
+        )

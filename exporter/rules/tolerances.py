@@ -55,7 +55,9 @@ def ambiguous_reference(subject: Subject, _: tuple[Subject, ...]) -> Iterator[Di
     """
     spec = subject.spec
     seen: set[tuple[str, str]] = set()
-    for task in spec.tasks.values() if spec is not None else ():
+    if spec is None:
+        return
+    for task in spec.tasks.values():
         sizes = _known_sizes(spec, task)
         for first, second in _pairs(spec, task):
             if first in sizes and sizes.get(first) == sizes.get(second) and (first, second) not in seen:
@@ -77,7 +79,11 @@ def untested_override(subject: Subject, _: tuple[Subject, ...]) -> Iterator[Diag
     **Use instead:** a reference in which they differ, such as `d_kv: 11`.
     """
     spec = subject.spec
-    family = subject.composition.family.root if subject.composition is not None and subject.composition.family is not None else None
+    family = (
+        subject.composition.family.root
+        if subject.composition is not None and subject.composition.family is not None
+        else None
+    )
     inherited, own = child_mapping(family, "dims"), child_mapping(subject.document.root, "dims")
     if spec is None or inherited is None or own is None:
         return

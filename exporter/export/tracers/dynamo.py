@@ -16,9 +16,9 @@ from contextlib import contextmanager
 import torch
 
 from exporter.diagnostics import ExportError
+from exporter.export.tracers import Trace
 from exporter.flatten import FlatModel
 from exporter.planning import GraphPlan
-from exporter.export.tracers import Trace
 
 # The patches cover the model's own choice of attention.
 ATTENTION: str | None = None
@@ -64,7 +64,7 @@ class _ByKeyword(torch.nn.Module):
 
     def forward(self, **tensors: torch.Tensor) -> tuple[torch.Tensor, ...]:
         flat: FlatModel = object.__getattribute__(self, "flat")
-        return flat(*tensors.values())
+        return flat.forward(*tensors.values())
 
 
 @contextmanager

@@ -11,15 +11,15 @@ import logging
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
 import onnx
 import onnx_ir as ir
 import torch
 
+from exporter.export.tracers import Trace
 from exporter.flatten import FlatModel
 from exporter.planning import GraphPlan
-from exporter.export.tracers import Trace
 
 # sdpa has no symbolic below opset 14; eager attention is the same arithmetic in operators every opset has.
 ATTENTION = "eager"
@@ -31,7 +31,7 @@ def record(flat: FlatModel, graph: GraphPlan, tensors: tuple[torch.Tensor, ...],
     named = {tensor.name: tensor.dynamic_axes() for tensor in (*graph.inputs, *graph.outputs)}
     with torch.no_grad(), _quiet_tracer(), _weights_out_of_passes():
         torch.onnx.export(
-            flat, tensors, buffer, dynamo=False, export_params=False, do_constant_folding=False, opset_version=opset,
+            flat, tensors, cast("Any", buffer), dynamo=False, export_params=False, do_constant_folding=False, opset_version=opset,
             input_names=[tensor.name for tensor in graph.inputs], output_names=[tensor.name for tensor in graph.outputs],
             dynamic_axes={name: axes for name, axes in named.items() if axes},
         )  # fmt: skip
@@ -69,8 +69,9 @@ def _weights_out_of_passes() -> Iterator[None]:
     Two of them read the values of every weight: one copies them to infer shapes that do not depend on them, one compares every
     pair to find equal ones, which also merges weights that merely happen to be equal.
     """
-    from torch.onnx._internal.torchscript_exporter import utils as torch_utils
+    from torch.onnx._internal.torchscript_exporter import utils
 
+    torch_utils: Any = utils
     original = torch_utils._C
     torch_utils._C = _Passes(original)
     try:
