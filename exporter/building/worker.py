@@ -35,10 +35,17 @@ def main() -> None:
 
 
 def _preload() -> None:
-    """Import in the parent what every job needs, so that a fork starts ready. Nothing here starts a thread."""
+    """Import in the parent what every job needs, so that a fork starts ready.
+
+    No thread of these libraries holds a lock or a job at this point; models and sessions are opened in the children."""
     import onnxruntime
     import onnxscript.optimizer
     import torch.onnx._internal.torchscript_exporter.utils
+    import transformers.activations
+    import transformers.conversion_mapping
+    import transformers.generation.utils
+    import transformers.masking_utils
+    import transformers.modeling_layers
     import transformers.models.auto.modeling_auto
 
     import exporter.building.job

@@ -1,0 +1,88 @@
+"""What all tests share: no network, the command line as users run it, and small checkpoints."""
+
+from __future__ import annotations
+
+import os
+import runpy
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+REPOSITORY = Path(__file__).parent.parent
+SPECS = REPOSITORY / "specs"
+_OFFLINE = Path(__file__).parent / "offline"
+
+# The same examples in every run: a failure is somebody's change, not luck. Shared machines make any deadline a lie.
+settings.register_profile("exporter", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("exporter")
+
+runpy.run_path(str(_OFFLINE / "sitecustomize.py"))
+
+
+def offline_environment(**extra: str) -> dict[str, str]:
+    """Return an environment whose Pythons have no network."""
+    path = os.pathsep.join(filter(None, (str(_OFFLINE), os.environ.get("PYTHONPATH"))))
+    return {**os.environ, "PYTHONPATH": path, "PYTHONWARNINGS": "", "NO_COLOR": "1", **extra}
+
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    """Run the command line in a directory of its own and return what it printed."""
+
+    def run(*arguments: str | Path, cwd: Path = tmp_path, timeout: float = 300, **extra: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "exporter.cli", *map(str, arguments)],
+            cwd=cwd, env=offline_environment(**extra), capture_output=True, text=True, timeout=timeout, check=False,
+        )  # fmt: skip
+
+    return run
+
+
+def assert_clean_failure(result: subprocess.CompletedProcess[str], code: int) -> str:
+    """Check that a command failed the way users are promised: its exit code, one error, no traceback. Return what it said."""
+    said = result.stderr + result.stdout
+    assert result.returncode == code, said
+    assert "Traceback" not in said, said
+    assert said.count("error") >= 1, said
+    return said
+
+
+@pytest.fixture(scope="session")
+def make_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """Make a checkpoint with transformers alone, the way a user's training script leaves one."""
+    made: dict[str, Path] = {}
+
+    def make(class_name: str, architecture: str, seed: int = 7, **config: Any) -> Path:
+        key = repr((class_name, architecture, seed, sorted(config.items())))
+        if key not in made:
+            import torch
+            import transformers
+
+            torch.manual_seed(seed)
+            model = getattr(transformers, class_name)(transformers.AutoConfig.for_model(architecture, **config))
+            with torch.no_grad():
+                for parameter in model.parameters():
+                    parameter.add_(torch.randn_like(parameter) * 0.05)
+            made[key] = tmp_path_factory.mktemp("checkpoint") / architecture
+            model.eval().save_pretrained(made[key])
+        return made[key]
+
+    return make
+
+
+@pytest.fixture
+def specs(tmp_path: Path) -> Iterator[Path]:
+    """A copy of the catalogue to change."""
+    import shutil
+
+    copy = tmp_path / "specs"
+    shutil.copytree(SPECS, copy)
+    yield copy
