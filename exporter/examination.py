@@ -58,9 +58,10 @@ def _examine_output(tensor: TensorPlan, leaves: Mapping[str, torch.Tensor], poin
     path = ".".join(map(str, tensor.path))
     found = leaves.get(path)
     if found is None:
+        wanted_for = f" for '{tensor.name}'" if path != tensor.name else ""
         yield Mismatch(
             "missing-output",
-            f"the model returns no '{path}' for '{tensor.name}'",
+            f"the model returns no '{path}'{wanted_for}",
             f"it returns {', '.join(leaves)}",
             tensor.name,
         )

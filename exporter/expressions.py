@@ -70,7 +70,9 @@ def _parse(text: str) -> nodes.Template:
             raise ExpressionError("this is not one expression", text)
         _environment().compile_expression(text, undefined_to_none=False)
     except jinja2.TemplateError as error:
-        raise ExpressionError(f"malformed expression: {error.message or error}", text) from None
+        # The parenthesis that ends too early is the one put around the text above.
+        reason = "it ends too early" if error.message == "unexpected ')'" else error.message or str(error)
+        raise ExpressionError(f"malformed expression: {reason}", text) from None
     except RecursionError:
         raise ExpressionError("the expression is nested too deeply", text) from None
     for call in tree.find_all(nodes.Call):

@@ -168,6 +168,13 @@ def _run_rules(subjects: tuple[Subject, ...], rules: Iterable[Rule]) -> list[Dia
                 message = f"the rule '{rule.name}' crashed: {type(error).__name__}: {error}"
                 help_ = "this is a bug in exporter, not in the document; please report it with the document"
                 found.append(Diagnostic("rule-crashed", message, subject.document.source.span(0, 0), help=help_))
+    # What the schema refuses has no meaning that another rule could judge.
+    judged = {(one.span.source.name, one.span.start) for one in found if RULES[one.rule].code.startswith("EXP1")}
+    found = [
+        one
+        for one in found
+        if RULES[one.rule].code.startswith("EXP1") or (one.span.source.name, one.span.start) not in judged
+    ]
     # A family's mistake is found again through every spec that extends it.
     unique: dict[tuple[str, str, int, str], Diagnostic] = {}
     for finding in found:

@@ -128,6 +128,9 @@ def _missing_keys(error: ValidationError, node: Node, key: Scalar | None) -> Ite
     # jsonschema reports each missing key in an error of its own; the message names it first.
     for missing in error.validator_value if isinstance(error.validator_value, list) else ():
         if missing not in present and error.message.startswith(repr(missing)):
+            strangers = present - set(error.schema.get("properties", {}))
+            if did_you_mean(missing, strangers):
+                continue  # it is there, misspelt: unknown-key says so
             owner = f"'{key.value}'" if key is not None else "the document"
             property_ = error.schema.get("properties", {}).get(missing, {})
             span = key.span if key is not None else _first_line(node)

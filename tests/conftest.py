@@ -24,6 +24,10 @@ settings.load_profile("exporter")
 runpy.run_path(str(_OFFLINE / "sitecustomize.py"))
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--update-goldens", action="store_true", help="write expected outputs anew; review them as prose")
+
+
 def offline_environment(**extra: str) -> dict[str, str]:
     """Return an environment whose Pythons have no network."""
     path = os.pathsep.join(filter(None, (str(_OFFLINE), os.environ.get("PYTHONPATH"))))

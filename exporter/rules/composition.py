@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator
 
-from exporter.diagnostics import Diagnostic, Edit, Fix, Severity
+from exporter.diagnostics import Diagnostic, Edit, Fix, Label, Severity
 from exporter.expressions import ExpressionError, expression_names
 from exporter.rules.references import child_mapping, expressions_of, tensors_of
 from exporter.rules.registry import Subject, finding, rule, staged
@@ -33,15 +32,19 @@ def name_collision(subject: Subject, _: tuple[Subject, ...]) -> Iterator[Diagnos
     **Use instead:** a name of its own for each, with `argument:` or `field:` where the model calls it otherwise.
     """
     for graph in _graphs(subject):
-        names = [tensor.name for tensor in (*graph.inputs, *graph.outputs)]
-        counts = Counter(name.replace(LAYER_SLOT, "0") for name in names)
-        for tensor in graph.outputs:
-            if counts[tensor.name.replace(LAYER_SLOT, "0")] > 1:
-                yield finding(
-                    f"'{tensor.name}' names two tensors of the graph '{graph.component}'",
-                    tensor.span,
-                    "rename one, and say with 'field:' or 'argument:' what the model calls it",
-                )
+        first: dict[str, TensorSpec] = {}
+        for tensor in (*graph.inputs, *graph.outputs):
+            other = first.setdefault(tensor.name.replace(LAYER_SLOT, "0"), tensor)
+            if other is tensor:
+                continue
+            # The culprit is what the linted document adds, whichever of the two that is.
+            here, there = (other, tensor) if tensor.span.source is not subject.document.source else (tensor, other)
+            yield finding(
+                f"'{tensor.name}' names two tensors of the graph '{graph.component}'",
+                here.span,
+                "rename one, and say with 'field:' or 'argument:' what the model calls it",
+                labels=(Label(there.span, "the other"),),
+            )
 
 
 @rule("EXP402", "cache-length-mismatch")
