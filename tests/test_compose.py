@@ -1,0 +1,105 @@
+"""Composition: what `extends`, `cache`, `components`, null and the order of layers mean."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from exporter.catalog import list_specs
+from exporter.compose import compose_spec
+from exporter.source import Source, load_document, parse_document
+
+HEAD = "spec_version: 1\narchitecture: example\n"
+TAIL = "reference:\n  config: {hidden_size: 32}\n"
+
+
+def compose(text: str):
+    composition = compose_spec(parse_document(Source("example.yaml", HEAD + text + TAIL)))
+    assert not composition.diagnostics, composition.diagnostics
+    return composition.spec
+
+
+def names(tensors) -> list[str]:
+    return [tensor.name for tensor in tensors]
+
+
+def test_a_spec_takes_tasks_dims_and_tolerances_from_its_family():
+    spec = compose("extends: encoder\ntasks: {fill-mask: {}}\n")
+    (graph,) = spec.tasks["fill-mask"].graphs
+    assert names(graph.inputs) == ["input_ids", "attention_mask"]
+    assert names(graph.outputs) == ["logits"]
+    assert spec.dims["batch"].trace == 2
+    assert spec.tasks["fill-mask"].tolerances["float32"].atol == 1e-5
+    assert spec.tasks["fill-mask"].auto_class == "AutoModelForMaskedLM"
+    assert spec.tasks["fill-mask"].feature == "masked-lm"
+
+
+def test_an_input_of_the_spec_comes_after_the_familys_and_null_removes_one():
+    spec = compose("extends: encoder\ninputs: {extra: 'int64[batch, sequence] = zeros'}\ntasks: {fill-mask: {inputs: {attention_mask: null}}, text-classification: {}}\n")
+    assert names(spec.tasks["fill-mask"].graphs[0].inputs) == ["input_ids", "extra"]
+    assert names(spec.tasks["text-classification"].graphs[0].inputs) == ["input_ids", "attention_mask", "extra"]
+
+
+def test_a_partial_override_of_a_dim_keeps_the_rest():
+    spec = compose("extends: encoder\ndims: {sequence: {check: [5, 21]}}\ntasks: {fill-mask: {}}\n")
+    assert (spec.dims["sequence"].trace, spec.dims["sequence"].check) == (8, (5, 21))
+
+
+def test_the_cache_comes_last_in_a_with_past_graph_and_not_at_all_in_the_other():
+    spec = compose("extends: decoder\ntasks: {text-generation: {}, text-generation-with-past: {}}\n")
+    plain, past = (spec.tasks[name].graphs[0] for name in ("text-generation", "text-generation-with-past"))
+    assert names(plain.inputs) == ["input_ids", "attention_mask"]
+    assert plain.constants == {"use_cache": False}
+    assert names(past.inputs) == ["input_ids", "attention_mask", "past_key_values.{layer}.key", "past_key_values.{layer}.value"]
+    assert names(past.outputs) == ["logits", "present.{layer}.key", "present.{layer}.value"]
+    assert [str(dim) for dim in past.inputs[1].type.dims] == ["batch", "past_sequence + sequence"]
+    assert past.constants == {"use_cache": True}
+    assert past.outputs[1].field == "past_key_values.{layer}.key"
+
+
+def test_components_start_from_what_the_family_offers():
+    spec = compose("extends: encoder-decoder\ntasks: {text2text-generation: {}, text2text-generation-with-past: {}}\n")
+    plain, past = (spec.tasks[name].graphs for name in ("text2text-generation", "text2text-generation-with-past"))
+    assert [graph.component for graph in plain] == ["encoder", "decoder"]
+    assert [graph.file_name for graph in past] == ["encoder_model.onnx", "decoder_model.onnx", "decoder_with_past_model.onnx"]
+    assert not plain[1].constants["use_cache"]
+    assert past[1].constants["use_cache"]
+    assert past[0].module == "encoder"
+    assert names(past[2].built) == ["encoder_outputs.last_hidden_state"]
+
+
+def test_a_task_can_define_itself():
+    spec = compose("extends: encoder\ndims: {spans: config.spans}\ntasks: {object-detection: {class: MyModel, outputs: {boxes: 'float[batch, spans]'}}}\n")
+    task = spec.tasks["object-detection"]
+    assert (task.model_class, task.auto_class) == ("MyModel", None)
+
+
+@pytest.mark.parametrize(
+    ("text", "rule"),
+    [
+        ("extends: encoder\ntasks: {image-classification: {}}\n", "unknown-task"),
+        ("extends: encoder\ntasks: {fill-mask-with-past: {}}\n", "unknown-task"),
+        ("extends: nothing\ntasks: {fill-mask: {}}\n", "unknown-family"),
+        ("extends: encoder\ndims: {extra: {trace: 3}}\ntasks: {fill-mask: {}}\n", "missing-key"),
+        ("extends: encoder\ntolerances: {float64: {atol: 1}}\ntasks: {fill-mask: {}}\n", "missing-key"),
+    ],
+)
+def test_what_cannot_be_composed_is_a_finding(text, rule):
+    composition = compose_spec(parse_document(Source("example.yaml", HEAD + text + TAIL)))
+    assert [finding.rule for finding in composition.diagnostics] == [rule]
+
+
+@pytest.mark.parametrize("path", list_specs(), ids=lambda path: path.stem)
+def test_composing_is_deterministic_and_depends_on_both_texts(path: Path, tmp_path: Path):
+    first, second = (compose_spec(load_document(path)).spec for _ in range(2))
+    assert first == second
+    assert first.digest == second.digest
+    changed = compose_spec(parse_document(Source(str(path), path.read_text("utf-8") + "# more\n", path))).spec
+    assert changed.digest != first.digest
+
+
+def test_a_family_beside_the_spec_comes_first(specs: Path):
+    family = specs / "families" / "encoder.yaml"
+    family.write_text(family.read_text("utf-8").replace("{trace: 8, check: [13, 1]}", "{trace: 9, check: [13, 1]}"), "utf-8")
+    assert compose_spec(load_document(specs / "bert.yaml")).spec.dims["sequence"].trace == 9
