@@ -61,7 +61,7 @@ def _arange(args: tuple[Any, ...], shape: tuple[int, ...], rng: np.random.Genera
 def _padding(args: tuple[Any, ...], shape: tuple[int, ...], rng: np.random.Generator) -> Array:
     """Return ones; every row but the first has zeros at its end (or start), more in later rows, never only zeros."""
     mask = np.ones(shape, dtype=np.int64)
-    rows = mask.reshape(-1, shape[-1])
+    rows = mask.reshape(-1, shape[-1]) if mask.size else mask[:0]
     for index in range(1, len(rows)):
         padded = min(index + 1, shape[-1] // 2)
         if padded:

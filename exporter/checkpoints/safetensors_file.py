@@ -27,7 +27,7 @@ def check_safetensors(path: Path) -> dict[str, tuple[int, ...]]:
         CheckpointError: the file is truncated, not safetensors, or was not written for PyTorch.
     """
     size = path.stat().st_size
-    header = _read_header(path, size)
+    header, start = _read_header(path, size)
     metadata = header.pop("__metadata__", {})
     framework = metadata.get("format", "pt") if isinstance(metadata, dict) else "pt"
     if framework not in ("pt", "mlx"):
@@ -36,7 +36,6 @@ def check_safetensors(path: Path) -> dict[str, tuple[int, ...]]:
             f"{path.name} was saved by another framework (format: {framework}); its names and layouts are not PyTorch's",
             help="save the checkpoint with save_pretrained from the PyTorch model",
         )
-    start = 8 + int.from_bytes(path.open("rb").read(8), "little")
     shapes: dict[str, tuple[int, ...]] = {}
     for name, entry in header.items():
         try:
@@ -55,7 +54,8 @@ def check_safetensors(path: Path) -> dict[str, tuple[int, ...]]:
     return shapes
 
 
-def _read_header(path: Path, size: int) -> dict[str, Any]:
+def _read_header(path: Path, size: int) -> tuple[dict[str, Any], int]:
+    """Return the header and the offset at which the bytes of the tensors begin."""
     with path.open("rb") as file:
         length = int.from_bytes(file.read(8), "little")
         if size < 8 or length > min(size - 8, _MAX_HEADER):
@@ -66,7 +66,7 @@ def _read_header(path: Path, size: int) -> dict[str, Any]:
             raise _corrupt(path, "its header is not JSON") from None
     if not isinstance(header, dict):
         raise _corrupt(path, "its header is not a mapping")
-    return header
+    return header, 8 + length
 
 
 def _corrupt(path: Path, reason: str) -> CheckpointError:

@@ -1,0 +1,116 @@
+"""Plans: golden for every spec, and what a plan refuses."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+import exporter
+from exporter.catalog import list_specs
+from exporter.diagnostics import SpecError, UsageError
+from exporter.loading import load_spec
+from exporter.planning import OPSETS, Options, Plan, axis_names, axis_size, plan_task
+from exporter.report.builds import plan_text
+
+PLANS = Path(__file__).parent / "plans"
+TASKS = [(path.stem, task) for path in list_specs() for task in load_spec(path).tasks]
+
+
+@pytest.mark.parametrize("path", list_specs(), ids=lambda path: path.stem)
+def test_plans_are_as_reviewed(path: Path, request: pytest.FixtureRequest):
+    plans = [exporter.plan(path, task) for task in load_spec(path).tasks]
+    text = "\n".join("\n".join(plan_text(plan)) for plan in plans) + "\n"
+    golden = PLANS / f"{path.stem}.txt"
+    if request.config.getoption("--update-goldens"):
+        golden.write_text(text, "utf-8")
+    assert text == golden.read_text("utf-8")
+
+
+def test_every_golden_plan_has_its_spec():
+    assert {path.stem for path in PLANS.iterdir()} == {path.stem for path in list_specs()}
+
+
+@pytest.mark.parametrize(("architecture", "task"), TASKS)
+def test_a_plan_survives_its_own_json(architecture: str, task: str):
+    plan = exporter.plan(architecture, task)
+    assert Plan.from_data(json.loads(json.dumps(plan.to_data()))) == plan
+
+
+@pytest.mark.parametrize(("architecture", "task"), TASKS)
+def test_every_dynamic_axis_is_checked_away_from_its_trace_size(architecture: str, task: str):
+    plan = exporter.plan(architecture, task)
+    names = {name for graph in plan.graphs for tensor in (*graph.inputs, *graph.outputs) for axis in tensor.shape for name in axis_names(axis)}
+    for name in names:
+        sizes = {point.sizes[name] for point in plan.points[1:]}
+        assert sizes
+        assert plan.trace.sizes[name] not in sizes
+    # A graph that serves one sentence serves a batch of one; one that decodes, an empty past where the language allows it.
+    assert any(point.sizes.get("batch") == 1 for point in plan.points)
+    if "past_sequence" in names:
+        assert any(point.sizes["past_sequence"] == 0 for point in plan.points)
+        assert any(point.sizes["sequence"] == 1 and point.sizes["past_sequence"] > 0 for point in plan.points)
+
+
+def test_sizes_of_other_configs_are_followed():
+    plan = exporter.plan("gpt2", "causal-lm-with-past", config={"n_layer": 2, "n_head": 5, "n_embd": 60, "vocab_size": 31})
+    (graph,) = plan.graphs
+    assert [tensor.name for tensor in graph.outputs] == ["logits", *(f"present.{layer}.{part}" for layer in (0, 1) for part in ("key", "value"))]
+    assert graph.outputs[0].shape == ("batch", "sequence", 31)
+    assert graph.outputs[1].shape == ("batch", 5, "past_sequence + sequence", 12)
+    assert graph.inputs[0].fill.args == (31,)
+
+
+def test_axes():
+    assert axis_size("past + sequence", {"past": 5, "sequence": 6}) == 11
+    assert axis_size("sequence + 1", {"sequence": 6}) == 7
+    assert axis_size(4, {}) == 4
+    assert axis_names("past + sequence") == ("past", "sequence")
+
+
+@pytest.mark.parametrize(
+    ("architecture", "options", "message"),
+    [
+        ("bert", {"opset": 9}, "opset 9 cannot be had: the torchscript tracer writes opsets 11 to 20"),
+        ("bert", {"opset": 14, "tracer": "dynamo"}, "opset 14 cannot be had: the dynamo tracer writes opsets 18 to 23"),
+        ("bert", {"opset": 21}, "opset 21 cannot be had"),
+        ("t5", {"opset": 11}, "t5 feature-extraction in float32 needs opset 12 or later"),
+        ("vit", {"dtype": "bfloat16"}, "Conv takes bfloat16 since opset 22"),
+        ("bert", {"dtype": "float8"}, "unknown dtype 'float8'"),
+        ("bert", {"tracer": "fx"}, "unknown tracer 'fx'"),
+    ],
+)
+def test_what_cannot_be_had_is_refused_with_the_reason(architecture, options, message):
+    with pytest.raises(UsageError) as failure:
+        exporter.plan(architecture, "default", **options)
+    assert message in failure.value.message
+    assert failure.value.help
+
+
+def test_each_tracer_reaches_the_opsets_it_promises():
+    assert OPSETS["torchscript"] == range(11, 21)
+    assert 18 in OPSETS["dynamo"]
+    for opset in OPSETS["torchscript"]:
+        assert exporter.plan("bert", "default", opset=opset).opset == opset
+
+
+def test_a_config_that_contradicts_the_spec_is_told_with_its_place():
+    spec = load_spec("gpt2")
+    task = spec.tasks["text-generation-with-past"]
+    config = SimpleNamespace(n_head=4, n_embd=40, vocab_size=99, num_layers=3)
+    with pytest.raises(SpecError) as failure:
+        plan_task(spec, task, config, Options())
+    (finding,) = failure.value.diagnostics
+    assert finding.rule == "unknown-config-key"
+    assert finding.span.source.name.endswith("gpt2.yaml")
+    assert "n_layer" in finding.message
+
+
+def test_unknown_tasks_are_told_with_the_nearest():
+    with pytest.raises(UsageError) as failure:
+        exporter.plan("bert", "fil-mask")
+    assert failure.value.help == "did you mean 'fill-mask'?"
+    with pytest.raises(UsageError, match="the architecture 'vit' has no task 'fill-mask'"):
+        exporter.plan("vit", "fill-mask")
