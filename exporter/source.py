@@ -329,6 +329,8 @@ def _syntax_diagnostic(source: Source, error: yaml.YAMLError) -> Diagnostic:
     end = min(offset + 1, len(source.text)) if source.text[offset : offset + 1] not in ("", "\n", "\r") else offset
     message = f"{problem} ({context})" if context else str(problem)
     hint = None
+    if "nesting depth" in message:  # libyaml has a bound of its own, and reads ahead to it
+        return Diagnostic("forbidden-yaml", message, source.span(offset, max(end, offset)), help="flatten the document")
     if "\t" in source.text[max(0, offset - 1) : offset + 1]:
         hint = "indent with spaces; YAML does not allow tabs"
     elif "mapping values are not allowed" in message:

@@ -6,12 +6,13 @@ import os
 import runpy
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
+from xdist.scheduler import LoadScopeScheduling
 
 REPOSITORY = Path(__file__).parent.parent
 SPECS = REPOSITORY / "specs"
@@ -28,6 +29,18 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--update-goldens", action="store_true", help="write expected outputs anew; review them as prose")
 
 
+class _ByArchitecture(LoadScopeScheduling):
+    """Tests of one architecture, named ``test[architecture/task]``, go to one process, which builds it once."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        architecture, slash, _ = nodeid.partition("[")[2].partition("/")
+        return architecture if slash else nodeid
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> _ByArchitecture:
+    return _ByArchitecture(config, log)
+
+
 def offline_environment(**extra: str) -> dict[str, str]:
     """Return an environment whose Pythons have no network."""
     path = os.pathsep.join(filter(None, (str(_OFFLINE), os.environ.get("PYTHONPATH"))))
@@ -41,7 +54,9 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 def run(tmp_path: Path) -> Run:
     """Run the command line in a directory of its own and return what it printed."""
 
-    def run(*arguments: str | Path, cwd: Path = tmp_path, timeout: float = 300, **extra: str) -> subprocess.CompletedProcess[str]:
+    def run(
+        *arguments: str | Path, cwd: Path = tmp_path, timeout: float = 300, **extra: str
+    ) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [sys.executable, "-m", "exporter.cli", *map(str, arguments)],
             cwd=cwd, env=offline_environment(**extra), capture_output=True, text=True, timeout=timeout, check=False,
@@ -83,10 +98,10 @@ def make_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., P
 
 
 @pytest.fixture
-def specs(tmp_path: Path) -> Iterator[Path]:
+def specs(tmp_path: Path) -> Path:
     """A copy of the catalogue to change."""
     import shutil
 
     copy = tmp_path / "specs"
     shutil.copytree(SPECS, copy)
-    yield copy
+    return copy

@@ -36,7 +36,9 @@ def test_a_spec_takes_tasks_dims_and_tolerances_from_its_family():
 
 
 def test_an_input_of_the_spec_comes_after_the_familys_and_null_removes_one():
-    spec = compose("extends: encoder\ninputs: {extra: 'int64[batch, sequence] = zeros'}\ntasks: {fill-mask: {inputs: {attention_mask: null}}, text-classification: {}}\n")
+    spec = compose(
+        "extends: encoder\ninputs: {extra: 'int64[batch, sequence] = zeros'}\ntasks: {fill-mask: {inputs: {attention_mask: null}}, text-classification: {}}\n"
+    )
     assert names(spec.tasks["fill-mask"].graphs[0].inputs) == ["input_ids", "extra"]
     assert names(spec.tasks["text-classification"].graphs[0].inputs) == ["input_ids", "attention_mask", "extra"]
 
@@ -51,7 +53,12 @@ def test_the_cache_comes_last_in_a_with_past_graph_and_not_at_all_in_the_other()
     plain, past = (spec.tasks[name].graphs[0] for name in ("text-generation", "text-generation-with-past"))
     assert names(plain.inputs) == ["input_ids", "attention_mask"]
     assert plain.constants == {"use_cache": False}
-    assert names(past.inputs) == ["input_ids", "attention_mask", "past_key_values.{layer}.key", "past_key_values.{layer}.value"]
+    assert names(past.inputs) == [
+        "input_ids",
+        "attention_mask",
+        "past_key_values.{layer}.key",
+        "past_key_values.{layer}.value",
+    ]
     assert names(past.outputs) == ["logits", "present.{layer}.key", "present.{layer}.value"]
     assert [str(dim) for dim in past.inputs[1].type.dims] == ["batch", "past_sequence + sequence"]
     assert past.constants == {"use_cache": True}
@@ -62,7 +69,11 @@ def test_components_start_from_what_the_family_offers():
     spec = compose("extends: encoder-decoder\ntasks: {text2text-generation: {}, text2text-generation-with-past: {}}\n")
     plain, past = (spec.tasks[name].graphs for name in ("text2text-generation", "text2text-generation-with-past"))
     assert [graph.component for graph in plain] == ["encoder", "decoder"]
-    assert [graph.file_name for graph in past] == ["encoder_model.onnx", "decoder_model.onnx", "decoder_with_past_model.onnx"]
+    assert [graph.file_name for graph in past] == [
+        "encoder_model.onnx",
+        "decoder_model.onnx",
+        "decoder_with_past_model.onnx",
+    ]
     assert not plain[1].constants["use_cache"]
     assert past[1].constants["use_cache"]
     assert past[0].module == "encoder"
@@ -70,7 +81,9 @@ def test_components_start_from_what_the_family_offers():
 
 
 def test_a_task_can_define_itself():
-    spec = compose("extends: encoder\ndims: {spans: config.spans}\ntasks: {object-detection: {class: MyModel, outputs: {boxes: 'float[batch, spans]'}}}\n")
+    spec = compose(
+        "extends: encoder\ndims: {spans: config.spans}\ntasks: {object-detection: {class: MyModel, outputs: {boxes: 'float[batch, spans]'}}}\n"
+    )
     task = spec.tasks["object-detection"]
     assert (task.model_class, task.auto_class) == ("MyModel", None)
 
@@ -101,5 +114,7 @@ def test_composing_is_deterministic_and_depends_on_both_texts(path: Path, tmp_pa
 
 def test_a_family_beside_the_spec_comes_first(specs: Path):
     family = specs / "families" / "encoder.yaml"
-    family.write_text(family.read_text("utf-8").replace("{trace: 8, check: [13, 1]}", "{trace: 9, check: [13, 1]}"), "utf-8")
+    family.write_text(
+        family.read_text("utf-8").replace("{trace: 8, check: [13, 1]}", "{trace: 9, check: [13, 1]}"), "utf-8"
+    )
     assert compose_spec(load_document(specs / "bert.yaml")).spec.dims["sequence"].trace == 9

@@ -109,7 +109,9 @@ reference:
 def test_a_mistake_in_a_family_is_found_in_the_family_once(specs: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(specs.parent)
     family = specs / "families" / "encoder.yaml"
-    family.write_text(family.read_text("utf-8").replace("float[batch, sequence, hidden]", "float[batch, sequence, hiden]"), "utf-8")
+    family.write_text(
+        family.read_text("utf-8").replace("float[batch, sequence, hidden]", "float[batch, sequence, hiden]"), "utf-8"
+    )
     result = lint_paths(["specs"])
     (finding,) = [one for one in result.diagnostics if one.rule == "unknown-dim"]
     assert finding.span.source.name == "specs/families/encoder.yaml"
@@ -186,7 +188,9 @@ def test_rendering_handles_long_lines_wide_characters_tabs_and_escapes(lint):
     assert rendered[4].index("^") == rendered[3].index('"')
     assert rendered[4].count("^") == 6  # two quotes, and two characters of two columns
     long = SPEC.replace("99}", "99, " + "x" * 500 + ": 1}").replace("hidden_size", "9")
-    for line in render_diagnostics(lint(long.replace("fill-mask: {}", "fill-mask: {a: 1, " + "b" * 300 + ": 2}")).diagnostics).splitlines():
+    for line in render_diagnostics(
+        lint(long.replace("fill-mask: {}", "fill-mask: {a: 1, " + "b" * 300 + ": 2}")).diagnostics
+    ).splitlines():
         assert len(line) < 520
     escaped = SPEC.replace("fill-mask", '"\\e[31mred"')
     shown = render_diagnostics(lint(escaped).diagnostics)

@@ -42,7 +42,13 @@ def test_a_plan_survives_its_own_json(architecture: str, task: str):
 @pytest.mark.parametrize(("architecture", "task"), TASKS)
 def test_every_dynamic_axis_is_checked_away_from_its_trace_size(architecture: str, task: str):
     plan = exporter.plan(architecture, task)
-    names = {name for graph in plan.graphs for tensor in (*graph.inputs, *graph.outputs) for axis in tensor.shape for name in axis_names(axis)}
+    names = {
+        name
+        for graph in plan.graphs
+        for tensor in (*graph.inputs, *graph.outputs)
+        for axis in tensor.shape
+        for name in axis_names(axis)
+    }
     for name in names:
         sizes = {point.sizes[name] for point in plan.points[1:]}
         assert sizes
@@ -55,9 +61,14 @@ def test_every_dynamic_axis_is_checked_away_from_its_trace_size(architecture: st
 
 
 def test_sizes_of_other_configs_are_followed():
-    plan = exporter.plan("gpt2", "causal-lm-with-past", config={"n_layer": 2, "n_head": 5, "n_embd": 60, "vocab_size": 31})
+    plan = exporter.plan(
+        "gpt2", "causal-lm-with-past", config={"n_layer": 2, "n_head": 5, "n_embd": 60, "vocab_size": 31}
+    )
     (graph,) = plan.graphs
-    assert [tensor.name for tensor in graph.outputs] == ["logits", *(f"present.{layer}.{part}" for layer in (0, 1) for part in ("key", "value"))]
+    assert [tensor.name for tensor in graph.outputs] == [
+        "logits",
+        *(f"present.{layer}.{part}" for layer in (0, 1) for part in ("key", "value")),
+    ]
     assert graph.outputs[0].shape == ("batch", "sequence", 31)
     assert graph.outputs[1].shape == ("batch", 5, "past_sequence + sequence", 12)
     assert graph.inputs[0].fill.args == (31,)

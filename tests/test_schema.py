@@ -108,13 +108,20 @@ def test_one_mistake_gives_one_finding_at_its_place(change, rule, text):
     assert [(finding.rule, finding.span.text.split("\n")[0]) for finding in findings] == [(rule, text)]
 
 
-leaf = st.none() | st.booleans() | st.integers(-3, 99) | st.sampled_from(["float[batch]", "int64[batch, x] = randint(v)", "config.a", "x", "["])
+leaf = (
+    st.none()
+    | st.booleans()
+    | st.integers(-3, 99)
+    | st.sampled_from(["float[batch]", "int64[batch, x] = randint(v)", "config.a", "x", "["])
+)
 keys = st.sampled_from(
     ["dims", "inputs", "outputs", "tasks", "fill-mask", "text-generation-with-past", "cache", "components", "encoder", "config",
      "reference", "tolerances", "float32", "atol", "rtol", "trace", "check", "batch", "type", "when", "tracer", "use", "because",
      "arguments", "outputs_ignored", "refused", "dynamo", "opset", "minimum", "{layer}", "a.b"]
 )  # fmt: skip
-trees = st.recursive(leaf, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(keys, inner, max_size=4), max_leaves=20)
+trees = st.recursive(
+    leaf, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(keys, inner, max_size=4), max_leaves=20
+)
 
 
 @given(st.dictionaries(keys, trees, max_size=6), st.sampled_from(["encoder", "decoder", "encoder-decoder", "image"]))

@@ -67,7 +67,9 @@ def test_yaml_beyond_data_is_refused_at_its_place(text, line, column):
 
 
 def test_an_alias_bomb_is_refused_at_its_first_anchor():
-    bomb = "a: &a [x]\n" + "".join(f"{chr(98 + i)}: &{chr(98 + i)} [*{chr(97 + i)}, *{chr(97 + i)}]\n" for i in range(9))
+    bomb = "a: &a [x]\n" + "".join(
+        f"{chr(98 + i)}: &{chr(98 + i)} [*{chr(97 + i)}, *{chr(97 + i)}]\n" for i in range(9)
+    )
     assert rules(bomb) == [("forbidden-yaml", 1, 4)]
 
 
@@ -113,8 +115,13 @@ def test_a_document_is_a_mapping(text):
 
 
 json_like = st.recursive(
-    st.none() | st.booleans() | st.integers(-(10**15), 10**15) | st.text(st.characters(codec="utf-8", exclude_categories=("Cc", "Cs")), max_size=12),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text("abcdefg_-", min_size=1, max_size=5), inner, max_size=3),
+    st.none()
+    | st.booleans()
+    | st.integers(-(10**15), 10**15)
+    | st.text(st.characters(codec="utf-8", exclude_categories=("Cc", "Cs")), max_size=12),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text("abcdefg_-", min_size=1, max_size=5), inner, max_size=3)
+    ),
     max_leaves=12,
 )
 
@@ -139,5 +146,5 @@ def test_no_text_raises(text):
 @given(st.text("ab: -[]{}\n'\"#&*!|>%@,?\\\t", max_size=80))
 def test_no_yaml_soup_raises(text):
     document = parse(text)
-    for node in (document.root.entries if document.root else ()):
+    for node in document.root.entries if document.root else ():
         assert isinstance(node[0], Scalar)

@@ -76,12 +76,27 @@ def test_integers_and_booleans_are_compared_exactly():
 
 def comparison(output: str, point: str, share: float, **more) -> Comparison:
     sizes = {"trace": {"batch": 2}, "check 1": {"batch": 1}, "check 2": {"batch": 3}}[point]
-    fields = {"max_abs": share * 1e-3, "max_rel": 0.0, "outside": int(share > 1), "magnitude": 1.0, "problem": None, **more}
+    fields = {
+        "max_abs": share * 1e-3,
+        "max_rel": 0.0,
+        "outside": int(share > 1),
+        "magnitude": 1.0,
+        "problem": None,
+        **more,
+    }
     return Comparison("model", output, point, sizes, 0, (2, 3), share=share, where=(0, 0), **fields)
 
 
 def test_a_failure_says_which_sizes_pass():
-    baked = Report("ort", 1e-3, 0, tuple(comparison("logits", point, share) for point, share in (("trace", 0.1), ("check 1", 40), ("check 2", 50))), ())
+    baked = Report(
+        "ort",
+        1e-3,
+        0,
+        tuple(
+            comparison("logits", point, share) for point, share in (("trace", 0.1), ("check 1", 40), ("check 2", 50))
+        ),
+        (),
+    )
     (line,) = baked.failures()
     assert "passes at the traced sizes only: an axis was baked in" in line
     assert "50 times its bound" in line
@@ -92,13 +107,24 @@ def test_a_failure_says_which_sizes_pass():
 
 
 def test_structure_problems_come_first_and_fail():
-    report = Report("ort", 1e-3, 0, (comparison("logits", "trace", 0.1),), ("model.onnx has opset 17, and 18 was asked for",))
+    report = Report(
+        "ort", 1e-3, 0, (comparison("logits", "trace", 0.1),), ("model.onnx has opset 17, and 18 was asked for",)
+    )
     assert not report.passed
     assert report.failures() == ["model.onnx has opset 17, and 18 was asked for"]
 
 
 def test_the_worst_of_each_output_is_reported():
-    report = Report("ort", 1e-3, 0, tuple(comparison(name, point, share) for name, point, share in (("a", "trace", 0.2), ("a", "check 1", 0.7), ("b", "trace", 0.1))), ())
+    report = Report(
+        "ort",
+        1e-3,
+        0,
+        tuple(
+            comparison(name, point, share)
+            for name, point, share in (("a", "trace", 0.2), ("a", "check 1", 0.7), ("b", "trace", 0.1))
+        ),
+        (),
+    )
     assert {key[1]: worst.share for key, worst in report.worst().items()} == {"a": 0.7, "b": 0.1}
     assert Report.from_data(report.to_data() | {"passed": None}) == report
 

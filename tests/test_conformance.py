@@ -1,0 +1,158 @@
+"""Every task of every spec, discovered from the files: built from its reference, verified, and looked at by a plain runtime.
+
+A default run builds every pair with the spec's own tracer, and the other tracer, the ends of the opset range and half
+precision for one spec of each family. ``pytest -m exhaustive`` does all of it for every pair.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+
+import exporter
+from exporter.building.requests import Wanted, plan_builds
+from exporter.building.run import Outcome, run_builds
+from exporter.catalog import list_specs
+from exporter.diagnostics import UsageError
+from exporter.golden import read_golden
+from exporter.loading import load_spec
+from exporter.planning import OPSETS, Plan
+from exporter.spec import DTYPES, TRACERS, WITH_PAST
+
+SPECS = {path.stem: load_spec(path) for path in list_specs()}
+
+
+def one_of_each_family() -> list[str]:
+    first: dict[str, str] = {}
+    for name, spec in SPECS.items():
+        first.setdefault(spec.family, name)
+    return list(first.values())
+
+
+def pairs() -> list[Any]:
+    """Parametrize by architecture and task; conftest.py keeps the tasks of one architecture in one process."""
+    return [pytest.param(name, task, id=f"{name}/{task}") for name, spec in SPECS.items() for task in spec.tasks]
+
+
+@pytest.fixture(scope="session")
+def built(tmp_path_factory: pytest.TempPathFactory):
+    """Build all tasks of a spec in one worker, once, when the first of them is asked for."""
+
+    @lru_cache
+    def build_all(architecture: str) -> dict[str, Outcome]:
+        wanted = tuple(task for task, spec in SPECS[architecture].tasks.items() if spec.tracer.name not in spec.refused)
+        folder = tmp_path_factory.mktemp(architecture)
+        builds = plan_builds([architecture], Wanted(spec=None, tasks=wanted, output=folder))
+        return {outcome.build.task: outcome for outcome in run_builds(builds)}
+
+    return lambda architecture, task: build_all(architecture)[task]
+
+
+def assert_refused(architecture: str, task: str, **options: Any) -> None:
+    """Check that what a spec says cannot be had is refused before any work, with the spec's reason."""
+    refused = SPECS[architecture].tasks[task].refused
+    with pytest.raises(UsageError) as refusal:
+        exporter.plan(architecture, task, **options)
+    assert any(reason in refusal.value.message for reason in refused.values()) or "needs" in refusal.value.message
+
+
+@pytest.mark.parametrize(("architecture", "task"), pairs())
+def test_the_reference_builds_and_verifies(architecture: str, task: str, built):
+    spec = SPECS[architecture].tasks[task]
+    if spec.tracer.name in spec.refused:
+        assert_refused(architecture, task)
+        return
+    outcome = built(architecture, task)
+    assert outcome.error is None, outcome.error.message
+    check_outcome(outcome)
+
+
+def check_outcome(outcome: Outcome) -> None:
+    plan, report = outcome.plan, outcome.report
+    assert plan is not None
+    assert report is not None
+    compared = {(one.graph, one.output, one.point, one.seed) for one in report.comparisons}
+    for graph in plan.graphs:
+        for tensor in graph.outputs:
+            for point in plan.points:
+                for seed in (plan.seed, plan.seed + 1):
+                    assert (graph.component, tensor.name, point.name, seed) in compared
+        check_in_plain_runtime(outcome.build.target, graph, plan)
+
+
+def check_in_plain_runtime(directory: Path, graph: Any, plan: Plan) -> None:
+    """Hold a file against the plan with nothing but onnx and onnxruntime."""
+    path = directory / graph.file
+    proto = onnx.load(str(path))
+    assert {entry.domain: entry.version for entry in proto.opset_import} == {"": plan.opset}
+    session = onnxruntime.InferenceSession(str(path))
+    assert [(value.name, tuple(value.shape)) for value in session.get_inputs()] == [
+        (tensor.name, tensor.shape) for tensor in graph.inputs
+    ]
+    assert [(value.name, tuple(value.shape)) for value in session.get_outputs()] == [
+        (tensor.name, tensor.shape) for tensor in graph.outputs
+    ]
+    for index, point in enumerate(plan.points):
+        inputs, expected = read_golden(directory, index, graph)
+        for tensor, actual, reference in zip(graph.outputs, session.run(None, inputs), expected, strict=True):
+            assert actual.shape == tensor.sizes_at(point.sizes)
+            np.testing.assert_allclose(actual, reference, atol=plan.atol, rtol=plan.rtol)
+
+
+def most_demanding(architecture: str) -> str:
+    """Return the task with the most graphs: one with past where there is one."""
+    tasks = SPECS[architecture].tasks
+    return max(tasks, key=lambda name: (name.endswith(WITH_PAST), len(tasks[name].graphs), name))
+
+
+def assert_builds(architecture: str, task: str, output: Path, **options: Any) -> None:
+    """Build one task, or see it refused with the reason."""
+    try:
+        exporter.plan(architecture, task, **options)
+    except UsageError:
+        assert_refused(architecture, task, **options)
+        return
+    (result,) = exporter.build(architecture, task=task, output=output / "artifact", **options)
+    assert result.report is not None
+    assert result.report.passed
+    for name, value in options.items():
+        assert getattr(result.plan, name) == value
+
+
+@pytest.mark.parametrize("architecture", one_of_each_family())
+def test_the_dynamo_tracer(architecture: str, tmp_path: Path):
+    assert_builds(architecture, most_demanding(architecture), tmp_path, tracer="dynamo")
+
+
+@pytest.mark.parametrize("end", [min, max])
+@pytest.mark.parametrize("architecture", one_of_each_family())
+def test_the_ends_of_the_opset_range(architecture: str, end: Any, tmp_path: Path):
+    assert_builds(architecture, most_demanding(architecture), tmp_path, tracer="torchscript", opset=end(OPSETS["torchscript"]))  # fmt: skip
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+@pytest.mark.parametrize("architecture", one_of_each_family())
+def test_half_precision(architecture: str, dtype: str, tmp_path: Path):
+    assert_builds(architecture, most_demanding(architecture), tmp_path, dtype=dtype)
+
+
+@pytest.mark.exhaustive
+@pytest.mark.parametrize(("architecture", "task"), pairs())
+class TestEveryPair:
+    @pytest.mark.parametrize("tracer", TRACERS)
+    def test_tracer(self, architecture: str, task: str, tracer: str, tmp_path: Path):
+        assert_builds(architecture, task, tmp_path, tracer=tracer)
+
+    @pytest.mark.parametrize("opset", [13, 17, 20])
+    def test_opset(self, architecture: str, task: str, opset: int, tmp_path: Path):
+        assert_builds(architecture, task, tmp_path, opset=opset)
+
+    @pytest.mark.parametrize("dtype", DTYPES)
+    def test_dtype(self, architecture: str, task: str, dtype: str, tmp_path: Path):
+        assert_builds(architecture, task, tmp_path, dtype=dtype)
