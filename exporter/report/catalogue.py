@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from exporter.catalog import feature_of
+from exporter.catalog import feature_of, load_tasks
 from exporter.source import Mapping, Node, Scalar, Sequence
-from exporter.spec import DTYPES, TRACERS, Spec
+from exporter.spec import DEFAULT_TRACER, DTYPES, TRACERS, WITH_PAST, Spec
+
+# What a graph is written as.
+TARGETS = ("onnx",)
 
 
 def catalogue_data(specs: Iterable[Spec]) -> list[dict[str, Any]]:
@@ -17,12 +20,17 @@ def catalogue_data(specs: Iterable[Spec]) -> list[dict[str, Any]]:
             "architecture": spec.architecture,
             "family": spec.family,
             "spec": spec.path,
+            "targets": list(TARGETS),
+            "minimum_opsets": {
+                dtype: {"opset": least.opset, "because": least.because} for dtype, least in spec.minimum_opsets.items()
+            },
             "tasks": [
                 {
                     "task": task.name,
                     "feature": feature_of(task.name),
                     "graphs": [graph.file_name for graph in task.graphs],
                     "tracer": task.tracer.name,
+                    "tracer_because": task.tracer.because,
                     "tracers": [name for name in TRACERS if name not in task.refused],
                     "dtypes": [name for name in DTYPES if name in task.tolerances and name not in task.refused],
                     "refused": dict(task.refused),
@@ -50,21 +58,72 @@ def catalogue_text(specs: Iterable[Spec]) -> Iterator[str]:
 
 
 def catalogue_markdown(specs: Iterable[Spec]) -> str:
-    """Return the table of architectures × tasks for the README."""
-    lines = ["| architecture | tasks | tracers | dtypes |", "|---|---|---|---|"]
-    reasons: list[str] = []
-    for entry in catalogue_data(specs):
-        tasks = ", ".join(f"`{task['task']}`" for task in entry["tasks"])
-        tracers = ", ".join(name for name in TRACERS if all(name in task["tracers"] for task in entry["tasks"]))
-        dtypes = ", ".join(name for name in DTYPES if all(name in task["dtypes"] for task in entry["tasks"]))
-        lines.append(f"| {entry['architecture']} | {tasks} | {tracers} | {dtypes} |")
-        for task in entry["tasks"]:
-            reasons += [
-                f"- {entry['architecture']} `{task['task']}`, {what}: {why}" for what, why in task["refused"].items()
-            ]
-    return (
-        "\n".join([*lines, *(["", "Refused, with the reason:", "", *dict.fromkeys(reasons)] if reasons else [])]) + "\n"
-    )
+    """Return the tables of architectures × tasks for the README: one for each family, and one list of everything that is
+    refused or unusual with its reason, which the cells number."""
+    entries = catalogue_data(specs)
+    pairs = sum(len(entry["tasks"]) for entry in entries)
+    notes: dict[str, int] = {}
+    lines = [f"{len(entries)} architectures, {pairs} (architecture, task) pairs. {_KEY}"]
+    for family in sorted({entry["family"] for entry in entries}):
+        members = [entry for entry in entries if entry["family"] == family]
+        columns = [task for task in load_tasks() if any(_forms(entry, task) for entry in members)]
+        lines += ["", f"| {family} | {' | '.join(columns)} |", f"|---|{':-:|' * len(columns)}"]
+        for entry in members:
+            # What holds for every task is said once, beside the name.
+            said = [_notes(entry, task) for task in entry["tasks"]]
+            shared = set(said[0]).intersection(*said[1:]) if said else set()
+            name = f"[{entry['architecture']}](specs/{entry['architecture']}.yaml)"
+            marks = _numbers([note for note in said[0] if note in shared] if said else (), notes)
+            cells = [_cell(entry, column, shared, notes) for column in columns]
+            lines.append(f"| {name}{marks} | {' | '.join(cells)} |")
+    lines += ["", *(f"{number}. {note}" for note, number in notes.items())] if notes else []
+    return "\n".join(lines) + "\n"
+
+
+_KEY = (
+    "Every cell is the target `onnx`. ✓: the task builds; `+past`: so does its `-with-past` form; `past`: only that form; "
+    f"✗: refused. Graphs are recorded with the {DEFAULT_TRACER} tracer where the cell names no other, in float32, float16 or "
+    "bfloat16. A number says what is refused or different, and why."
+)
+
+
+def _forms(entry: dict[str, Any], name: str) -> list[dict[str, Any]]:
+    """Return the tasks of an architecture that go into the column of a task: without and with past."""
+    return [task for task in entry["tasks"] if task["task"] in (name, f"{name}{WITH_PAST}")]
+
+
+def _cell(entry: dict[str, Any], name: str, shared: set[str], notes: dict[str, int]) -> str:
+    forms = _forms(entry, name)
+    if not forms:
+        return ""
+    past = any(task["task"].endswith(WITH_PAST) for task in forms)
+    words = ["✓" if not past else "✓ +past" if len(forms) > 1 else "past"]
+    if not any(task["tracers"] for task in forms):
+        words = ["✗"]
+    words += {task["tracer"]: None for task in forms if task["tracer"] != DEFAULT_TRACER and task["tracers"]}
+    found = dict.fromkeys(note for task in forms for note in _notes(entry, task) if note not in shared)
+    return " ".join(words) + _numbers(found, notes)
+
+
+def _notes(entry: dict[str, Any], task: dict[str, Any]) -> list[str]:
+    """Return what is refused or unusual about one task, each in a sentence."""
+    found = [f"`{what}` is refused: {reason}" for what, reason in task["refused"].items()]
+    if task["tracer"] != DEFAULT_TRACER:
+        found.append(f"the tracer is `{task['tracer']}`: {task['tracer_because']}")
+    unbound = [name for name in DTYPES if name not in task["dtypes"] and name not in task["refused"]]
+    found += [f"`{name}` has no tolerance, so a build needs `--atol` and `--rtol`" for name in unbound]
+    least: dict[tuple[int, str], list[str]] = {}
+    for dtype, minimum in entry["minimum_opsets"].items():
+        least.setdefault((minimum["opset"], minimum["because"]), []).append(dtype)
+    for (opset, because), dtypes in least.items():
+        within = "" if len(dtypes) == len(DTYPES) else f" in {', '.join(f'`{dtype}`' for dtype in dtypes)}"
+        found.append(f"opset {opset} or later{within}: {because}")
+    return found
+
+
+def _numbers(found: Iterable[str], notes: dict[str, int]) -> str:
+    numbers = [notes.setdefault(note, len(notes) + 1) for note in found]
+    return f" <sup>{' '.join(map(str, sorted(numbers)))}</sup>" if numbers else ""
 
 
 def composed_text(tree: Mapping) -> Iterator[str]:
