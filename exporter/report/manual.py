@@ -36,7 +36,10 @@ def rules_page() -> str:
     lines = [
         "# Rules",
         "",
-        "What `exporter lint` looks for. This page is generated (`exporter explain --markdown`); each entry is also what `exporter explain RULE` prints.",
+        "<!-- Generated from the docstrings in exporter/rules/: exporter explain --markdown > docs/rules.md -->",
+        "",
+        "What `exporter lint` looks for. Each entry is also what `exporter explain RULE` prints.",
+        "This page is generated with `exporter explain --markdown > docs/rules.md`; a test fails when it is stale.",
         "",
         "Errors keep a spec from being built. Any finding, error or warning, makes `exporter lint` leave with exit code 1.",
         "",
@@ -72,50 +75,73 @@ def _first_sentence(rule: Rule) -> str:
 
 
 def schema_page() -> str:
-    """Return docs/schema-reference.md: every key of every document, from the schemas' own descriptions."""
-    lines = ["# Keys of the documents", "", "Generated from `schemas/` (`exporter schema --markdown`).", ""]
+    """Return docs/schema.md: every key of every document, from the schemas' own descriptions. A part that several documents
+    share has one section, which the others link to."""
+    lines = [
+        "# Keys of the documents",
+        "",
+        "<!-- Generated from schemas/: exporter schema --markdown > docs/schema.md -->",
+        "",
+        "Every key a document may have, from the descriptions in `schemas/`; [spec-language.md](spec-language.md) explains how they work together.",
+        "This page is generated with `exporter schema --markdown > docs/schema.md`; a test fails when it is stale.",
+    ]
     for kind in KINDS:
         schema = load_schema(kind)
-        lines += [
-            f"## {schema.get('title', kind)}",
-            "",
-            str(schema.get("description", "")),
-            "",
-            "| key | | meaning |",
-            "|---|---|---|",
-        ]
-        lines += [
-            f"| `{path}` | {'required' if required else ''} | {text} |"
-            for path, required, text in _keys(schema, "", ())
-        ]
-        lines.append("")
-    return "\n".join(lines)
+        lines += _section(str(schema.get("title", kind)), schema)
+    for name, part in load_schema("defs")["$defs"].items():
+        lines += _section(_part_title(name), part)
+    return "\n".join(lines) + "\n"
 
 
-def _keys(schema: dict[str, Any], prefix: str, seen: tuple[str, ...]) -> Iterator[tuple[str, bool, str]]:
+def _section(title: str, schema: dict[str, Any]) -> Iterator[str]:
+    yield from ("", f"## {title}", "", str(schema.get("description", "")) + _links(schema))
+    rows = list(_keys(schema, ""))
+    if rows:
+        yield from ("", "| key | | meaning |", "|---|---|---|")
+        for path, required, text in rows:
+            yield f"| `{path}` | {'required' if required else ''} | {text} |"
+
+
+def _part_title(name: str) -> str:
+    return f"Part: {name.replace('_', ' ')}"
+
+
+def _keys(schema: dict[str, Any], prefix: str) -> Iterator[tuple[str, bool, str]]:
+    """Yield path, whether required, and meaning of every key below a schema, without entering a part with a section of its own."""
     required = set(schema.get("required", ()))
-    for name, entry in schema.get("properties", {}).items():
-        yield from _entry(f"{prefix}{name}", name in required, entry, seen)
-    for key in ("additionalProperties", "items"):
-        if isinstance(schema.get(key), dict):
-            placeholder = "<name>" if key == "additionalProperties" else "[]"
-            yield from _entry(
-                f"{prefix}{placeholder}" if key == "additionalProperties" else f"{prefix.rstrip('.')}[]",
-                False,
-                schema[key],
-                seen,
-            )
+    entries = [(f"{prefix}{name}", name in required, entry) for name, entry in schema.get("properties", {}).items()]
+    if isinstance(schema.get("additionalProperties"), dict):
+        entries.append((f"{prefix}<name>", False, schema["additionalProperties"]))
+    if isinstance(schema.get("items"), dict) and "properties" in schema["items"]:
+        yield from _keys(schema["items"], f"{prefix.rstrip('.')}[].")
+    for path, needed, entry in entries:
+        yield path, needed, _meaning(entry)
+        yield from _keys(entry, f"{path}.")
     for branch in ("then", "else"):
-        if isinstance(schema.get(branch), dict):
-            yield from _keys(schema[branch], prefix, seen)
+        if branch in schema:
+            yield from _keys(schema[branch], prefix)
 
 
-def _entry(path: str, required: bool, entry: dict[str, Any], seen: tuple[str, ...]) -> Iterator[tuple[str, bool, str]]:
-    reference = str(entry.get("$ref", ""))
-    target = load_schema("defs")["$defs"].get(reference.rsplit("/", 1)[-1], {}) if reference else entry
-    text = str(entry.get("description") or target.get("description", "")).replace("|", "\\|").replace("\n", " ")
-    if text:
-        yield path, required, text
-    if reference in seen:
-        return
-    yield from _keys(target, f"{path}.", (*seen, reference) if reference else seen)
+def _meaning(entry: dict[str, Any]) -> str:
+    parts = [load_schema("defs")["$defs"].get(name, {}) for name in _references(entry)]
+    described = (str(one["description"]) for one in (entry, *parts) if "description" in one)
+    values = f" One of {', '.join(f'`{value}`' for value in entry['enum'])}." if "enum" in entry else ""
+    text = next(described, "") + values + _links(entry)
+    return text.replace("|", "\\|").replace("\n", " ")
+
+
+def _links(entry: dict[str, Any]) -> str:
+    """Return where the parts an entry consists of are described."""
+    titles = [_part_title(name) for name in _references(entry)]
+    links = [f"[{title}](#{title.lower().replace(' ', '-').replace(':', '')})" for title in titles]
+    return f" → {', '.join(links)}" if links else ""
+
+
+def _references(entry: dict[str, Any]) -> list[str]:
+    """Return the names of the shared parts that an entry, or a branch of it, refers to."""
+    found = [
+        str(one["$ref"]).rsplit("/", 1)[-1]
+        for one in (entry, entry.get("then", {}), entry.get("else", {}))
+        if "$ref" in one
+    ]
+    return list(dict.fromkeys(found))
