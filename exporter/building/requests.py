@@ -14,7 +14,7 @@ from typing import Any
 from exporter import artifact
 from exporter.catalog import find_spec, list_specs, spec_directory
 from exporter.checkpoints import Checkpoint, open_checkpoint
-from exporter.diagnostics import CheckpointError, SpecError, UsageError, did_you_mean
+from exporter.diagnostics import CheckpointError, SpecError, UsageError
 from exporter.loading import load_spec
 from exporter.planning import Options, find_task, refuse_impossible
 from exporter.schema import check_schema
@@ -182,11 +182,8 @@ def _spec_of(checkpoint: Checkpoint | None) -> str:
         )
     if (path := spec_directory() / f"{found}.yaml").is_file():
         return str(path)
-    known = [spec.stem for spec in list_specs()]
-    hint = (
-        did_you_mean(found, known)
-        or "write a spec for it and name it: exporter build my.yaml --model DIR (docs/adding-a-model.md)"
-    )
+    # No nearest name: a checkpoint's model_type is seldom misspelt, and another architecture's spec would not do.
+    hint = f"write one and name it: exporter build {found}.yaml --model {checkpoint.name} (docs/adding-a-model.md)"
     raise UsageError(f"there is no spec for the architecture '{found}' of '{checkpoint.name}'", help=hint)
 
 
