@@ -27,6 +27,7 @@ from exporter.spec import (
     DEFAULT_TRACER,
     DTYPES,
     WITH_PAST,
+    DerivedDim,
     DimSpec,
     DynamicDim,
     Expression,
@@ -194,7 +195,17 @@ class _Composer:
     def _dims(self, node: Mapping | None) -> Iterator[tuple[str, DimSpec]]:
         for key, value in node.entries if node is not None else ():
             name = str(key.value)
-            if isinstance(value, Mapping):
+            derived = _child(value, "derived")
+            if isinstance(value, Mapping) and isinstance(derived, Scalar):
+                if value.get("trace") is not None or value.get("check") is not None:
+                    self._report(
+                        "malformed-expression",
+                        f"'{name}' is derived from other dims, so it has no sizes of its own",
+                        key.span,
+                        "remove 'trace' and 'check' (in a spec: 'trace: null'), or 'derived'",
+                    )
+                yield name, DerivedDim(name, self._expression(derived), key.span)
+            elif isinstance(value, Mapping):
                 trace, check = value.get("trace"), value.get("check")
                 if not isinstance(trace, Scalar) or not isinstance(check, Sequence):
                     missing = "trace" if not isinstance(trace, Scalar) else "check"
@@ -202,7 +213,7 @@ class _Composer:
                         "missing-key",
                         f"'{name}' has no '{missing}'",
                         key.span,
-                        "a dynamic dim is {trace: 8, check: [1, 13]}",
+                        "a dynamic dim is {trace: 8, check: [1, 13]}, or {derived: 'height // 2'}",
                     )
                     continue
                 sizes = [item for item in check.items if isinstance(item, Scalar)]

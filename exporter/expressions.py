@@ -18,6 +18,8 @@ from jinja2.sandbox import SandboxedEnvironment
 from exporter.diagnostics import did_you_mean
 
 MAX_LENGTH = 500
+# A product of halvings (`2 ** stages`) is a size; anything beyond these is work that grows with a number in the text.
+_MAX_BASE, _MAX_EXPONENT = 1 << 10, 64
 _PATH = re.compile(r"config(\.[A-Za-z_][A-Za-z0-9_]*|\[\d+\])+\Z")
 
 
@@ -44,7 +46,10 @@ class _Sandbox(SandboxedEnvironment):
         return False
 
     def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
-        if operator == "**" or not all(isinstance(side, int | float) for side in (left, right)):
+        bounded = (
+            isinstance(left, int) and isinstance(right, int) and abs(left) <= _MAX_BASE and 0 <= right <= _MAX_EXPONENT
+        )
+        if (operator == "**" and not bounded) or not all(isinstance(side, int | float) for side in (left, right)):
             raise jinja2.exceptions.SecurityError(f"operator '{operator}' on {left!r} and {right!r}")
         return super().call_binop(context, operator, left, right)
 

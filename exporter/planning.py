@@ -13,13 +13,14 @@ from typing import Any
 
 from exporter.catalog import resolve_task
 from exporter.diagnostics import Diagnostic, SpecError, UsageError, did_you_mean
-from exporter.expressions import ExpressionError, evaluate_expression
+from exporter.expressions import ExpressionError, evaluate_expression, expression_names
 from exporter.source import Data, Span
 from exporter.spec import (
     DTYPES,
     LAYER_DIM,
     LAYER_SLOT,
     TRACERS,
+    DerivedDim,
     DynamicDim,
     Expression,
     GraphSpec,
@@ -246,7 +247,7 @@ def plan_task(spec: Spec, task: TaskSpec, config: Any, options: Options) -> Plan
         tolerance_because=tolerance.because if tolerance else None,
         weights=options.weights,
         seed=options.seed,
-        points=tuple(_points(spec, graphs)),
+        points=tuple(_points(sizes, graphs)),
         graphs=graphs,
     )
 
@@ -320,11 +321,14 @@ class _Sizes:
         self.known[name] = value
         return value
 
+    def derived(self, dim: DerivedDim, dynamic: Mapping[str, int]) -> int:
+        return self._integer(dim.value, dim.name, dynamic)
+
     def holds(self, expression: Expression) -> bool:
         return bool(self._evaluate(expression))
 
-    def _integer(self, expression: Expression, name: str) -> int:
-        value = self._evaluate(expression)
+    def _integer(self, expression: Expression, name: str, dynamic: Mapping[str, int] | None = None) -> int:
+        value = self._evaluate(expression, dynamic)
         if isinstance(value, bool) or not isinstance(value, int) or value < 0:
             shown = f"{value!r:.60}"
             finding = Diagnostic(
@@ -336,24 +340,24 @@ class _Sizes:
             raise SpecError([finding])
         return value
 
-    def _evaluate(self, expression: Expression) -> Any:
+    def _evaluate(self, expression: Expression, dynamic: Mapping[str, int] | None = None) -> Any:
         try:
-            return evaluate_expression(expression.text, self.config, _Lookup(self, expression.span))
+            return evaluate_expression(expression.text, self.config, _Lookup(self, expression.span, dynamic or {}))
         except ExpressionError as error:
             span = expression.span.within(error.start, error.end)
             raise SpecError([Diagnostic("unknown-config-key", error.message, span, help=error.help)]) from None
 
 
 class _Lookup(dict[str, int]):
-    """The static dims an expression may name, as a mapping that evaluates on demand."""
+    """The dims an expression may name, as a mapping that evaluates the static ones on demand."""
 
-    def __init__(self, sizes: _Sizes, span: Span) -> None:
+    def __init__(self, sizes: _Sizes, span: Span, dynamic: Mapping[str, int]) -> None:
         names = [name for name, dim in sizes.spec.dims.items() if isinstance(dim, StaticDim)]
-        super().__init__(dict.fromkeys(names, 0))
-        self.sizes, self.span = sizes, span
+        super().__init__(dict.fromkeys((*names, *dynamic), 0))
+        self.sizes, self.span, self.dynamic = sizes, span, dynamic
 
     def __getitem__(self, name: str) -> int:
-        return self.sizes.static(name, self.span)
+        return self.dynamic[name] if name in self.dynamic else self.sizes.static(name, self.span)
 
 
 def _plan_graph(graph: GraphSpec, sizes: _Sizes, dtype: str) -> GraphPlan:
@@ -414,7 +418,7 @@ def _plan_axis(terms: list[str | int | float], sizes: _Sizes, span: Span) -> int
     """Return an integer for a static axis, else the symbolic dim with static names replaced by their sizes."""
     parts: list[str] = []
     for term in terms:
-        if isinstance(term, str) and isinstance(sizes.spec.dims.get(term), DynamicDim):
+        if isinstance(term, str) and isinstance(sizes.spec.dims.get(term), DynamicDim | DerivedDim):
             parts.append(term)
         else:
             parts.append(str(sizes.static(term, span) if isinstance(term, str) else int(term)))
@@ -444,8 +448,9 @@ def _plan_fill(tensor: TensorSpec, sizes: _Sizes) -> FillPlan | None:
     )
 
 
-def _points(spec: Spec, graphs: Iterable[GraphPlan]) -> Iterator[Point]:
+def _points(sizes: _Sizes, graphs: Iterable[GraphPlan]) -> Iterator[Point]:
     """Yield the trace point, then the check points: the k-th takes the k-th size of every dim, shorter lists cycling."""
+    spec = sizes.spec
     used = {
         name
         for graph in graphs
@@ -453,7 +458,13 @@ def _points(spec: Spec, graphs: Iterable[GraphPlan]) -> Iterator[Point]:
         for axis in tensor.shape
         for name in axis_names(axis)
     }
+    derived = [dim for name, dim in spec.dims.items() if name in used and isinstance(dim, DerivedDim)]
+    used.update(name for dim in derived for name in expression_names(dim.value.text))
     dims = [dim for name, dim in spec.dims.items() if name in used and isinstance(dim, DynamicDim)]
-    yield Point("trace", {dim.name: dim.trace for dim in dims})
+
+    def point(name: str, dynamic: dict[str, int]) -> Point:
+        return Point(name, {**dynamic, **{dim.name: sizes.derived(dim, dynamic) for dim in derived}})
+
+    yield point("trace", {dim.name: dim.trace for dim in dims})
     for index in range(max((len(dim.check) for dim in dims), default=0)):
-        yield Point(f"check {index + 1}", {dim.name: dim.check[index % len(dim.check)] for dim in dims})
+        yield point(f"check {index + 1}", {dim.name: dim.check[index % len(dim.check)] for dim in dims})

@@ -23,7 +23,7 @@ LAYER_SLOT, LAYER_DIM = "{layer}", "layers"
 
 @dataclass(frozen=True, slots=True)
 class Expression:
-    """A Jinja expression over ``config`` and static dims, unevaluated."""
+    """A Jinja expression over ``config`` and dims, unevaluated."""
 
     text: str
     span: Span = dataclasses.field(compare=False)
@@ -50,7 +50,16 @@ class DynamicDim:
     check_spans: tuple[Span, ...] = dataclasses.field(compare=False)
 
 
-DimSpec = StaticDim | DynamicDim
+@dataclass(frozen=True, slots=True)
+class DerivedDim:
+    """An axis length that follows from dynamic dims by an expression, such as the height of a feature map from that of its image."""
+
+    name: str
+    value: Expression
+    span: Span = dataclasses.field(compare=False)
+
+
+DimSpec = StaticDim | DynamicDim | DerivedDim
 
 
 @dataclass(frozen=True, slots=True)

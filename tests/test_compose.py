@@ -48,6 +48,14 @@ def test_a_partial_override_of_a_dim_keeps_the_rest():
     assert (spec.dims["sequence"].trace, spec.dims["sequence"].check) == (8, (5, 21))
 
 
+def test_a_derived_dim_takes_the_place_of_a_fixed_one():
+    spec = compose(
+        "extends: image\ndims: {height: {trace: 8, check: [9]}, tokens: {derived: height // 2}}\ntasks: {feature-extraction: {}}\n"
+    )
+    assert spec.dims["tokens"].value.text == "height // 2"
+    assert spec.dims["height"].trace == 8
+
+
 def test_the_cache_comes_last_in_a_with_past_graph_and_not_at_all_in_the_other():
     spec = compose("extends: decoder\ntasks: {text-generation: {}, text-generation-with-past: {}}\n")
     plain, past = (spec.tasks[name].graphs[0] for name in ("text-generation", "text-generation-with-past"))
@@ -91,6 +99,7 @@ def test_a_task_can_define_itself():
 @pytest.mark.parametrize(
     ("text", "rule"),
     [
+        ("extends: encoder\ndims: {sequence: {derived: batch + 1}}\ntasks: {fill-mask: {}}\n", "malformed-expression"),
         ("extends: encoder\ntasks: {image-classification: {}}\n", "unknown-task"),
         ("extends: encoder\ntasks: {fill-mask-with-past: {}}\n", "unknown-task"),
         ("extends: nothing\ntasks: {fill-mask: {}}\n", "unknown-family"),

@@ -36,6 +36,7 @@ CONFIG = Config()
         ("(height // 6) * 2 + 1", 9),
         ("config.name == 'x' and not config.heads > 4", True),
         ("config.hidden_size", 40),
+        ("height // 2 ** (config.vision.depths | length)", 6),
     ],
 )
 def test_values(text, value):
@@ -46,7 +47,7 @@ def test_values(text, value):
     "text",
     [
         "config.method()", "().__class__", "config.__class__", "config._hidden", "config.method", "''.join(['a'])",
-        "config.heads ** 99999999", "'x' * 999999999", "[0] * 99999999", "{{ 1 }}", "1 }} {{ 2", "{% raw %}",
+        "config.heads ** 99999999", "'x' * 999999999", "[0] * 99999999", "99999 ** 64", "2 ** 0.5", "2 ** 64 ** 64", "{{ 1 }}", "1 }} {{ 2", "{% raw %}",
         "config.missing", "unknown + 1", "1 // 0", "config.name + 1", "", "range(10)", "lipsum", "config['__class__']",
         "config | attr('__class__')", "config.name | upper", "x" * 2000, "(" * 300 + "1" + ")" * 300,
     ],

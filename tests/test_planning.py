@@ -10,10 +10,12 @@ import pytest
 
 import exporter
 from exporter.catalog import list_specs
+from exporter.compose import compose_spec
 from exporter.diagnostics import SpecError, UsageError
 from exporter.loading import load_spec
 from exporter.planning import OPSETS, Options, Plan, axis_names, axis_size, plan_task
 from exporter.report.builds import plan_text
+from exporter.source import Source, parse_document
 
 PLANS = Path(__file__).parent / "plans"
 TASKS = [(path.stem, task) for path in list_specs() for task in load_spec(path).tasks]
@@ -72,6 +74,30 @@ def test_sizes_of_other_configs_are_followed():
     assert graph.outputs[0].shape == ("batch", "sequence", 31)
     assert graph.outputs[1].shape == ("batch", 5, "past_sequence + sequence", 12)
     assert graph.inputs[0].fill.args == (31,)
+
+
+DERIVED = """spec_version: 1
+architecture: vit
+extends: image
+dims:
+  height: {trace: 8, check: [11, 16]}
+  stride: 2 ** config.stages
+  tokens: {derived: (height + stride - 1) // stride}
+tasks: {feature-extraction: {}}
+reference: {config: {}}
+"""
+
+
+def test_a_derived_dim_follows_the_dims_it_is_made_of():
+    spec = compose_spec(parse_document(Source("vit.yaml", DERIVED))).spec
+    config = SimpleNamespace(num_channels=3, image_size=[24, 36], hidden_size=32, stages=2)
+    plan = plan_task(spec, spec.tasks["feature-extraction"], config, Options())
+    assert plan.graphs[0].outputs[0].shape == ("batch", "tokens", 32)
+    assert [point.sizes for point in plan.points] == [
+        {"batch": 2, "height": 8, "tokens": 2},
+        {"batch": 1, "height": 11, "tokens": 3},
+        {"batch": 3, "height": 16, "tokens": 4},
+    ]
 
 
 def test_axes():

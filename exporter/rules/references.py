@@ -9,7 +9,7 @@ from exporter.diagnostics import Diagnostic, Edit, Fix, Label, Severity, did_you
 from exporter.expressions import ExpressionError, expression_names
 from exporter.rules.registry import Subject, finding, rule, staged
 from exporter.source import Mapping
-from exporter.spec import LAYER_DIM, LAYER_SLOT, Expression, Spec, StaticDim, TensorSpec
+from exporter.spec import LAYER_DIM, LAYER_SLOT, DerivedDim, DynamicDim, Expression, Spec, StaticDim, TensorSpec
 
 
 @rule("EXP201", "unknown-family")
@@ -93,18 +93,21 @@ def unknown_dim(subject: Subject, _: tuple[Subject, ...]) -> Iterator[Diagnostic
                 f"bind '{LAYER_DIM}' under 'dims:', as in 'layers: config.num_hidden_layers'",
             )
     static = {name for name, dim in spec.dims.items() if isinstance(dim, StaticDim)}
+    dynamic = {name for name, dim in spec.dims.items() if isinstance(dim, DynamicDim)}
+    derived = {id(dim.value) for dim in spec.dims.values() if isinstance(dim, DerivedDim)}
     for expression in expressions_of(spec):
+        known = static | dynamic if id(expression) in derived else static
         try:
             names = expression_names(expression.text)
         except ExpressionError:
             continue  # malformed-expression has said so
         for name in names:
-            if name != "config" and name not in static:
+            if name != "config" and name not in known:
                 at = expression.text.find(name)
                 reason = "is dynamic and has no one size" if name in spec.dims else "is not a dim"
                 yield finding(
                     f"'{name}' in an expression {reason}", expression.span.within(at, at + len(name)),
-                    did_you_mean(name, {"config", *static}, otherwise="an expression may name"),
+                    did_you_mean(name, {"config", *known}, otherwise="an expression may name"),
                 )  # fmt: skip
 
 
@@ -180,7 +183,7 @@ def tensors_of(spec: Spec) -> Iterator[TensorSpec]:
 def expressions_of(spec: Spec) -> Iterator[Expression]:
     """Iterate over every expression of a spec."""
     for dim in spec.dims.values():
-        if isinstance(dim, StaticDim) and isinstance(dim.value, Expression):
+        if isinstance(dim, StaticDim | DerivedDim) and isinstance(dim.value, Expression):
             yield dim.value
     for task in spec.tasks.values():
         if task.when is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,7 +11,7 @@ from exporter.expressions import ExpressionError, evaluate_expression
 from exporter.rules.references import child_mapping
 from exporter.rules.registry import Subject, finding, rule
 from exporter.source import Scalar
-from exporter.spec import LAYER_DIM, LAYER_SLOT, DynamicDim, Expression, Spec, StaticDim, TaskSpec
+from exporter.spec import LAYER_DIM, LAYER_SLOT, DerivedDim, DynamicDim, Expression, Spec, StaticDim, TaskSpec
 
 # A bound above these needs its reason: float32 as the earlier system had it, the others a few units of their precision.
 CEILINGS = {"float32": (1e-4, 1e-3), "float16": (2e-2, 2e-2), "bfloat16": (1e-1, 1e-1)}
@@ -93,7 +93,7 @@ def untested_override(subject: Subject, _: tuple[Subject, ...]) -> Iterator[Diag
         base, dim = inherited.get(name), spec.dims.get(name)
         if not isinstance(base, Scalar) or not isinstance(node, Scalar) or not isinstance(dim, StaticDim):
             continue
-        mine, theirs = (_value(item, config, spec) for item in (node.value, base.value))
+        mine, theirs = (_value(item, config, spec, {}) for item in (node.value, base.value))
         if mine is not None and mine == theirs and node.value != base.value:
             yield finding(
                 f"'{name}' is {mine} in the reference by the family's '{base.value}' as well, so the override is not tested",
@@ -105,24 +105,26 @@ def _known_sizes(spec: Spec, task: TaskSpec) -> dict[str, int]:
     """Return the sizes that the reference alone decides; what needs the config's defaults is left out."""
     config = _stand_in(spec, task)
     sizes: dict[str, int] = {}
+    traced = {name: dim.trace for name, dim in spec.dims.items() if isinstance(dim, DynamicDim)}
     for name, dim in spec.dims.items():
-        value = dim.trace if isinstance(dim, DynamicDim) else _value(dim.value, config, spec)
+        known = traced if isinstance(dim, DerivedDim) else {}
+        value = dim.trace if isinstance(dim, DynamicDim) else _value(dim.value, config, spec, known)
         if value is not None:
             sizes[name] = value
     return sizes
 
 
-def _value(value: Any, config: Any, spec: Spec, depth: int = 0) -> int | None:
+def _value(value: Any, config: Any, spec: Spec, traced: Mapping[str, int], depth: int = 0) -> int | None:
     text = value.text if isinstance(value, Expression) else value
     if isinstance(text, int):
         return text
     try:
         names = {
-            name: _value(dim.value, config, spec, depth + 1) or 0
+            name: _value(dim.value, config, spec, {}, depth + 1) or 0
             for name, dim in spec.dims.items()
             if isinstance(dim, StaticDim) and depth < 3 and name in str(text)
         }
-        found = evaluate_expression(str(text), config, names)
+        found = evaluate_expression(str(text), config, {**names, **traced})
     except ExpressionError:
         return None
     return found if isinstance(found, int) and not isinstance(found, bool) else None
@@ -154,7 +156,7 @@ def _pairs(spec: Spec, task: TaskSpec) -> Iterator[tuple[str, str]]:
                 if isinstance(one, DynamicDim) and isinstance(other, DynamicDim):
                     continue  # trace-sizes-collide
                 # How often a name repeats is not the length of an axis that could be mistaken for a traced one.
-                if LAYER_DIM in (first, second) and (isinstance(one, DynamicDim) or isinstance(other, DynamicDim)):
+                if LAYER_DIM in (first, second) and not (isinstance(one, StaticDim) and isinstance(other, StaticDim)):
                     continue
                 if isinstance(one, StaticDim) and isinstance(other, StaticDim) and one.value == other.value:
                     continue
