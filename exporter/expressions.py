@@ -60,7 +60,36 @@ def _environment() -> _Sandbox:
     environment.globals.clear()
     kept = {"int", "abs", "first", "last", "length", "max", "min", "sum"}
     environment.filters = {name: value for name, value in environment.filters.items() if name in kept}
+    environment.filters["convolved"] = convolved_length
     return environment
+
+
+def convolved_length(length: int, kernels: Any, strides: Any, padding: int = 0, times: int = 1) -> int:
+    """Return what windows that slide over an axis leave of its length: ``audio | convolved(config.conv_kernel, config.conv_stride)``.
+
+    Args:
+        length: the length of the axis.
+        kernels: the length of a window, or of the windows of several layers one after another.
+        strides: how far a window moves, likewise.
+        padding: what each layer adds to both ends beforehand.
+        times: how often the layers are repeated; 0 leaves the length as it is.
+
+    Raises:
+        ValueError: a size is no whole number, the layers do not pair up, or nothing is left.
+    """
+    listed = [list(sizes) if isinstance(sizes, list | tuple) else [sizes] for sizes in (kernels, strides)]
+    if len(listed[0]) != len(listed[1]):
+        raise ValueError(f"{len(listed[0])} kernels and {len(listed[1])} strides")
+    if not all(type(size) is int for size in (length, padding, times, *listed[0], *listed[1])):
+        raise ValueError("lengths, kernels, strides, padding and times are whole numbers")
+    if not 0 <= times <= _MAX_EXPONENT or min(listed[1], default=1) < 1:
+        raise ValueError(f"strides start at 1, and layers repeat at most {_MAX_EXPONENT} times")
+    for _ in range(times):
+        for kernel, stride in zip(*listed, strict=True):
+            length = (length + 2 * padding - kernel) // stride + 1
+            if length < 1:
+                raise ValueError("nothing is left of the axis")
+    return length
 
 
 @lru_cache(maxsize=4096)
