@@ -22,6 +22,7 @@ _PR_SET_PDEATHSIG = 1
 
 def main() -> None:
     """Serve jobs until standard input ends."""
+    _die_with_parent()
     events = os.fdopen(os.dup(1), "w", buffering=1, encoding="utf-8")
     os.dup2(2, 1)
     _emit(events, "ready")
@@ -54,18 +55,22 @@ def _preload() -> None:
 def _run_in_child(job: Mapping[str, Any], events: TextIO) -> None:
     child = os.fork()
     if child == 0:
-        # A build must not outlive the command that asked for it.
-        with contextlib.suppress(AttributeError, OSError):
-            ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         status = 3
         try:
+            _die_with_parent()
             status = _run(job, events)
-        finally:
-            events.flush()
             sys.stderr.flush()
+        finally:
+            # Whatever happened, a forked child never unwinds into what it inherited: it would wait for threads it does not have.
             os._exit(status)
     _, wait_status = os.waitpid(child, 0)
     _emit(events, "exit", status=os.waitstatus_to_exitcode(wait_status))
+
+
+def _die_with_parent() -> None:
+    """Ask the system (Linux) to end this process with its parent: a build must not outlive the command that asked for it."""
+    with contextlib.suppress(AttributeError, OSError):
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _run(job: Mapping[str, Any], events: TextIO) -> int:
