@@ -19,8 +19,7 @@ from exporter.diagnostics import ExporterError
 from exporter.linting import LintResult, lint_paths
 from exporter.loading import load_spec
 from exporter.planning import Options, Plan, find_task, plan_task
-from exporter.source import Data
-from exporter.spec import Spec
+from exporter.spec import Spec, overlay_config
 from exporter.verification import Report
 
 Progress = Callable[[str], None]
@@ -56,14 +55,15 @@ def plan(
     from exporter import models
     from exporter.checkpoints import open_checkpoint
 
-    composed = spec if isinstance(spec, Spec) else load_spec(spec)
+    wanted = Options(**options)
+    composed = (spec if isinstance(spec, Spec) else load_spec(spec)).with_variant(wanted.variant)
     chosen = find_task(composed, task)
     if model is not None:
         config = models.load_config(open_checkpoint(str(model)), chosen.config)
     elif config is None or isinstance(config, Mapping):
-        values: dict[str, Data] = {**composed.reference, **chosen.reference_config, **(config or {}), **chosen.config}
+        values = overlay_config(composed.reference, chosen.reference_config, config or {}, chosen.config)
         config = models.make_config(composed.architecture, values)
-    return plan_task(composed, chosen, config, Options(**options))
+    return plan_task(composed, chosen, config, wanted)
 
 
 def build(
@@ -88,7 +88,8 @@ def build(
         trust_remote_code: let the checkpoint run Python of its own.
         verify: compare with PyTorch, and fail where the graph differs.
         progress: told what is being done.
-        options: fields of `exporter.planning.Options`: ``opset``, ``dtype``, ``tracer``, ``atol``, ``rtol``, ``weights``.
+        options: fields of `exporter.planning.Options`: ``opset``, ``dtype``, ``tracer``, ``atol``, ``rtol``, ``weights``, ``monolith``,
+            ``variant``.
 
     Raises:
         ExporterError: the first build that failed; earlier artifacts stay.

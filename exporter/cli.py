@@ -123,6 +123,17 @@ def _options(command: Callable[..., Any]) -> Callable[..., Any]:
                 help="What records the graph. Default: the spec's choice.",
             ),
             click.option(
+                "--monolith",
+                is_flag=True,
+                help="Build a task of several graphs (encoder, decoder, …) as the single graph earlier systems wrote.",
+            ),
+            click.option(
+                "--variant",
+                type=click.IntRange(min=1),
+                metavar="N",
+                help="Take the spec's N-th variant in place of its reference.",
+            ),
+            click.option(
                 "--atol",
                 type=click.FloatRange(min=0),
                 metavar="X",
@@ -266,8 +277,10 @@ def plan(
     from exporter.loading import load_spec
     from exporter.planning import Options, find_task, plan_task
     from exporter.report.builds import plan_text
+    from exporter.spec import overlay_config
 
-    composed = load_spec(spec)
+    wanted = Options(**options)
+    composed = load_spec(spec).with_variant(wanted.variant)
     chosen = [find_task(composed, name) for name in tasks] or list(composed.tasks.values())
     checkpoint = open_checkpoint(model, revision=revision) if model is not None else None
     plans = []
@@ -276,9 +289,9 @@ def plan(
             config = models.load_config(checkpoint, task.config, trust_remote_code=trust_remote_code)
         else:
             config = models.make_config(
-                composed.architecture, {**composed.reference, **task.reference_config, **task.config}
+                composed.architecture, overlay_config(composed.reference, task.reference_config, task.config)
             )
-        plans.append(plan_task(composed, task, config, Options(**options)))
+        plans.append(plan_task(composed, task, config, wanted))
     if as_json:
         click.echo(json.dumps([one.to_data() for one in plans], indent=1))
     else:

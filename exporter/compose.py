@@ -2,19 +2,20 @@
 
 The order in which the parts of a task are laid over one another is the whole of composition::
 
-    family, spec             inputs, arguments, outputs_ignored, tolerances, tracer, refused
+    family, spec             inputs, arguments, outputs_ignored, tolerances, tracer, refused, patches
     family, spec             tasks.<task>
     family, spec             cache                       (only in the -with-past form)
     family, spec             tasks.<task>-with-past      (likewise)
 
 Mappings merge by key, scalars and lists replace, ``null`` removes. A task with ``components`` is several graphs: each starts
-from the component offered at the top of the documents. Tensors that the cache brings come last in a graph.
+from the component offered at the top of the documents; its ``monolith`` is one graph that starts from the documents' own inputs.
+Tensors that the cache brings come last in a graph.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import reduce
 
@@ -40,9 +41,10 @@ from exporter.spec import (
     Tolerance,
     TracerChoice,
 )
-from exporter.tensor_type import TensorTypeError, parse_tensor_type
+from exporter.tensor_type import BUILT, TensorTypeError, parse_tensor_type
 
-_SHARED = ("inputs", "arguments", "outputs_ignored", "tolerances", "tracer", "refused")
+_SHARED = ("inputs", "arguments", "outputs_ignored", "tolerances", "tracer", "refused", "patches")
+_GRAPH = ("inputs", "outputs", "arguments", "outputs_ignored")
 _CACHED = ("inputs", "outputs")
 
 
@@ -176,6 +178,7 @@ class _Composer:
             dims=dims,
             tasks=tasks,
             reference=_config(reference),
+            variants=_variants(_child(root, "reference", "variants")),
             reference_spans={str(key.value): key.span for key, _ in reference.entries}
             if isinstance(reference, Mapping)
             else {},
@@ -267,7 +270,9 @@ class _Composer:
             body = _merge_all((before, cached, *past)) or Mapping((), key.span)
             picks = body.get("components")
             if isinstance(picks, Mapping):
+                monolith = _monolith(body, before, cached)
                 body = self._with_components(body, picks, offered, _child(cache, "components") if with_past else None)
+                body = monolith(body)
             elif cached is not None:
                 body = _cache_last(body, cached, before)
             yield name, (key, body)
@@ -327,10 +332,7 @@ class _Composer:
             before = _merge_all((template, picked))
             component = _merge_all((template, past, picked)) or Mapping((), key.span)
             entries.append((key, _cache_last(component, past, before) if isinstance(past, Mapping) else component))
-        rest = tuple(
-            entry
-            for entry in _without(body, ("components", "inputs", "outputs", "arguments", "outputs_ignored")).entries
-        )
+        rest = tuple(entry for entry in _without(body, ("components", *_GRAPH)).entries)
         components_key = body.key("components") or picks.entries[0][0]
         return Mapping((*rest, (components_key, Mapping(tuple(entries), picks.span))), body.span)
 
@@ -347,6 +349,7 @@ class _Composer:
             graphs = (self._graph("model", body, key.span),)
         model_class = _text(body.get("class"))
         when = body.get("when")
+        monolith = body.get("monolith") if isinstance(components, Mapping) else None
         return TaskSpec(
             name=name,
             feature=feature_of(name),
@@ -355,9 +358,11 @@ class _Composer:
             config=_config(body.get("config")),
             reference_config=_config(_child(body, "reference", "config")),
             graphs=graphs,
+            monolith=self._graph("model", monolith, key.span) if isinstance(monolith, Mapping) else None,
             tolerances=dict(self._tolerances(body.get("tolerances"))),
             tracer=_tracer(body.get("tracer")),
             refused={reason: str(text) for reason, text in _config(body.get("refused")).items()},
+            patches={patch: str(text) for patch, text in _config(body.get("patches")).items()},
             when=self._expression(when) if isinstance(when, Scalar) else None,
             span=key.span,
         )
@@ -371,6 +376,7 @@ class _Composer:
                 built += self._tensor(key, node, needs_fill=True)
             elif isinstance(node, Scalar) and node.value is not None:
                 constants[str(key.value)] = node.value
+        self._check_built(built, body.get("inputs"))
         module = body.get("module")
         return GraphSpec(
             component=component,
@@ -383,9 +389,41 @@ class _Composer:
             span=span,
         )
 
+    def _check_built(self, built: Iterable[TensorSpec], inputs: Node | None) -> None:
+        """Report an argument that cannot be made inside the graph."""
+        names = [str(key.value) for key, _ in inputs.entries] if isinstance(inputs, Mapping) else []
+        for tensor in built:
+            fill = tensor.type.fill
+            if fill is None:
+                continue
+            place = tensor.type_span.within(fill.start, fill.end)
+            if fill.name not in BUILT:
+                self._report(
+                    "malformed-tensor",
+                    f"'{tensor.name}' is made inside the graph, which '{fill.name}' cannot be",
+                    place,
+                    f"the fills of an argument are {', '.join(sorted(BUILT))}; anything else is an input",
+                )
+            elif fill.name == "positions" and str(fill.args[0].value) not in names:
+                self._report(
+                    "malformed-tensor",
+                    f"'{tensor.name}' counts the positions of '{fill.args[0].value}', which is no input of the graph",
+                    place,
+                    did_you_mean(str(fill.args[0].value), names, otherwise="the inputs are"),
+                )
+
     def _tensors(self, node: Node | None, *, needs_fill: bool) -> Iterator[TensorSpec]:
         for key, value in node.entries if isinstance(node, Mapping) else ():
-            yield from self._tensor(key, value, needs_fill=needs_fill)
+            for tensor in self._tensor(key, value, needs_fill=needs_fill):
+                fill = tensor.type.fill
+                if fill is not None and fill.name == "positions":
+                    self._report(
+                        "malformed-tensor",
+                        f"the input '{tensor.name}' is filled with 'positions', which are counted inside the graph",
+                        tensor.type_span.within(fill.start, fill.end),
+                        "move it to 'arguments:', or fill it with 'arange'",
+                    )
+                yield tensor
 
     def _tensor(self, key: Scalar, node: Node, *, needs_fill: bool) -> Iterator[TensorSpec]:
         name = str(key.value)
@@ -509,6 +547,28 @@ def _cache_last(body: Mapping, cached: Mapping, before: Mapping | None) -> Mappi
             node = Mapping(tuple(sorted(node.entries, key=lambda entry: is_cached(str(entry[0].value)))), node.span)
         entries.append((key, node))
     return Mapping(tuple(entries), body.span)
+
+
+def _monolith(body: Mapping, before: Mapping | None, cached: Mapping | None) -> Callable[[Mapping], Mapping]:
+    """Return a function that puts the single graph of a task of components into its composed body."""
+    own = body.get("monolith")
+    if not isinstance(own, Mapping):
+        return lambda composed: composed
+    shared = _only(body, _GRAPH)
+    graph = _merge_all((shared, own)) or own
+    brought = _child(cached, "monolith")
+    if isinstance(brought, Mapping):
+        graph = _cache_last(graph, brought, _merge_all((shared, _child(before, "monolith"))))
+
+    def place(composed: Mapping) -> Mapping:
+        entries = tuple((key, graph if key.value == "monolith" else node) for key, node in composed.entries)
+        return Mapping(entries, composed.span)
+
+    return place
+
+
+def _variants(node: Node | None) -> tuple[dict[str, Data], ...]:
+    return tuple(_config(item) for item in node.items) if isinstance(node, Sequence) else ()
 
 
 def _minimum_opsets(node: Mapping | None) -> Iterator[tuple[str, MinimumOpset]]:

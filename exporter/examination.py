@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -21,7 +21,7 @@ from exporter.dummies import make_dummies
 from exporter.flatten import FlatModel, find_module, undeclared_outputs
 from exporter.planning import GraphPlan, Options, Plan, Point, TensorPlan, plan_task
 from exporter.source import Data, Span
-from exporter.spec import LAYER_SLOT, GraphSpec, Spec, TaskSpec
+from exporter.spec import LAYER_SLOT, GraphSpec, Spec, TaskSpec, overlay_config
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +97,7 @@ class _Examiner:
     def examine(self, task: TaskSpec) -> Iterator[Diagnostic]:
         """Yield the findings in one task. What cannot go on after a finding stops there."""
         spec = self.spec
-        values = {**spec.reference, **task.reference_config, **task.config}
+        values = overlay_config(spec.reference, task.reference_config, task.config)
         try:
             known = models.make_config(spec.architecture, {})
             config = models.make_config(spec.architecture, values)
@@ -107,7 +107,11 @@ class _Examiner:
         unknown = list(self._unknown_keys(values, known, task))
         yield from unknown
         try:
-            plan = plan_task(spec, task, config, Options(atol=0.0, rtol=0.0))
+            options = Options(atol=0.0, rtol=0.0)
+            plan = plan_task(spec, task, config, options)
+            single = (
+                plan_task(spec, task, config, replace(options, monolith=True)) if task.monolith is not None else None
+            )
             models.find_class(plan, config)
         except SpecError as error:
             yield from error.diagnostics
@@ -117,7 +121,9 @@ class _Examiner:
             return
         try:
             model = self._model(plan)
-            yield from self._examine_graphs(plan, task, model)
+            yield from self._examine_graphs(plan, task.graphs, model)
+            if single is not None and task.monolith is not None:
+                yield from self._examine_graphs(single, (task.monolith,), model)
         except ExporterError as error:
             place = self._reference_place() if not unknown else task.span
             yield Diagnostic("reference-does-not-build", error.message, place, help=error.help)
@@ -142,8 +148,8 @@ class _Examiner:
             self.models[key] = models.make_reference(plan)
         return self.models[key]
 
-    def _examine_graphs(self, plan: Plan, task: TaskSpec, model: Any) -> Iterator[Diagnostic]:
-        for graph, planned in zip(task.graphs, plan.graphs, strict=True):
+    def _examine_graphs(self, plan: Plan, graphs: tuple[GraphSpec, ...], model: Any) -> Iterator[Diagnostic]:
+        for graph, planned in zip(graphs, plan.graphs, strict=True):
             unknown = list(_unknown_arguments(model, graph, planned))
             yield from unknown
             if unknown:

@@ -116,10 +116,26 @@ def _build(plan: TensorPlan, inputs: tuple[TensorPlan, ...], tensors: tuple[torc
             )
         index, at = sources[0]
         shape.append(tensors[index].shape[at])
-    make = {"zeros": torch.zeros, "ones": torch.ones}.get(plan.fill.name if plan.fill is not None else "")
-    if make is None:
-        raise ExportError(f"'{plan.name}' is built inside the graph and can only be zeros or ones")
+    fill = plan.fill
+    if fill is not None and fill.name == "positions":
+        names = [other.name for other in inputs]
+        return _positions(tensors[names.index(str(fill.args[0]))], shape[-1])
+    make = torch.ones if fill is not None and fill.name == "ones" else torch.zeros
     return make(shape, dtype=TORCH_DTYPES[plan.dtype])
+
+
+def _positions(mask: torch.Tensor, length: Any) -> torch.Tensor:
+    """Return the positions of the last ``length`` tokens of a mask, counted from the first token that is not padding.
+
+    Without leading padding they are the consecutive numbers a model takes by itself; padding at the end is counted on.
+
+    Args:
+        mask: int64[batch, past + length], 0 where there is padding.
+        length: how many tokens, counted from the end.
+    """
+    leading = (mask.cumsum(-1) == 0).sum(-1, keepdim=True)
+    counted = torch.arange(mask.shape[-1]).unsqueeze(0) - leading
+    return counted.clamp(min=0)[:, mask.shape[-1] - length :]
 
 
 def _pack(value: Any) -> Any:

@@ -22,6 +22,7 @@ from exporter.diagnostics import CheckpointError, ExporterError, ExportError, Us
 from exporter.flatten import TORCH_DTYPES
 from exporter.planning import Plan
 from exporter.source import Data
+from exporter.spec import overlay_config
 
 _SHOWN = 8
 
@@ -120,7 +121,7 @@ def make_reference(plan: Plan) -> Any:
     Raises:
         ExportError: the model cannot be built from the reference's config.
     """
-    config = make_config(plan.architecture, {**plan.reference_config, **plan.config})
+    config = make_config(plan.architecture, overlay_config(plan.reference_config, plan.config))
     cls = find_class(plan, config)
     try:
         with quiet_libraries(), torch.random.fork_rng(devices=[]):

@@ -28,7 +28,9 @@ from exporter.spec import (
     StaticDim,
     TaskSpec,
     TensorSpec,
+    overlay_config,
 )
+from exporter.tensor_type import WORDY
 
 # Several operators take bfloat16 since opset 20 only.
 DEFAULT_OPSETS = {"float32": 18, "float16": 18, "bfloat16": 20}
@@ -41,7 +43,10 @@ EMBEDDED_LIMIT = (1 << 31) - (1 << 26)
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What a build is asked for beside model and task; None means the spec's or the engine's default."""
+    """What a build is asked for beside model and task; None means the spec's or the engine's default.
+
+    ``monolith`` asks for a task of several graphs as one; ``variant`` (from 1) for a variant of the spec in place of its reference.
+    """
 
     opset: int | None = None
     dtype: str = "float32"
@@ -49,6 +54,8 @@ class Options:
     atol: float | None = None
     rtol: float | None = None
     weights: str = "auto"
+    monolith: bool = False
+    variant: int | None = None
     seed: int = DEFAULT_SEED
 
 
@@ -127,6 +134,7 @@ class Plan:
     atol: float
     rtol: float
     tolerance_because: str | None
+    patches: Mapping[str, str]
     weights: str
     seed: int
     points: tuple[Point, ...]
@@ -221,7 +229,7 @@ def plan_task(spec: Spec, task: TaskSpec, config: Any, options: Options) -> Plan
         raise UsageError(
             f"the task '{task.name}' needs a config where {task.when.text}", help=f"see {task.when.span.location()}"
         )
-    graphs = tuple(_plan_graph(graph, sizes, options.dtype) for graph in task.graphs)
+    graphs = tuple(_plan_graph(graph, sizes, options.dtype) for graph in choose_graphs(spec, task, options))
     tolerance = task.tolerances.get(options.dtype)
     if tolerance is None and (options.atol is None or options.rtol is None):
         raise UsageError(
@@ -237,7 +245,7 @@ def plan_task(spec: Spec, task: TaskSpec, config: Any, options: Options) -> Plan
         auto_class=task.auto_class,
         model_class=task.model_class,
         config=dict(task.config),
-        reference_config={**spec.reference, **task.reference_config},
+        reference_config=overlay_config(spec.reference, task.reference_config),
         dtype=options.dtype,
         opset=opset,
         tracer=tracer,
@@ -245,11 +253,28 @@ def plan_task(spec: Spec, task: TaskSpec, config: Any, options: Options) -> Plan
         atol=options.atol if options.atol is not None else tolerance.atol if tolerance else 0.0,
         rtol=options.rtol if options.rtol is not None else tolerance.rtol if tolerance else 0.0,
         tolerance_because=tolerance.because if tolerance else None,
+        patches=dict(task.patches),
         weights=options.weights,
         seed=options.seed,
         points=tuple(_points(sizes, graphs)),
         graphs=graphs,
     )
+
+
+def choose_graphs(spec: Spec, task: TaskSpec, options: Options) -> tuple[GraphSpec, ...]:
+    """Return the graphs of a task, or with ``monolith`` its single one.
+
+    Raises:
+        UsageError: the task has several graphs and no single one.
+    """
+    if not options.monolith or len(task.graphs) == 1:
+        return task.graphs
+    if task.monolith is None:
+        raise UsageError(
+            f"{spec.architecture} {task.name} cannot be had as a single graph",
+            help="leave --monolith out, or declare 'monolith:' under the task",
+        )
+    return (task.monolith,)
 
 
 def choose_opset(spec: Spec, options: Options) -> int:
@@ -274,6 +299,7 @@ def refuse_impossible(spec: Spec, task: TaskSpec, tracer: str, options: Options)
     if dtype not in DTYPES:
         raise UsageError(f"unknown dtype '{dtype}'", help=f"the dtypes are {', '.join(DTYPES)}")
     what = f"{spec.architecture} {task.name}"
+    choose_graphs(spec, task, options)
     for asked in (tracer, dtype):
         if asked in task.refused:
             raise UsageError(f"{what} cannot be had with {asked}: {task.refused[asked]}")
@@ -431,7 +457,7 @@ def _plan_fill(tensor: TensorSpec, sizes: _Sizes) -> FillPlan | None:
     fill = tensor.type.fill
     if fill is None:
         return None
-    words = fill.name == "padding"
+    words = fill.name in WORDY
     args = tuple(
         sizes.static(arg.value, tensor.type_span) if isinstance(arg.value, str) and not words else arg.value
         for arg in fill.args

@@ -10,6 +10,7 @@ import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from exporter.diagnostics import UsageError
 from exporter.source import Data, Span
 from exporter.tensor_type import TensorType
 
@@ -137,7 +138,10 @@ class TracerChoice:
 
 @dataclass(frozen=True, slots=True)
 class TaskSpec:
-    """One task of an architecture."""
+    """One task of an architecture.
+
+    ``monolith`` is the single graph of a task that has several; ``patches`` maps the patches its tracing needs to the reasons.
+    """
 
     name: str
     feature: str
@@ -146,11 +150,18 @@ class TaskSpec:
     config: Mapping[str, Data]
     reference_config: Mapping[str, Data]
     graphs: tuple[GraphSpec, ...]
+    monolith: GraphSpec | None
     tolerances: Mapping[str, Tolerance]
     tracer: TracerChoice
     refused: Mapping[str, str]
+    patches: Mapping[str, str]
     when: Expression | None
     span: Span = dataclasses.field(compare=False)
+
+    @property
+    def all_graphs(self) -> tuple[GraphSpec, ...]:
+        """The graphs of the task in every form it can be built in."""
+        return (*self.graphs, *([self.monolith] if self.monolith is not None else []))
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +169,7 @@ class Spec:
     """One architecture, composed from its spec and its family.
 
     ``sources`` are the texts it was composed from (spec first), for its digest and for messages.
-    ``minimum_opsets`` is by dtype; ``reference_spans`` gives the place of each key of the reference config.
+    ``variants`` are changes to the reference's config that the spec must hold for too. ``minimum_opsets`` is by dtype; ``reference_spans`` gives the place of each key of the reference config.
     """
 
     architecture: str
@@ -167,6 +178,7 @@ class Spec:
     dims: Mapping[str, DimSpec]
     tasks: Mapping[str, TaskSpec]
     reference: Mapping[str, Data]
+    variants: tuple[Mapping[str, Data], ...]
     reference_spans: Mapping[str, Span] = dataclasses.field(compare=False)
     minimum_opsets: Mapping[str, MinimumOpset]
     span: Span = dataclasses.field(compare=False)
@@ -176,3 +188,29 @@ class Spec:
     def path(self) -> str:
         """The name of the file the spec was read from."""
         return self.span.source.name
+
+    def with_variant(self, number: int | None) -> Spec:
+        """Return the spec with one of its variants (counted from 1) as its reference, or as it is without a number.
+
+        Raises:
+            UsageError: there is no such variant.
+        """
+        if number is None:
+            return self
+        if not 1 <= number <= len(self.variants):
+            count = len(self.variants)
+            raise UsageError(
+                f"the spec of '{self.architecture}' has no variant {number}",
+                help=f"it has {count}, counted from 1" if count else "declare some under 'reference.variants'",
+            )
+        return dataclasses.replace(self, reference=overlay_config(self.reference, self.variants[number - 1]))
+
+
+def overlay_config(*layers: Mapping[str, Data]) -> dict[str, Data]:
+    """Lay config values over one another: nested configs by key, anything else replaces."""
+    merged: dict[str, Data] = {}
+    for layer in layers:
+        for key, value in layer.items():
+            under = merged.get(key)
+            merged[key] = overlay_config(under, value) if isinstance(under, dict) and isinstance(value, dict) else value
+    return merged

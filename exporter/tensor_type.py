@@ -29,7 +29,11 @@ FILLS: dict[str, tuple[range, frozenset[str]]] = {
     "randn": (range(1), FLOATING),
     "rand": (range(1), FLOATING),
     "bernoulli": (range(1, 2), frozenset({"bool", "int64"})),
+    "positions": (range(1, 2), frozenset({"int64"})),
 }
+# Fills of tensors that are made inside the graph rather than given to it, and those whose argument is a word, not a dim.
+BUILT = frozenset({"zeros", "ones", "positions"})
+WORDY = frozenset({"padding", "positions"})
 
 _TOKEN = re.compile(r"\s*(?:(?P<number>\d+(?:\.\d+)?)|(?P<name>[A-Za-z_]\w*)|(?P<punct>[\[\](),=+]))")
 
@@ -96,8 +100,7 @@ class TensorType:
     def terms(self) -> list[Term]:
         """Return every term in shape and fill that may name a dim."""
         terms = [term for dim in self.dims for term in dim.terms]
-        # The side of a padding is a word, not a dim.
-        if self.fill is not None and self.fill.name != "padding":
+        if self.fill is not None and self.fill.name not in WORDY:
             terms += [*self.fill.args, *([self.fill.ending] if self.fill.ending is not None else [])]
         return terms
 

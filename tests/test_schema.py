@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 
 from exporter import spec as meaning
 from exporter.compose import check_family, compose_spec
+from exporter.patches import PATCHES
 from exporter.schema import KINDS, bundle_schema, check_schema, load_schema
 from exporter.source import Source, parse_document
-from exporter.tensor_type import FILLS
+from exporter.tensor_type import BUILT, FILLS
 
 
 @pytest.mark.parametrize("kind", [*KINDS, "defs"])
@@ -70,7 +71,12 @@ def test_schema_and_code_agree_on_the_closed_sets():
 def test_every_fill_of_the_language_can_be_made():
     from exporter.dummies import _FILLS
 
-    assert set(_FILLS) == set(FILLS)
+    assert set(_FILLS) == set(FILLS) - {"positions"}
+    assert set(FILLS) >= BUILT
+
+
+def test_every_patch_of_the_language_exists():
+    assert set(load_schema("defs")["$defs"]["patches"]["properties"]) == set(PATCHES)
 
 
 VALID = {
@@ -115,7 +121,7 @@ leaf = (
     | st.sampled_from(["float[batch]", "int64[batch, x] = randint(v)", "config.a", "x", "["])
 )
 keys = st.sampled_from(
-    ["dims", "inputs", "outputs", "tasks", "fill-mask", "text-generation-with-past", "cache", "components", "encoder", "config",
+    ["dims", "monolith", "patches", "variants", "inputs", "outputs", "tasks", "fill-mask", "text-generation-with-past", "cache", "components", "encoder", "config",
      "reference", "tolerances", "float32", "atol", "rtol", "trace", "check", "batch", "type", "when", "tracer", "use", "because",
      "arguments", "outputs_ignored", "refused", "dynamo", "opset", "minimum", "{layer}", "a.b"]
 )  # fmt: skip

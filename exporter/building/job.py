@@ -27,7 +27,9 @@ from exporter.export.onnx import attention_of, export_onnx
 from exporter.flatten import FlatModel
 from exporter.golden import write_golden
 from exporter.loading import load_spec
+from exporter.patches import applied_patches
 from exporter.planning import GraphPlan, Options, Plan, find_task, plan_task
+from exporter.spec import overlay_config
 
 Array = np.ndarray[Any, Any]
 Emit = Callable[[str], None]
@@ -72,13 +74,14 @@ def build_artifact(job: Job, emit: Emit) -> Built:
     Raises:
         ExporterError: a usage, spec, checkpoint, export or verification error; see diagnostics.py.
     """
-    spec = load_spec(job.spec)
+    spec = load_spec(job.spec).with_variant(job.options.variant)
     task = find_task(spec, job.task)
     staging = Path(job.staging)
     with ExitStack() as stack:
         if job.model is None:
             emit("making the reference")
-            config = models.make_config(spec.architecture, {**spec.reference, **task.reference_config, **task.config})
+            values = overlay_config(spec.reference, task.reference_config, task.config)
+            config = models.make_config(spec.architecture, values)
             plan = plan_task(spec, task, config, job.options)
             scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="exporter-")))
             models.save_reference(plan, scratch)
@@ -118,7 +121,9 @@ def _build(plan: Plan, checkpoint: Checkpoint, job: Job, staging: Path, emit: Em
     used: set[str] = set()
     for graph in plan.graphs:
         emit(f"exporting {graph.component} ({plan.tracer}, opset {plan.opset})")
-        used |= parameter_names(model, export_onnx(model, graph, plan, staging))
+        with applied_patches(plan.patches):
+            weights = export_onnx(model, graph, plan, staging)
+        used |= parameter_names(model, weights)
         models.check_missing(missing, used, checkpoint, type(model).__name__)
     model_class = type(model).__name__
     del model

@@ -116,7 +116,11 @@ def _build_file(path: Path, wanted: Wanted) -> Iterator[Wanted]:
     for entry in data["builds"]:
         if "spec" not in entry and "model" not in entry:
             raise UsageError(f"a build of '{path}' has neither 'spec' nor 'model'")
-        options = {key: entry[key] for key in ("opset", "dtype", "tracer", "atol", "rtol", "weights") if key in entry}
+        options = {
+            key: entry[key]
+            for key in ("opset", "dtype", "tracer", "atol", "rtol", "weights", "monolith", "variant")
+            if key in entry
+        }
         model = entry.get("model")
         if model is not None and (path.parent / model).exists():
             model = str(_inside(path.parent, model, path))
@@ -148,11 +152,15 @@ def _builds_of(row: Wanted, *, alone: bool) -> Iterator[Build]:
     spec = load_spec(spec_name)
     if checkpoint is not None:
         _check_architecture(checkpoint, spec)
+    if checkpoint is not None and row.options.variant is not None:
+        raise UsageError("--variant goes with a spec's reference, not with --model", help="leave one of them out")
+    spec.with_variant(row.options.variant)
     tasks = list(_tasks_of(row, spec, checkpoint))
     if row.output is not None and alone:
         base, single = row.output, len(tasks) == 1
     else:
-        label = _label(checkpoint) if checkpoint is not None else spec.architecture
+        variant = f"-variant-{row.options.variant}" if row.options.variant is not None else ""
+        label = _label(checkpoint) if checkpoint is not None else spec.architecture + variant
         base, single = (row.output or Path(DEFAULT_OUTPUT)) / label, False
     for task, reason in tasks:
         tracer = row.options.tracer or task.tracer.name

@@ -58,6 +58,8 @@ def summarize(outcome: Outcome) -> Iterator[str]:
                 "    "
                 + "  ".join((*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[3])).rstrip()
             )
+    for patch, reason in plan.patches.items():
+        yield f"  recorded with the patch {patch}: {reason}"
     if report is None:
         yield "  not verified (--no-verify): nothing says that this graph computes what the model computes"
     else:
@@ -116,16 +118,9 @@ def plan_text(plan: Plan) -> Iterator[str]:
         for name, value in graph.constants.items():
             yield f"    with  {name} = {value}"
         for tensor in graph.built:
-            yield f"    with  {'.'.join(map(str, tensor.path))} = {tensor_text(tensor)} {tensor.fill.name if tensor.fill else ''}"
+            yield f"    with  {'.'.join(map(str, tensor.path))} = {tensor_text(tensor)} {_fill_text(tensor)}"
         for tensor in graph.inputs:
-            fill = tensor.fill
-            text = (
-                f" = {fill.name}({', '.join(map(str, fill.args))})"
-                if fill is not None and fill.args
-                else f" = {fill.name}"
-                if fill
-                else ""
-            )
+            text = f" = {_fill_text(tensor)}" if tensor.fill is not None else ""
             passed = ".".join(map(str, tensor.path))
             yield f"    in    {tensor.name}: {tensor_text(tensor)}{text}" + (
                 f"  as {passed}" if passed != tensor.name else ""
@@ -135,9 +130,19 @@ def plan_text(plan: Plan) -> Iterator[str]:
             yield f"    out   {tensor.name}: {tensor_text(tensor)}" + (f"  from {read}" if read != tensor.name else "")
         for name in graph.ignored:
             yield f"    not   {name}"
+    for patch, reason in plan.patches.items():
+        yield f"  patched: {patch} ({reason})"
     for point in plan.points:
         yield f"  {point.name}: {', '.join(f'{name} {size}' for name, size in point.sizes.items()) or 'fixed sizes'}"
     yield f"  within {bound_text(plan)}" + (f" ({plan.tolerance_because})" if plan.tolerance_because else "")
+
+
+def _fill_text(tensor: TensorPlan) -> str:
+    fill = tensor.fill
+    if fill is None:
+        return ""
+    ending = f" ending({fill.ending})" if fill.ending is not None else ""
+    return fill.name + (f"({', '.join(map(str, fill.args))})" if fill.args else "") + ending
 
 
 def outcome_data(outcome: Outcome) -> dict[str, Any]:

@@ -68,7 +68,7 @@ def cache_length_mismatch(subject: Subject, _: tuple[Subject, ...]) -> Iterator[
     ```
     """
     for task in _tasks(subject):
-        for graph in task.graphs:
+        for graph in task.all_graphs:
             yield from _check_cache(graph)
 
 
@@ -95,7 +95,8 @@ def _check_cache(graph: GraphSpec) -> Iterator[Diagnostic]:
                     "declare the output, or put its field under 'outputs_ignored:' with the reason",
                 )
             continue
-        yield from _check_growth(past, present)
+        if not _hands_back(graph, past, present):
+            yield from _check_growth(past, present)
         lengths |= {
             str(after)
             for before, after in zip(past.type.dims, present.type.dims, strict=False)
@@ -110,6 +111,18 @@ def _check_cache(graph: GraphSpec) -> Iterator[Diagnostic]:
                 tensor.type_span,
                 "the mask of a graph with past covers past and new tokens",
             )
+
+
+def _hands_back(graph: GraphSpec, past: TensorSpec, present: TensorSpec) -> bool:
+    """Tell whether a cache is of cross-attention and given back as it came: it is as long as some other input, say the mask of the encoder."""
+    axes = [str(dim) for dim in past.type.dims]
+    others = {
+        str(axis)
+        for tensor in graph.inputs
+        if "past_key_values" not in tensor.argument
+        for axis in tensor.type.dims[1:]
+    }
+    return axes == [str(dim) for dim in present.type.dims] and bool(set(axes) & others)
 
 
 def _check_growth(past: TensorSpec, present: TensorSpec) -> Iterator[Diagnostic]:
@@ -241,7 +254,7 @@ def _tasks(subject: Subject) -> Iterator[TaskSpec]:
 
 def _graphs(subject: Subject) -> Iterator[GraphSpec]:
     for task in _tasks(subject):
-        yield from task.graphs
+        yield from task.all_graphs
 
 
 @rule("EXP406", "with-past-without-cache")
@@ -256,7 +269,7 @@ def with_past_without_cache(subject: Subject, _: tuple[Subject, ...]) -> Iterato
     """
     for task in _tasks(subject):
         has_past = any(
-            tensor.argument.startswith("past_key_values.") for graph in task.graphs for tensor in graph.inputs
+            tensor.argument.startswith("past_key_values.") for graph in task.all_graphs for tensor in graph.inputs
         )
         if task.name.endswith(WITH_PAST) and not has_past:
             yield finding(
@@ -275,7 +288,7 @@ def empty_graph(subject: Subject, _: tuple[Subject, ...]) -> Iterator[Diagnostic
     **Use instead:** at least one input and one output.
     """
     for task in _tasks(subject):
-        for graph in task.graphs:
+        for graph in task.all_graphs:
             for what, tensors in (("inputs", graph.inputs), ("outputs", graph.outputs)):
                 # A tensor that cannot be read is not in the graph either, and has its own finding.
                 if not tensors and not any(staged(subject, "malformed-tensor")):

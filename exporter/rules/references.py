@@ -176,7 +176,7 @@ def unknown_component(subject: Subject, _: tuple[Subject, ...]) -> Iterator[Diag
 def tensors_of(spec: Spec) -> Iterator[TensorSpec]:
     """Iterate over every tensor of every task of a spec."""
     for task in spec.tasks.values():
-        for graph in task.graphs:
+        for graph in task.all_graphs:
             yield from (*graph.built, *graph.inputs, *graph.outputs)
 
 

@@ -127,7 +127,7 @@ def fill_dtype_mismatch(subject: Subject, _: tuple[Subject, ...]) -> Iterator[Di
     """
     spec = subject.spec
     for task in spec.tasks.values() if spec is not None else ():
-        for graph in task.graphs:
+        for graph in task.all_graphs:
             for tensor in (*graph.inputs, *graph.built):
                 yield from _check_fill(tensor)
 
@@ -216,7 +216,7 @@ def _dynamic_dims(subject: Subject) -> Iterator[DynamicDim]:
 
 def _graphs(spec: Spec | None) -> Iterator[GraphSpec]:
     for task in spec.tasks.values() if spec is not None else ():
-        yield from task.graphs
+        yield from task.all_graphs
 
 
 def _names(graph: GraphSpec) -> set[str]:

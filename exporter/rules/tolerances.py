@@ -11,7 +11,17 @@ from exporter.expressions import ExpressionError, evaluate_expression
 from exporter.rules.references import child_mapping
 from exporter.rules.registry import Subject, finding, rule
 from exporter.source import Scalar
-from exporter.spec import LAYER_DIM, LAYER_SLOT, DerivedDim, DynamicDim, Expression, Spec, StaticDim, TaskSpec
+from exporter.spec import (
+    LAYER_DIM,
+    LAYER_SLOT,
+    DerivedDim,
+    DynamicDim,
+    Expression,
+    Spec,
+    StaticDim,
+    TaskSpec,
+    overlay_config,
+)
 
 # A bound above these needs its reason: float32 as the earlier system had it, the others a few units of their precision.
 CEILINGS = {"float32": (1e-4, 1e-3), "float16": (2e-2, 2e-2), "bfloat16": (1e-1, 1e-1)}
@@ -132,7 +142,7 @@ def _value(value: Any, config: Any, spec: Spec, traced: Mapping[str, int], depth
 
 def _stand_in(spec: Spec, task: TaskSpec | None) -> Any:
     """Return an object with the keys of the reference's config as attributes: what is known without transformers."""
-    values = {**spec.reference, **(task.reference_config if task else {}), **(task.config if task else {})}
+    values = overlay_config(spec.reference, *((task.reference_config, task.config) if task else ()))
     return _namespace(values)
 
 
@@ -144,7 +154,7 @@ def _namespace(value: Any) -> Any:
 
 def _pairs(spec: Spec, task: TaskSpec) -> Iterator[tuple[str, str]]:
     """Yield pairs of dims that occur in one graph's shapes (or repeat its names) and are bound differently."""
-    for graph in task.graphs:
+    for graph in task.all_graphs:
         tensors = (*graph.inputs, *graph.outputs)
         shaped = {name for tensor in tensors for dim in tensor.type.dims for name in dim.names() if name in spec.dims}
         if any(LAYER_SLOT in tensor.name for tensor in tensors) and LAYER_DIM in spec.dims:
