@@ -1,7 +1,7 @@
 """Make a traced graph the graph that was planned: its names, axes and dtypes, without debris.
 
-Steps in the order they are applied: separate weights, fold shape arithmetic, name and shape inputs and outputs, attach weights,
-fold their transposes. Every step works on the ``onnx_ir`` model in place.
+Steps in the order they are applied: separate weights, fold shape arithmetic, rewrite what is not portable, name and shape inputs and
+outputs, attach weights, fold their transposes. Every step works on the ``onnx_ir`` model in place.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from onnxscript.optimizer import fold_constants_ir
 import exporter
 from exporter.diagnostics import ExportError
 from exporter.dummies import NUMPY_DTYPES
+from exporter.export.portable import rewrite_portably
 from exporter.export.tracers import Trace
 from exporter.export.weights import WeightTensor
 from exporter.planning import GraphPlan, TensorPlan
@@ -35,6 +36,7 @@ def finish_graph(trace: Trace, graph: GraphPlan, opset: int) -> ir.Model:
     model = trace.model
     _separate_weights(model.graph, trace, graph)
     _simplify(model)
+    rewrite_portably(model.graph)
     _conform_values(model.graph, graph, trace.weights)
     _attach_weights(model.graph, trace.weights)
     _fold_transposes(model.graph)
