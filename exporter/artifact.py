@@ -106,6 +106,15 @@ def check_place(target: Path) -> None:
     Raises:
         UsageError: the place cannot be written, or holds something that is not an artifact and would be lost.
     """
+    try:
+        _check_place(target)
+    except OSError as error:
+        raise UsageError(
+            f"the output '{target}' cannot be written: {error.strerror}", help="give another directory with -o"
+        ) from None
+
+
+def _check_place(target: Path) -> None:
     if target.exists() and not target.is_dir():
         raise UsageError(f"the output '{target}' is a file", help="give a directory with -o")
     if target.is_dir() and any(target.iterdir()) and not (target / MANIFEST).is_file():
@@ -113,12 +122,13 @@ def check_place(target: Path) -> None:
             f"the output '{target}' is not empty and was not written by exporter",
             help="give an empty or a new directory with -o",
         )
-    parent = target.parent
+    parent = target.absolute().parent
     while not parent.exists():
         parent = parent.parent
     if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):
+        reason = f"no permission in '{parent}'" if parent.is_dir() else f"'{parent}' is a file"
         raise UsageError(
-            f"the output '{target}' cannot be written: no permission in '{parent}'",
+            f"the output '{target}' cannot be written: {reason}",
             help="give another directory with -o",
         )
 
@@ -130,6 +140,8 @@ def staged_artifact(target: Path) -> Iterator[Path]:
     Raises:
         UsageError: the directory cannot be made.
     """
+    # A link is followed, so that what it points to is replaced and not the link; "." gets its name.
+    target = target.resolve()
     staging = target.parent / f".{target.name}.exporter-{os.getpid()}.tmp"
     try:
         target.parent.mkdir(parents=True, exist_ok=True)

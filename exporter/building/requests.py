@@ -188,8 +188,8 @@ def _spec_of(checkpoint: Checkpoint | None) -> str:
             f"config.json of '{checkpoint.name}' has no 'model_type'",
             help='add "model_type": "<architecture>" to config.json',
         )
-    if (path := spec_directory() / f"{found}.yaml").is_file():
-        return str(path)
+    if any(path.stem == found for path in list_specs()):
+        return str(spec_directory() / f"{found}.yaml")
     # No nearest name: a checkpoint's model_type is seldom misspelt, and another architecture's spec would not do.
     hint = f"write one and name it: exporter build {found}.yaml --model {checkpoint.name} (docs/adding-a-model.md)"
     raise UsageError(f"there is no spec for the architecture '{found}' of '{checkpoint.name}'", help=hint)
@@ -212,7 +212,8 @@ def _tasks_of(row: Wanted, spec: Spec, checkpoint: Checkpoint | None) -> Iterato
     if checkpoint is None:
         yield from ((task, "every task of the spec") for task in spec.tasks.values())
         return
-    saved = checkpoint.read_config().get("architectures") or []
+    named = checkpoint.read_config().get("architectures")
+    saved = named if isinstance(named, list) else []
     for name in saved:
         task = _task_of_class(str(name), spec)
         if task is not None:

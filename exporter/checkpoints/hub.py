@@ -26,6 +26,8 @@ def open_checkpoint(model: str, *, revision: str | None = None, code: bool = Fal
         UsageError: it is neither a directory nor a hub id.
         CheckpointError: the hub has no such model, or cannot be reached.
     """
+    if not model:
+        raise UsageError("the checkpoint has no name", help="give a directory or a hub id with --model")
     path = Path(model)
     if path.exists() or model.startswith((".", "/", "~")) or not _HUB_ID.match(model):
         if revision is not None:

@@ -39,9 +39,11 @@ def check_safetensors(path: Path) -> dict[str, tuple[int, ...]]:
     shapes: dict[str, tuple[int, ...]] = {}
     for name, entry in header.items():
         try:
-            dtype, shape, (begin, end) = entry["dtype"], tuple(entry["shape"]), entry["data_offsets"]
+            dtype, shape, (begin, end) = str(entry["dtype"]), tuple(entry["shape"]), entry["data_offsets"]
         except (TypeError, KeyError, ValueError):
             raise _corrupt(path, f"the entry of '{name}' is malformed") from None
+        if not all(isinstance(number, int) and number >= 0 for number in (*shape, begin, end)) or end < begin:
+            raise _corrupt(path, f"the entry of '{name}' is malformed")
         expected = math.prod(shape) * _ITEM_SIZES.get(dtype, 0)
         if expected and end - begin != expected:
             raise _corrupt(path, f"'{name}' has {end - begin} bytes, but {dtype}{list(shape)} takes {expected}")
@@ -62,7 +64,7 @@ def _read_header(path: Path, size: int) -> tuple[dict[str, Any], int]:
             raise _corrupt(path, f"its header would have {length:,} bytes and the file has {size:,}")
         try:
             header = json.loads(file.read(length))
-        except ValueError:
+        except (ValueError, RecursionError):
             raise _corrupt(path, "its header is not JSON") from None
     if not isinstance(header, dict):
         raise _corrupt(path, "its header is not a mapping")
