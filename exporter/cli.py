@@ -259,6 +259,47 @@ class _progress:  # noqa: N801 - used like a function
 
 
 @cli.command(context_settings=_CONTEXT)
+@click.argument("specs", nargs=-1, required=True, metavar="[SPEC|ARCHITECTURE|DIR]...")
+@_options
+@click.option("--json", "as_json", is_flag=True, help="Print the measurements as JSON.")
+def measure(
+    specs: tuple[str, ...],
+    tasks: tuple[str, ...],
+    model: str | None,
+    revision: str | None,
+    trust_remote_code: bool,
+    as_json: bool,
+    **options: Any,
+) -> int:
+    """Measure how far graphs are from PyTorch, and the tolerance that supports.
+
+    Builds into a temporary place and compares as a build does. A bound is good when the worst difference is between a tenth of it
+    and all of it.
+    """
+    import dataclasses
+
+    from exporter.building.requests import Wanted
+    from exporter.measuring import measure
+    from exporter.planning import Options
+    from exporter.report.builds import measurement_line
+
+    wanted = Wanted(
+        spec=None, model=model, tasks=tasks, revision=revision, trust_remote_code=trust_remote_code,
+        options=Options(**options),
+    )  # fmt: skip
+    found = []
+    with _progress(len(specs)) as on_stage:
+        for one in measure(specs, wanted, on_stage):
+            found.append(one)
+            if not as_json:
+                click.echo(measurement_line(one))
+    if as_json:
+        rows = [{**dataclasses.asdict(one), "suggested": one.suggested, "verdict": one.verdict} for one in found]
+        click.echo(json.dumps(rows, indent=1))
+    return 0 if all(one.verdict == "good" for one in found) else 1
+
+
+@cli.command(context_settings=_CONTEXT)
 @click.argument("spec", metavar="SPEC|ARCHITECTURE")
 @_options
 @click.option("--json", "as_json", is_flag=True, help="Print the plan as JSON.")

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from exporter.source import Span
+    from exporter.verification import Report
 
 
 class Severity(Enum):
@@ -111,7 +112,9 @@ class ExportError(ExporterError):
 
 
 class VerificationError(ExporterError):
-    """The artifact's numbers or structure differ from the model's."""
+    """The artifact's numbers or structure differ from the model's; ``report`` is what was measured."""
+
+    report: Report | None = None
 
 
 def did_you_mean(word: str, candidates: Iterable[str], *, otherwise: str | None = None) -> str | None:

@@ -36,7 +36,8 @@ _ORT_TYPES = {
 class Comparison:
     """One output at one point, in the units of the output.
 
-    ``share`` is the largest difference as a share of its bound: above 1 the comparison fails. ``problem`` is what else is wrong: a
+    ``share`` is the largest difference as a share of its bound: above 1 the comparison fails. ``scaled`` is the largest difference
+    divided by ``1 + |reference|``: the smallest ``atol = rtol`` that holds. ``problem`` is what else is wrong: a
     wrong shape, values that are not finite, or a reference too small to prove anything.
     """
 
@@ -53,6 +54,7 @@ class Comparison:
     magnitude: float
     where: tuple[int, ...]
     problem: str | None = None
+    scaled: float = 0.0
 
     @property
     def passed(self) -> bool:
@@ -165,7 +167,7 @@ def compare_arrays(
     magnitude = float(np.abs(right).max())
     return dataclasses.replace(
         base, max_abs=float(difference.max()), max_rel=float(finite.max()) if finite.size else 0.0,
-        share=float(share[at]), outside=int((difference > bound).sum()), magnitude=magnitude,
+        share=float(share[at]), scaled=float((difference / (1 + np.abs(right))).max()), outside=int((difference > bound).sum()), magnitude=magnitude,
         where=tuple(int(index) for index in at),
     )  # fmt: skip
 

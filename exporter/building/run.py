@@ -16,7 +16,7 @@ from typing import Any
 from exporter import diagnostics
 from exporter.artifact import staged_artifact
 from exporter.building.requests import Build
-from exporter.diagnostics import ExporterError, ExportError
+from exporter.diagnostics import ExporterError, ExportError, VerificationError
 from exporter.planning import Plan
 from exporter.verification import Report
 
@@ -35,7 +35,7 @@ class RenderedSpecError(ExporterError):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How one build ended: with a plan and files, or with an error."""
+    """How one build ended: with a plan and files, or with an error (and the report, where verification failed)."""
 
     build: Build
     seconds: float
@@ -72,6 +72,8 @@ def _run(worker: _Worker, build: Build, on_stage: OnStage) -> Outcome:
     try:
         with staged_artifact(build.target) as staging:
             done = worker.build(build, staging, lambda text: on_stage(build, text))
+    except VerificationError as error:
+        return Outcome(build, time.monotonic() - start, report=error.report, error=error)
     except ExporterError as error:
         return Outcome(build, time.monotonic() - start, error=error)
     report = Report.from_data(done["report"]) if done["report"] is not None else None
@@ -150,7 +152,11 @@ class _Worker:
             )
         if event["rendered"] is not None:
             return RenderedSpecError(event["rendered"])
-        kind = getattr(diagnostics, event["kind"], diagnostics.VerificationError if event["report"] else ExportError)
+        if event["report"] is not None:
+            failed = VerificationError(event["message"], help=event["help"])
+            failed.report = Report.from_data(event["report"])
+            return failed
+        kind = getattr(diagnostics, event["kind"], ExportError)
         error: ExporterError = kind(event["message"], help=event["help"])
         return error
 

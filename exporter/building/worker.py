@@ -74,8 +74,8 @@ def _die_with_parent() -> None:
 
 
 def _run(job: Mapping[str, Any], events: TextIO) -> int:
-    from exporter.building.job import Job, VerificationFailure, build_artifact
-    from exporter.diagnostics import ExporterError, SpecError
+    from exporter.building.job import Job, build_artifact
+    from exporter.diagnostics import ExporterError, SpecError, VerificationError
     from exporter.report.text import render_diagnostics
 
     try:
@@ -83,7 +83,8 @@ def _run(job: Mapping[str, Any], events: TextIO) -> int:
     except ExporterError as error:
         traceback.print_exc()
         rendered = render_diagnostics(error.diagnostics) if isinstance(error, SpecError) else None
-        report = error.report.to_data() if isinstance(error, VerificationFailure) else None
+        measured = error.report if isinstance(error, VerificationError) else None
+        report = measured.to_data() if measured is not None else None
         _emit(
             events, "error", kind=type(error).__name__, message=error.message, help=error.help,
             exit_code=error.exit_code, rendered=rendered, report=report,

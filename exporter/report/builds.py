@@ -8,6 +8,7 @@ from typing import Any
 
 from exporter.building.requests import Build
 from exporter.building.run import Outcome
+from exporter.measuring import Measurement
 from exporter.planning import GraphPlan, Plan, TensorPlan
 from exporter.verification import Comparison, Report
 
@@ -143,6 +144,19 @@ def _fill_text(tensor: TensorPlan) -> str:
         return ""
     ending = f" ending({fill.ending})" if fill.ending is not None else ""
     return fill.name + (f"({', '.join(map(str, fill.args))})" if fill.args else "") + ending
+
+
+def measurement_line(one: Measurement) -> str:
+    """Return one line for a measured task: the worst difference, the bound it supports, and how the spec's bound fits."""
+    what = f"{one.architecture} {one.task}".ljust(48)
+    if not one.output:
+        return f"{what} not measured: {(one.error or 'no comparison').splitlines()[0]}"
+    bound = f"{{atol: {one.suggested:.1e}, rtol: {one.suggested:.1e}}}"
+    failed = "" if one.error is None or one.share > 1 else f"; {one.error.splitlines()[-1].strip()}"
+    return (
+        f"{what} {one.output} differs by {one.difference:.1e}, values reach {one.magnitude:.2g}; "
+        f"supports {bound}; the spec's bound is {one.verdict} ({one.share:.0%} used){failed}"
+    )
 
 
 def outcome_data(outcome: Outcome) -> dict[str, Any]:
