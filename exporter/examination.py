@@ -99,7 +99,7 @@ class _Examiner:
         spec = self.spec
         values = overlay_config(spec.reference, task.reference_config, task.config)
         try:
-            known = models.make_config(spec.architecture, {})
+            known = models.make_config(spec.architecture, _kinds_of_parts(values))
             config = models.make_config(spec.architecture, values)
         except ExporterError as error:
             yield Diagnostic("reference-does-not-build", error.message, self._reference_place(), help=error.help)
@@ -167,6 +167,12 @@ class _Examiner:
         return next(iter(self.spec.reference_spans.values()), self.spec.span)
 
 
+def _kinds_of_parts(values: Mapping[str, Data]) -> dict[str, Data]:
+    """Return the parts of a composite config with nothing but their architectures: what their keys are known by."""
+    parts = {key: part for key, part in values.items() if isinstance(part, dict) and "model_type" in part}
+    return {key: {"model_type": part["model_type"]} for key, part in parts.items()}
+
+
 def _unknown_paths(values: Mapping[str, Data], known: Any, prefix: str = "") -> Iterator[str]:
     for key, value in values.items():
         if not hasattr(known, key) and key not in getattr(type(known), "attribute_map", {}):
@@ -182,10 +188,12 @@ def _unknown_arguments(model: Any, graph: GraphSpec, planned: GraphPlan) -> Iter
     for one in (module, getattr(module, "base_model", module)):
         names |= set(inspect.signature(one.forward).parameters)
     names -= {"self", "args", "kwargs"}
+    planned_names = {str(tensor.path[0]) for tensor in (*planned.inputs, *planned.built)}
     spans = {str(tensor.argument): tensor.span for tensor in (*graph.inputs, *graph.built)}
     for path, span in {**dict.fromkeys(graph.constants, graph.span), **spans}.items():
         argument = path.partition(".")[0]
-        if argument not in names:
+        # A tensor whose condition does not hold for the reference is never passed.
+        if argument not in names and (path in graph.constants or argument in planned_names):
             hint = did_you_mean(argument, names, otherwise="it takes")
             yield Diagnostic(
                 "unknown-argument", f"forward() of {type(module).__name__} takes no '{argument}'", span, help=hint
