@@ -18,7 +18,7 @@ from exporter.building.run import OnStage, run_builds
 from exporter.diagnostics import ExporterError
 
 # The bound to suggest, and the loosest one to keep, as multiples of the worst difference seen.
-MARGIN, LOOSEST = 4.0, 10.0
+MARGIN, LOOSEST = 7.0, 10.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,6 +35,8 @@ class OnnxRuntimeSession:
         self.name = f"onnxruntime {onnxruntime.__version__}"
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3
+        # Threads that wait by spinning take the processor from the model that is compared with, and from other builds.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         if not prepack:
             # Prepacking makes a private copy of every weight; the mapped file serves as well for a few runs.
             options.add_session_config_entry("session.disable_prepacking", "1")

@@ -6,13 +6,17 @@ import os
 import runpy
 import subprocess
 import sys
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
 from xdist.scheduler import LoadScopeScheduling
+
+from exporter.building.requests import Build
+from exporter.building.run import Outcome, run_builds
 
 REPOSITORY = Path(__file__).parent.parent
 SPECS = REPOSITORY / "specs"
@@ -95,6 +99,25 @@ def make_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., P
         return made[key]
 
     return make
+
+
+@pytest.fixture(scope="session")
+def build_one() -> Iterator[Callable[[Build], Outcome]]:
+    """Build in one worker for the whole session: starting PyTorch takes longer than most references take to build."""
+    queue: deque[Build] = deque()
+
+    def asked() -> Iterator[Build]:
+        while True:
+            yield queue.popleft()
+
+    outcomes = run_builds(asked())
+
+    def build(wanted: Build) -> Outcome:
+        queue.append(wanted)
+        return next(outcomes)
+
+    yield build
+    outcomes.close()
 
 
 @pytest.fixture

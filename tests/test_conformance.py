@@ -6,6 +6,7 @@ precision for one spec of each family. ``pytest -m exhaustive`` does all of it f
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -16,14 +17,14 @@ import onnxruntime
 import pytest
 
 import exporter
-from exporter.building.requests import Wanted, plan_builds
-from exporter.building.run import Outcome, run_builds
+from exporter.building.requests import Build, Wanted, plan_builds
+from exporter.building.run import Outcome
 from exporter.catalog import list_specs
 from exporter.diagnostics import UsageError
 from exporter.golden import read_golden
 from exporter.loading import load_spec
-from exporter.planning import OPSETS, Plan
-from exporter.spec import DTYPES, TRACERS, WITH_PAST
+from exporter.planning import OPSETS, Options, Plan
+from exporter.spec import DTYPES, TRACERS, WITH_PAST, TaskSpec
 
 SPECS = {path.stem: load_spec(path) for path in list_specs()}
 
@@ -35,23 +36,28 @@ def one_of_each_family() -> list[str]:
     return list(first.values())
 
 
-def pairs() -> list[Any]:
+def pairs(wanted: Callable[[TaskSpec], bool] = lambda task: True) -> list[Any]:
     """Parametrize by architecture and task; conftest.py keeps the tasks of one architecture in one process."""
-    return [pytest.param(name, task, id=f"{name}/{task}") for name, spec in SPECS.items() for task in spec.tasks]
+    return [
+        pytest.param(name, task.name, id=f"{name}/{task.name}")
+        for name, spec in SPECS.items()
+        for task in spec.tasks.values()
+        if wanted(task)
+    ]
 
 
 @pytest.fixture(scope="session")
-def built(tmp_path_factory: pytest.TempPathFactory):
-    """Build all tasks of a spec in one worker, once, when the first of them is asked for."""
+def built(tmp_path_factory: pytest.TempPathFactory, build_one: Callable[[Build], Outcome]):
+    """Build one task of a spec, once, with the spec's own choices."""
 
     @lru_cache
-    def build_all(architecture: str) -> dict[str, Outcome]:
-        wanted = tuple(task for task, spec in SPECS[architecture].tasks.items() if spec.tracer.name not in spec.refused)
+    def built(architecture: str, task: str, **options: Any) -> Outcome:
         folder = tmp_path_factory.mktemp(architecture)
-        builds = plan_builds([architecture], Wanted(spec=None, tasks=wanted, output=folder))
-        return {outcome.build.task: outcome for outcome in run_builds(builds)}
+        wanted = Wanted(spec=None, tasks=(task,), output=folder / "artifact", options=Options(**options))
+        (build,) = plan_builds([architecture], wanted)
+        return build_one(build)
 
-    return lambda architecture, task: build_all(architecture)[task]
+    return built
 
 
 def assert_refused(architecture: str, task: str, **options: Any) -> None:
@@ -70,6 +76,14 @@ def test_the_reference_builds_and_verifies(architecture: str, task: str, built):
         return
     outcome = built(architecture, task)
     assert outcome.error is None, outcome.error.message
+    check_outcome(outcome)
+
+
+@pytest.mark.parametrize(("architecture", "task"), pairs(lambda task: task.monolith is not None))
+def test_the_single_graph_builds_and_verifies(architecture: str, task: str, built):
+    outcome = built(architecture, task, monolith=True)
+    assert outcome.error is None, outcome.error.message
+    assert [graph.file for graph in outcome.plan.graphs] == ["model.onnx"]
     check_outcome(outcome)
 
 

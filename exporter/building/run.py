@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -101,6 +102,7 @@ class _Worker:
             process = self.process = subprocess.Popen(
                 [sys.executable, "-m", "exporter.building.worker"],
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.log, text=True, encoding="utf-8",
+                env={"OMP_WAIT_POLICY": "passive", **os.environ},
             )  # fmt: skip
         job = {
             "spec": build.spec, "task": build.task, "model": build.model, "revision": build.revision,
