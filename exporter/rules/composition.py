@@ -10,6 +10,7 @@ from exporter.rules.references import child_mapping, expressions_of, tensors_of
 from exporter.rules.registry import Subject, finding, rule, staged
 from exporter.source import Mapping, Node, Scalar, Span, to_data
 from exporter.spec import LAYER_DIM, LAYER_SLOT, WITH_PAST, GraphSpec, Spec, TaskSpec, TensorSpec
+from exporter.tensor_type import Dim
 
 _SHARED = ("inputs", "arguments", "outputs_ignored", "tolerances", "dims")
 
@@ -85,6 +86,9 @@ def _check_cache(graph: GraphSpec) -> Iterator[Diagnostic]:
                     "the keys and values of a layer have one shape",
                 )
     lengths: set[str] = set()
+    growing = {
+        str(axis) for path, past in pasts.items() if path in presents for axis in _grown_axes(past, presents[path])
+    }
     for path, past in pasts.items():
         present = presents.get(path)
         if present is None:
@@ -95,7 +99,7 @@ def _check_cache(graph: GraphSpec) -> Iterator[Diagnostic]:
                     "declare the output, or put its field under 'outputs_ignored:' with the reason",
                 )
             continue
-        if not _hands_back(graph, past, present):
+        if not _hands_back(graph, past, present, growing):
             yield from _check_growth(past, present)
         lengths |= {
             str(after)
@@ -113,16 +117,25 @@ def _check_cache(graph: GraphSpec) -> Iterator[Diagnostic]:
             )
 
 
-def _hands_back(graph: GraphSpec, past: TensorSpec, present: TensorSpec) -> bool:
-    """Tell whether a cache is of cross-attention and given back as it came: it is as long as some other input, say the mask of the encoder."""
-    axes = [str(dim) for dim in past.type.dims]
+def _grown_axes(past: TensorSpec, present: TensorSpec) -> Iterator[Dim]:
+    """Yield the axes of a past that are longer in its present."""
+    for before, after in zip(past.type.dims, present.type.dims, strict=False):
+        if str(after).startswith(f"{before} + "):
+            yield before
+
+
+def _hands_back(graph: GraphSpec, past: TensorSpec, present: TensorSpec, growing: set[str]) -> bool:
+    """Tell whether a cache is of cross-attention and given back as it came: it is as long as some other input, say the mask of the
+    encoder, or other caches of the graph grow and it has none of the axes they grow along."""
+    axes = {str(dim) for dim in past.type.dims}
     others = {
         str(axis)
         for tensor in graph.inputs
         if "past_key_values" not in tensor.argument
         for axis in tensor.type.dims[1:]
     }
-    return axes == [str(dim) for dim in present.type.dims] and bool(set(axes) & others)
+    is_unchanged = [str(dim) for dim in past.type.dims] == [str(dim) for dim in present.type.dims]
+    return is_unchanged and (bool(axes & others) or (bool(growing) and not axes & growing))
 
 
 def _check_growth(past: TensorSpec, present: TensorSpec) -> Iterator[Diagnostic]:
