@@ -6,6 +6,7 @@ Importing this module imports torch and transformers; nothing on the way of `lin
 from __future__ import annotations
 
 import math
+import pickle
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -223,9 +224,14 @@ def load_model(
                 checkpoint.path, config=config, dtype=TORCH_DTYPES[plan.dtype], output_loading_info=True,
                 local_files_only=True, ignore_mismatched_sizes=True, **options,
             )  # fmt: skip
+    except pickle.UnpicklingError as error:
+        raise CheckpointError(
+            f"{_some(checkpoint.weight_files)} of '{checkpoint.name}' is damaged or holds more than tensors, which is never loaded",
+            help="save the model as safetensors with save_pretrained, on a machine that may run what the file holds",
+        ) from error
     except Exception as error:
         raise CheckpointError(
-            f"'{checkpoint.name}' cannot be loaded as {cls.__name__}: {_first_line(error)}"
+            f"'{checkpoint.name}' cannot be loaded as {cls.__name__} from {_some(checkpoint.weight_files)}: {_first_line(error)}"
         ) from error
     _check_loading(model, info, checkpoint)
     return model.eval(), set(info["missing_keys"])

@@ -42,7 +42,10 @@ class Build:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """One row of what was asked for, before tasks and places are settled."""
+    """One row of what was asked for, before tasks and places are settled.
+
+    ``exact`` says whether ``output`` is the row's own place, or a directory of several rows'; None where only the number of rows tells.
+    """
 
     spec: str | None
     model: str | None = None
@@ -52,6 +55,7 @@ class Wanted:
     trust_remote_code: bool = False
     options: Options = field(default_factory=Options)
     verify: bool = True
+    exact: bool | None = None
 
 
 def plan_builds(names: Iterable[str], wanted: Wanted) -> list[Build]:
@@ -127,11 +131,12 @@ def _build_file(path: Path, wanted: Wanted) -> Iterator[Wanted]:
         spec = entry.get("spec")
         if spec is not None:
             spec = str(_inside(path.parent, spec, path)) if (path.parent / spec).is_file() else str(find_spec(spec))
-        name = entry.get("output") or (Path(model).name if model is not None else Path(spec).stem)
+        place = _inside(output, entry["output"], path) if "output" in entry else output
         yield replace(
-            wanted, spec=spec, model=model, tasks=tuple(entry.get("tasks", ())), output=_inside(output, name, path),
+            wanted, spec=spec, model=model, tasks=tuple(entry.get("tasks", ())), output=place,
             revision=entry.get("revision"), trust_remote_code=entry.get("trust_remote_code", False),
             options=replace(wanted.options, **options), verify=entry.get("verify", wanted.verify),
+            exact="output" in entry,
         )  # fmt: skip
 
 
@@ -156,7 +161,7 @@ def _builds_of(row: Wanted, *, alone: bool) -> Iterator[Build]:
         raise UsageError("--variant goes with a spec's reference, not with --model", help="leave one of them out")
     spec.with_variant(row.options.variant)
     tasks = list(_tasks_of(row, spec, checkpoint))
-    if row.output is not None and alone:
+    if row.output is not None and (alone if row.exact is None else row.exact):
         base, single = row.output, len(tasks) == 1
     else:
         variant = f"-variant-{row.options.variant}" if row.options.variant is not None else ""
