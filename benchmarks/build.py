@@ -128,7 +128,17 @@ def main() -> None:
             check=True,
             stderr=subprocess.DEVNULL,
         )
-        exporter = [sys.executable, "-m", "exporter.cli", "build", "--model", str(checkpoint), "--task", "fill-mask", "-o"]
+        exporter = [
+            sys.executable,
+            "-m",
+            "exporter.cli",
+            "build",
+            "--model",
+            str(checkpoint),
+            "--task",
+            "fill-mask",
+            "-o",
+        ]
         contenders = {
             "exporter build --no-verify": [*exporter, str(root / "unverified"), "--no-verify"],
             "exporter build (verified)": [*exporter, str(root / "verified")],

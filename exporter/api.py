@@ -63,7 +63,7 @@ def plan(
     elif config is None or isinstance(config, Mapping):
         values = overlay_config(composed.reference, chosen.reference_config, config or {}, chosen.config)
         config = models.make_config(composed.architecture, values)
-    return plan_task(composed, chosen, config, wanted)
+    return plan_task(composed, chosen, config, wanted, rtol_of="element" if model is None else "output")
 
 
 def build(

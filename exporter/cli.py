@@ -332,7 +332,8 @@ def plan(
             config = models.make_config(
                 composed.architecture, overlay_config(composed.reference, task.reference_config, task.config)
             )
-        plans.append(plan_task(composed, task, config, wanted))
+        rtol_of = "element" if checkpoint is None else "output"
+        plans.append(plan_task(composed, task, config, wanted, rtol_of=rtol_of))
     if as_json:
         click.echo(json.dumps([one.to_data() for one in plans], indent=1))
     else:
@@ -526,7 +527,7 @@ def verify(
         )
     if report.passed:
         click.echo(
-            f"verified in {report.runtime}: {len(report.comparisons)} comparisons within {report.atol:.1e} + {report.rtol:.1e}·|x|"
+            f"verified in {report.runtime}: {len(report.comparisons)} comparisons, atol {report.atol:.1e}, rtol {report.rtol:.1e}"
         )
     return 0 if report.passed else 1
 

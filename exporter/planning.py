@@ -116,7 +116,8 @@ class Point:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """One task of one model, concrete."""
+    """One task of one model, concrete. The bound on a difference is ``atol + rtol * |reference|``, of the element or, with ``rtol_of``
+    ``output``, of the largest value of the output at that point."""
 
     architecture: str
     task: str
@@ -133,6 +134,7 @@ class Plan:
     tracer_because: str | None
     atol: float
     rtol: float
+    rtol_of: str
     tolerance_because: str | None
     patches: Mapping[str, str]
     weights: str
@@ -208,7 +210,7 @@ def find_task(spec: Spec, name: str) -> TaskSpec:
     return task
 
 
-def plan_task(spec: Spec, task: TaskSpec, config: Any, options: Options) -> Plan:
+def plan_task(spec: Spec, task: TaskSpec, config: Any, options: Options, *, rtol_of: str = "element") -> Plan:
     """Make the plan of one task for a concrete config.
 
     Args:
@@ -216,6 +218,8 @@ def plan_task(spec: Spec, task: TaskSpec, config: Any, options: Options) -> Plan
         task: one of its tasks.
         config: a transformers config object, with ``task.config`` already applied.
         options: what was asked for.
+        rtol_of: what ``rtol`` is a part of: each ``element``, or the largest value of the ``output``. A reference is judged by
+            element. A trained model's outputs are sums of terms far larger than the smallest of them, and so is their rounding.
 
     Raises:
         UsageError: the opset, dtype or tracer cannot be had; the message gives the reason.
@@ -252,6 +256,7 @@ def plan_task(spec: Spec, task: TaskSpec, config: Any, options: Options) -> Plan
         tracer_because=task.tracer.because if tracer == task.tracer.name else None,
         atol=options.atol if options.atol is not None else tolerance.atol if tolerance else 0.0,
         rtol=options.rtol if options.rtol is not None else tolerance.rtol if tolerance else 0.0,
+        rtol_of=rtol_of,
         tolerance_because=tolerance.because if tolerance else None,
         patches=dict(task.patches),
         weights=options.weights,

@@ -1,6 +1,7 @@
 """Judge an artifact: its structure against the plan, its numbers against PyTorch's.
 
-Numbers are compared at the traced sizes and at every check size; the bound is ``atol + rtol * |reference|`` on each element.
+Numbers are compared at the traced sizes and at every check size; the bound on each element is ``atol + rtol * |reference|``,
+where the reference is that element or, for a checkpoint, the largest value of the output (see `Plan`).
 All measurements are taken; the verdict is separate. This module needs no torch: the reference values come from a
 callable (a model beside it) or from the golden vectors in the artifact.
 """
@@ -135,7 +136,7 @@ def _badness(comparison: Comparison) -> float:
 
 
 def compare_arrays(
-    actual: Array, expected: Array, tensor: TensorPlan, graph: str, point: Point, seed: int, atol: float, rtol: float
+    actual: Array, expected: Array, tensor: TensorPlan, graph: str, point: Point, seed: int, plan: Plan
 ) -> Comparison:
     """Measure one output against its reference, element by element, in float64."""
     shape = tuple(actual.shape)
@@ -158,7 +159,8 @@ def compare_arrays(
         return dataclasses.replace(base, problem=f"{side} gives values that are not finite")
     exact = actual.dtype.kind in "biu"
     difference = np.abs(left - right)
-    bound = np.zeros_like(right) if exact else atol + rtol * np.abs(right)
+    scale = np.abs(right) if plan.rtol_of == "element" else np.full_like(right, np.abs(right).max())
+    bound = np.zeros_like(right) if exact else plan.atol + plan.rtol * scale
     with np.errstate(divide="ignore", invalid="ignore"):
         share = np.where(difference == 0, 0.0, difference / bound)
         relative = np.where(difference == 0, 0.0, difference / np.abs(right))
@@ -236,9 +238,7 @@ def compare_outputs(
                 failure,
             )
         else:
-            yield compare_arrays(
-                actual[index], expected[index], tensor, graph.component, point, seed, plan.atol, plan.rtol
-            )
+            yield compare_arrays(actual[index], expected[index], tensor, graph.component, point, seed, plan)
 
 
 def _run(session: Session, inputs: Mapping[str, Array]) -> tuple[list[Array], str | None]:

@@ -16,8 +16,9 @@ TENSOR = TensorPlan("logits", "float32", ("batch", 3), ("logits",))
 POINT = Point("trace", {"batch": 2})
 
 
-def compare(actual, expected, atol=1e-3, rtol=1e-2, tensor=TENSOR):
-    return compare_arrays(np.asarray(actual), np.asarray(expected), tensor, "model", POINT, 0, atol, rtol)
+def compare(actual, expected, atol=1e-3, rtol=1e-2, tensor=TENSOR, rtol_of="element"):
+    bound = SimpleNamespace(atol=atol, rtol=rtol, rtol_of=rtol_of)
+    return compare_arrays(np.asarray(actual), np.asarray(expected), tensor, "model", POINT, 0, bound)
 
 
 def array(value: float = 1.0):
@@ -28,6 +29,16 @@ def test_equal_arrays_pass():
     found = compare(array(), array())
     assert found.passed
     assert (found.max_abs, found.share, found.outside, found.magnitude) == (0, 0, 0, 1)
+
+
+def test_a_checkpoint_is_judged_by_the_largest_value_of_an_output():
+    expected = array(0)
+    expected[0, 0] = 10
+    for offset, passed in ((0.1, True), (0.102, False)):
+        actual = expected.copy()
+        actual[1, 2] += offset
+        assert compare(actual, expected, rtol_of="output").passed is passed
+        assert not compare(actual, expected).passed
 
 
 def test_the_bound_is_absolute_plus_relative():

@@ -91,7 +91,7 @@ def build_artifact(job: Job, emit: Emit) -> Built:
             checkpoint = open_checkpoint(job.model, revision=job.revision, code=job.trust_remote_code)
             config = models.load_config(checkpoint, task.config, trust_remote_code=job.trust_remote_code)
             check_architecture(checkpoint, spec.architecture)
-            plan = plan_task(spec, task, config, job.options)
+            plan = plan_task(spec, task, config, job.options, rtol_of="output")
         return _build(plan, checkpoint, job, staging, emit)
 
 

@@ -107,7 +107,7 @@ def tensor_text(tensor: TensorPlan) -> str:
 
 def bound_text(plan: Plan) -> str:
     """Return the bound of a plan as a formula."""
-    return f"{plan.atol:.1e} + {plan.rtol:.1e}·|x|"
+    return f"{plan.atol:.1e} + {plan.rtol:.1e}·{'|x|' if plan.rtol_of == 'element' else 'max|x|'}"
 
 
 def plan_text(plan: Plan) -> Iterator[str]:
