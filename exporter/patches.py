@@ -7,34 +7,51 @@ never saw the patch, so one that changes a number fails the build. A patch is na
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
+from types import ModuleType
 from typing import Any
+
+from exporter.traced_python import RecordedNumpy, record_as_strided, record_einsum, record_function, record_stride
+
+Patch = Callable[[Sequence[ModuleType]], AbstractContextManager[None]]
+_MISSING = object()
 
 
 @contextmanager
-def applied_patches(names: Iterable[str]) -> Iterator[None]:
-    """Apply patches while the block runs, and undo them whatever happens in it."""
+def applied_patches(names: Iterable[str], model: Any) -> Iterator[None]:
+    """Apply patches while the block runs, and undo them whatever happens in it.
+
+    Args:
+        names: patches by name.
+        model: the ``nn.Module`` about to be recorded; some patches change the Python modules its classes are written in.
+    """
+    sources = {sys.modules[type(part).__module__]: None for part in model.modules()}
+    modules = [module for module in sources if not module.__name__.startswith("torch.")]
     with ExitStack() as stack:
         for name in names:
-            stack.enter_context(PATCHES[name]())
+            stack.enter_context(PATCHES[name](modules))
         yield
 
 
 @contextmanager
 def _replaced(owner: Any, **attributes: Any) -> Iterator[None]:
     """Set attributes of a module or class while the block runs."""
-    before = {name: getattr(owner, name) for name in attributes}
+    before = {name: vars(owner).get(name, _MISSING) for name in attributes}
     for name, value in attributes.items():
         setattr(owner, name, value)
     try:
         yield
     finally:
         for name, value in before.items():
-            setattr(owner, name, value)
+            if value is _MISSING:
+                delattr(owner, name)
+            else:
+                setattr(owner, name, value)
 
 
-def _single_sequence_masks() -> AbstractContextManager[None]:
+def _single_sequence_masks(_: Sequence[ModuleType]) -> AbstractContextManager[None]:
     """Build masks without looking for several sequences packed into one row, which takes operators ONNX lacks.
 
     Position ids that a model counts itself are never packed, and with a tracer looking on transformers cannot see that.
@@ -44,6 +61,43 @@ def _single_sequence_masks() -> AbstractContextManager[None]:
     return _replaced(masking_utils, find_packed_sequence_indices=lambda position_ids: None)
 
 
-PATCHES: Mapping[str, Callable[[], AbstractContextManager[None]]] = {
+@contextmanager
+def _recorded_sizes(modules: Sequence[ModuleType]) -> Iterator[None]:
+    """Record what Python and numpy compute from sizes: ``min``, ``max``, ``len`` and numpy arrays freeze them at the traced ones.
+
+    The names are replaced in the modules the model is written in, and nowhere else.
+    """
+    import torch
+
+    with ExitStack() as stack:
+        for module in modules:
+            functions: dict[str, Any] = {name: record_function(name) for name in ("min", "max", "len")}
+            if hasattr(module, "np"):
+                functions["np"] = RecordedNumpy()
+            stack.enter_context(_replaced(module, **functions))
+        stack.enter_context(_replaced(torch, tensor=record_function("tensor")))
+        yield
+
+
+@contextmanager
+def _gathered_strides(_: Sequence[ModuleType]) -> Iterator[None]:
+    """Record views by strides as a gather whose indices follow the sizes; a tracer writes strides down as numbers."""
+    import torch
+
+    with _replaced(torch.Tensor, stride=record_stride, as_strided=record_as_strided):
+        yield
+
+
+def _multiplied_einsum(_: Sequence[ModuleType]) -> AbstractContextManager[None]:
+    """Record products in Einstein notation as matrix products; ONNX Runtime divides by zero in Einsum where an axis is empty."""
+    import torch
+
+    return _replaced(torch, einsum=record_einsum)
+
+
+PATCHES: Mapping[str, Patch] = {
     "single-sequence-masks": _single_sequence_masks,
+    "recorded-sizes": _recorded_sizes,
+    "gathered-strides": _gathered_strides,
+    "multiplied-einsum": _multiplied_einsum,
 }

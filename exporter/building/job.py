@@ -121,7 +121,7 @@ def _build(plan: Plan, checkpoint: Checkpoint, job: Job, staging: Path, emit: Em
     used: set[str] = set()
     for graph in plan.graphs:
         emit(f"exporting {graph.component} ({plan.tracer}, opset {plan.opset})")
-        with applied_patches(plan.patches):
+        with applied_patches(plan.patches, model):
             weights = export_onnx(model, graph, plan, staging)
         used |= parameter_names(model, weights)
         models.check_missing(missing, used, checkpoint, type(model).__name__)
