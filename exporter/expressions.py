@@ -102,7 +102,7 @@ def _parse(text: str) -> nodes.Template:
         output = tree.body[0] if len(tree.body) == 1 else None
         if not isinstance(output, nodes.Output) or len(output.nodes) != 1:
             raise ExpressionError("this is not one expression", text)
-        _environment().compile_expression(text, undefined_to_none=False)
+        _compile(text)
     except jinja2.TemplateError as error:
         # The parenthesis that ends too early is the one put around the text above.
         reason = "it ends too early" if error.message == "unexpected ')'" else error.message or str(error)
@@ -115,13 +115,23 @@ def _parse(text: str) -> nodes.Template:
     return tree
 
 
+@lru_cache(maxsize=4096)
+def _compile(text: str) -> Any:
+    return _environment().compile_expression(text, undefined_to_none=False)
+
+
+@lru_cache(maxsize=4096)
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(node.name for node in _parse(text).find_all(nodes.Name)))
+
+
 def expression_names(text: str) -> list[str]:
     """Return the names an expression reads, ``config`` among them.
 
     Raises:
         ExpressionError: ``text`` is not an expression.
     """
-    return list(dict.fromkeys(node.name for node in _parse(text).find_all(nodes.Name)))
+    return list(_names(text))
 
 
 def expression_paths(text: str) -> list[str]:
@@ -148,9 +158,8 @@ def evaluate_expression(text: str, config: Any, sizes: Mapping[str, int] | None 
         if name not in known:
             hint = did_you_mean(name, known, otherwise="an expression may name")
             raise ExpressionError(f"unknown name '{name}' in an expression", text, name, help=hint)
-    compiled = _environment().compile_expression(text, undefined_to_none=False)
     try:
-        value = compiled(config=config, **{name: sizes[name] for name in names if name != "config"})
+        value = _compile(text)(config=config, **{name: sizes[name] for name in names if name != "config"})
     except jinja2.exceptions.UndefinedError as error:
         raise _undefined(text, config, str(error)) from None
     except jinja2.TemplateError as error:

@@ -67,8 +67,13 @@ def ambiguous_reference(subject: Subject, _: tuple[Subject, ...]) -> Iterator[Di
     seen: set[tuple[str, str]] = set()
     if spec is None:
         return
+    # Most tasks have one config between them.
+    known: dict[str, dict[str, int]] = {}
     for task in spec.tasks.values():
-        sizes = _known_sizes(spec, task)
+        key = repr((task.reference_config, task.config))
+        if key not in known:
+            known[key] = _known_sizes(spec, task)
+        sizes = known[key]
         for first, second in _pairs(spec, task):
             if first in sizes and sizes.get(first) == sizes.get(second) and (first, second) not in seen:
                 seen.add((first, second))
