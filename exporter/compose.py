@@ -179,6 +179,7 @@ class _Composer:
             tasks=tasks,
             reference=_config(reference),
             variants=_variants(_child(root, "reference", "variants")),
+            gain=_float(_child(root, "reference", "gain"), 1.0),
             reference_spans={str(key.value): key.span for key, _ in reference.entries}
             if isinstance(reference, Mapping)
             else {},
@@ -589,6 +590,10 @@ def _text(node: Node | None) -> str | None:
 
 def _int(node: Scalar) -> int:
     return node.value if isinstance(node.value, int) else 0
+
+
+def _float(node: Node | None, otherwise: float) -> float:
+    return float(node.value) if isinstance(node, Scalar) and isinstance(node.value, int | float) else otherwise
 
 
 def _config(node: Node | None) -> dict[str, Data]:

@@ -128,7 +128,7 @@ def make_reference(plan: Plan) -> Any:
         with quiet_libraries(), torch.random.fork_rng(devices=[]):
             torch.manual_seed(plan.seed)
             model = cls(config)
-            initialize_weights(model, plan.seed)
+            initialize_weights(model, plan.seed, plan.reference_gain)
     except Exception as error:
         raise ExportError(f"the reference of '{plan.architecture}' does not build: {_first_line(error)}") from error
     return model.eval()
@@ -167,12 +167,13 @@ def run_model(call: Callable[..., Any], inputs: tuple[torch.Tensor, ...], what: 
 
 
 @torch.no_grad()
-def initialize_weights(model: nn.Module, seed: int) -> None:
+def initialize_weights(model: nn.Module, seed: int, gain: float = 1.0) -> None:
     """Draw weights that keep activations of order one, in place.
 
     A model as initialised for training has zero biases, unit norms and weights so small that whole branches vanish
     below any tolerance; a graph that dropped them would pass. Matrices get normal weights scaled by their fan-in,
-    embeddings normal weights, norms and biases values around their usual ones.
+    embeddings normal weights, norms and biases values around their usual ones. ``gain`` scales the matrices: a model
+    that normalizes nothing would grow without it.
     """
     generator = torch.Generator().manual_seed(seed)
     embeddings = {id(module.weight) for module in model.modules() if isinstance(module, nn.Embedding)}
@@ -182,7 +183,7 @@ def initialize_weights(model: nn.Module, seed: int) -> None:
             parameter.copy_(noise * 0.5)
         elif parameter.ndim >= 2:
             fan_in = math.prod(parameter.shape[1:])
-            parameter.copy_(noise / math.sqrt(max(fan_in, 1)))
+            parameter.copy_(noise * gain / math.sqrt(max(fan_in, 1)))
         elif name.endswith("bias"):
             parameter.copy_(noise * 0.1)
         else:

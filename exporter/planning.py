@@ -128,6 +128,7 @@ class Plan:
     model_class: str | None
     config: Mapping[str, Data]
     reference_config: Mapping[str, Data]
+    reference_gain: float
     dtype: str
     opset: int
     tracer: str
@@ -250,6 +251,7 @@ def plan_task(spec: Spec, task: TaskSpec, config: Any, options: Options, *, rtol
         model_class=task.model_class,
         config=dict(task.config),
         reference_config=overlay_config(spec.reference, task.reference_config),
+        reference_gain=spec.gain,
         dtype=options.dtype,
         opset=opset,
         tracer=tracer,
@@ -455,7 +457,8 @@ def _plan_axis(terms: list[str | int | float], sizes: _Sizes, span: Span) -> int
             parts.append(str(sizes.static(term, span) if isinstance(term, str) else int(term)))
     if all(part.isdigit() for part in parts):
         return sum(map(int, parts))
-    return " + ".join(parts)
+    # What a config leaves out adds nothing, and the symbolic dim of the rest is the plain one of its inputs.
+    return " + ".join(part for part in parts if part != "0")
 
 
 def _plan_fill(tensor: TensorSpec, sizes: _Sizes) -> FillPlan | None:

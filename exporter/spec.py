@@ -169,7 +169,7 @@ class Spec:
     """One architecture, composed from its spec and its family.
 
     ``sources`` are the texts it was composed from (spec first), for its digest and for messages.
-    ``variants`` are changes to the reference's config that the spec must hold for too. ``minimum_opsets`` is by dtype; ``reference_spans`` gives the place of each key of the reference config.
+    ``variants`` are changes to the reference's config that the spec must hold for too, ``gain`` scales its random matrices. ``minimum_opsets`` is by dtype; ``reference_spans`` gives the place of each key of the reference config.
     """
 
     architecture: str
@@ -179,6 +179,7 @@ class Spec:
     tasks: Mapping[str, TaskSpec]
     reference: Mapping[str, Data]
     variants: tuple[Mapping[str, Data], ...]
+    gain: float
     reference_spans: Mapping[str, Span] = dataclasses.field(compare=False)
     minimum_opsets: Mapping[str, MinimumOpset]
     span: Span = dataclasses.field(compare=False)

@@ -100,6 +100,26 @@ def test_a_derived_dim_follows_the_dims_it_is_made_of():
     ]
 
 
+WITH_IMAGE = """spec_version: 1
+architecture: bert
+extends: encoder
+dims:
+  image_tokens: 1 + config.patches if config.sees else 0
+tasks:
+  feature-extraction: {outputs: {last_hidden_state: "float[batch, sequence + image_tokens, hidden]"}}
+reference: {config: {}, gain: 0.5}
+"""
+
+
+@pytest.mark.parametrize(("sees", "axis"), [(True, "sequence + 10"), (False, "sequence")])
+def test_what_a_config_leaves_out_adds_nothing_to_an_axis(sees: bool, axis: str):
+    spec = compose_spec(parse_document(Source("bert.yaml", WITH_IMAGE))).spec
+    config = SimpleNamespace(hidden_size=32, vocab_size=99, sees=sees, patches=9)
+    plan = plan_task(spec, spec.tasks["feature-extraction"], config, Options())
+    assert plan.graphs[0].outputs[0].shape == ("batch", axis, 32)
+    assert plan.reference_gain == 0.5
+
+
 def test_axes():
     assert axis_size("past + sequence", {"past": 5, "sequence": 6}) == 11
     assert axis_size("sequence + 1", {"sequence": 6}) == 7
