@@ -36,7 +36,16 @@ def record(flat: FlatModel, graph: GraphPlan, tensors: tuple[torch.Tensor, ...],
             dynamic_axes={name: axes for name, axes in named.items() if axes},
         )  # fmt: skip
     model = ir.from_proto(onnx.load_from_string(buffer.getvalue()))
+    _restore_inputs(model.graph, graph)
     return Trace(model, _take_weights(model.graph, flat, graph))
+
+
+def _restore_inputs(recorded: Any, graph: GraphPlan) -> None:
+    """Put back the declared inputs that nothing reads: where weights stay graph inputs, the tracer drops those along with unused weights."""
+    found = {str(value.name): value for value in recorded.inputs}
+    declared = [found.pop(tensor.name, None) or ir.Value(name=tensor.name) for tensor in graph.inputs]
+    recorded.inputs.clear()
+    recorded.inputs.extend([*declared, *found.values()])
 
 
 def _take_weights(recorded: Any, flat: FlatModel, graph: GraphPlan) -> dict[str, torch.Tensor]:
