@@ -18,14 +18,14 @@ from pathlib import Path
 from typing import Any
 
 from exporter.checkpoints.directory import Checkpoint, digest_file
-from exporter.diagnostics import UsageError
+from exporter.diagnostics import ExportError, UsageError
 from exporter.planning import Plan
 
 MANIFEST = "manifest.json"
 MANIFEST_VERSION = 1
 # The versions that shape a graph's bytes or its verdict.
 PACKAGES = ("exporter", "torch", "transformers", "onnx", "onnxscript", "onnx-ir", "onnxruntime", "numpy")
-_TEMPORARY = re.compile(r"\.(?P<name>.+)\.exporter-(?P<pid>\d+)\.tmp\Z")
+_TEMPORARY = re.compile(r"\.(?P<name>.+)\.exporter-(?P<pid>\d+)\.tmp(-old)?\Z")
 _RENAME_EXCHANGE = 2
 _AT_FDCWD = -100
 
@@ -139,6 +139,7 @@ def staged_artifact(target: Path) -> Iterator[Path]:
 
     Raises:
         UsageError: the directory cannot be made.
+        ExportError: what was made cannot be put in its place; the earlier artifact is still there.
     """
     # A link is followed, so that what it points to is replaced and not the link; "." gets its name.
     target = target.resolve()
@@ -153,7 +154,10 @@ def staged_artifact(target: Path) -> Iterator[Path]:
         ) from None
     try:
         yield staging
-        _swap(staging, target)
+        try:
+            _swap(staging, target)
+        except OSError as error:
+            raise ExportError(f"the artifact cannot be put at '{target}': {error.strerror}") from error
     finally:
         shutil.rmtree(staging, ignore_errors=True)
 
@@ -167,7 +171,11 @@ def _swap(staging: Path, target: Path) -> None:
     if not _exchange(staging, target):
         aside = staging.with_name(staging.name + "-old")
         target.rename(aside)
-        staging.rename(target)
+        try:
+            staging.rename(target)
+        except OSError:
+            aside.rename(target)
+            raise
         aside.rename(staging)
 
 
