@@ -34,6 +34,8 @@ def catalogue_data(specs: Iterable[Spec]) -> list[dict[str, Any]]:
                     "tracers": [name for name in TRACERS if name not in task.refused],
                     "dtypes": [name for name in DTYPES if name in task.tolerances and name not in task.refused],
                     "refused": dict(task.refused),
+                    "patches": dict(task.patches),
+                    "monolith": task.monolith is not None,
                 }
                 for task in spec.tasks.values()
             ],
@@ -110,6 +112,7 @@ def _notes(entry: dict[str, Any], task: dict[str, Any]) -> list[str]:
     found = [f"`{what}` is refused: {reason}" for what, reason in task["refused"].items()]
     if task["tracer"] != DEFAULT_TRACER:
         found.append(f"the tracer is `{task['tracer']}`: {task['tracer_because']}")
+    found += [f"recorded with the patch `{patch}`: {reason}" for patch, reason in task["patches"].items()]
     unbound = [name for name in DTYPES if name not in task["dtypes"] and name not in task["refused"]]
     found += [f"`{name}` has no tolerance, so a build needs `--atol` and `--rtol`" for name in unbound]
     least: dict[tuple[int, str], list[str]] = {}
