@@ -2,7 +2,7 @@
 
 The order in which the parts of a task are laid over one another is the whole of composition::
 
-    family, spec             inputs, arguments, outputs_ignored, tolerances, tracer, refused, patches
+    family, spec             inputs, arguments, outputs_ignored, tolerances, tracer, refused, patches, notes
     family, spec             tasks.<task>
     family, spec             cache                       (only in the -with-past form)
     family, spec             tasks.<task>-with-past      (likewise)
@@ -34,6 +34,7 @@ from exporter.spec import (
     Expression,
     GraphSpec,
     MinimumOpset,
+    Note,
     Spec,
     StaticDim,
     TaskSpec,
@@ -43,7 +44,7 @@ from exporter.spec import (
 )
 from exporter.tensor_type import BUILT, TensorTypeError, parse_tensor_type
 
-_SHARED = ("inputs", "arguments", "outputs_ignored", "tolerances", "tracer", "refused", "patches")
+_SHARED = ("inputs", "arguments", "outputs_ignored", "tolerances", "tracer", "refused", "patches", "notes")
 _GRAPH = ("inputs", "outputs", "arguments", "outputs_ignored")
 _CACHED = ("inputs", "outputs")
 
@@ -364,9 +365,20 @@ class _Composer:
             tracer=_tracer(body.get("tracer")),
             refused={reason: str(text) for reason, text in _config(body.get("refused")).items()},
             patches={patch: str(text) for patch, text in _config(body.get("patches")).items()},
+            notes=tuple(self._notes(body.get("notes"))),
             when=self._expression(when) if isinstance(when, Scalar) else None,
             span=key.span,
         )
+
+    def _notes(self, node: Node | None) -> Iterator[Note]:
+        for key, value in node.entries if isinstance(node, Mapping) else ():
+            text = _child(value, "text") if isinstance(value, Mapping) else value
+            when = _child(value, "when")
+            if not isinstance(text, Scalar) or text.value is None:
+                hint = "a note is a text, or {when: config.sparse, text: what a client must know}"
+                self._report("missing-key", f"the note '{key.value}' has no 'text'", key.span, hint)
+                continue
+            yield Note(str(text.value), self._expression(when) if isinstance(when, Scalar) else None, text.content)
 
     def _graph(self, component: str, body: Mapping, span: Span) -> GraphSpec:
         constants: dict[str, bool | int | float | str] = {}

@@ -24,6 +24,7 @@ from exporter.spec import (
     DynamicDim,
     Expression,
     GraphSpec,
+    Note,
     Spec,
     StaticDim,
     TaskSpec,
@@ -138,6 +139,7 @@ class Plan:
     rtol_of: str
     tolerance_because: str | None
     patches: Mapping[str, str]
+    notes: tuple[str, ...]
     weights: str
     seed: int
     points: tuple[Point, ...]
@@ -171,7 +173,8 @@ class Plan:
             )
             for graph in data["graphs"]
         )
-        return Plan(**{**data, "graphs": graphs, "points": tuple(Point(**point) for point in data["points"])})
+        points = tuple(Point(**point) for point in data["points"])
+        return Plan(**{**data, "graphs": graphs, "points": points, "notes": tuple(data["notes"])})
 
 
 def _tensor_from_data(data: Mapping[str, Any]) -> TensorPlan:
@@ -261,6 +264,7 @@ def plan_task(spec: Spec, task: TaskSpec, config: Any, options: Options, *, rtol
         rtol_of=rtol_of,
         tolerance_because=tolerance.because if tolerance else None,
         patches=dict(task.patches),
+        notes=tuple(_note_text(note, sizes) for note in task.notes if note.when is None or sizes.holds(note.when)),
         weights=options.weights,
         seed=options.seed,
         points=tuple(_points(sizes, graphs)),
@@ -391,6 +395,10 @@ class _Lookup(dict[str, int]):
 
     def __getitem__(self, name: str) -> int:
         return self.dynamic[name] if name in self.dynamic else self.sizes.static(name, self.span)
+
+
+def _note_text(note: Note, sizes: _Sizes) -> str:
+    return note.fill({name: sizes.static(name, note.span) for name in note.dims})
 
 
 def _plan_graph(graph: GraphSpec, sizes: _Sizes, dtype: str) -> GraphPlan:

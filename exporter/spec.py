@@ -7,6 +7,7 @@ it into a `Plan` for a concrete config. Every part keeps the span it came from, 
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -20,6 +21,7 @@ DEFAULT_TRACER = "torchscript"
 WITH_PAST = "-with-past"
 # `layers` is how often a `{layer}` name is repeated.
 LAYER_SLOT, LAYER_DIM = "{layer}", "layers"
+_PLACEHOLDER = re.compile(r"\{(\w+)\}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +139,27 @@ class TracerChoice:
 
 
 @dataclass(frozen=True, slots=True)
+class Note:
+    """What a client must know about a graph, such as which of two computations it holds.
+
+    ``{name}`` in the text stands for the size of a static dim. Where there is a condition, the note is for configs that fulfil it.
+    """
+
+    text: str
+    when: Expression | None
+    span: Span = dataclasses.field(compare=False)
+
+    @property
+    def dims(self) -> list[str]:
+        """The static dims whose sizes the text tells."""
+        return _PLACEHOLDER.findall(self.text)
+
+    def fill(self, sizes: Mapping[str, int]) -> str:
+        """Return the text with the sizes in place of the dims."""
+        return _PLACEHOLDER.sub(lambda match: str(sizes[match[1]]), self.text)
+
+
+@dataclass(frozen=True, slots=True)
 class TaskSpec:
     """One task of an architecture.
 
@@ -155,6 +178,7 @@ class TaskSpec:
     tracer: TracerChoice
     refused: Mapping[str, str]
     patches: Mapping[str, str]
+    notes: tuple[Note, ...]
     when: Expression | None
     span: Span = dataclasses.field(compare=False)
 

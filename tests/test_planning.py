@@ -120,6 +120,41 @@ def test_what_a_config_leaves_out_adds_nothing_to_an_axis(sees: bool, axis: str)
     assert plan.reference_gain == 0.5
 
 
+NOTED = """
+spec_version: 1
+architecture: example
+extends: encoder
+dims:
+  unit: 4 * config.blocks
+notes:
+  whole: {when: config.blocks > 1, text: "takes whole blocks of {unit} tokens"}
+  any: takes any text
+tasks:
+  fill-mask:
+    notes: {any: null}
+  token-classification: {}
+reference:
+  config: {hidden_size: 32, vocab_size: 99}
+"""
+
+
+@pytest.mark.parametrize(
+    ("task", "blocks", "notes"),
+    [
+        ("fill-mask", 2, ("takes whole blocks of 8 tokens",)),
+        ("fill-mask", 1, ()),
+        ("token-classification", 3, ("takes whole blocks of 12 tokens", "takes any text")),
+    ],
+)
+def test_notes_tell_what_the_config_makes_of_a_graph(task: str, blocks: int, notes: tuple[str, ...]):
+    spec = compose_spec(parse_document(Source("example.yaml", NOTED))).spec
+    assert spec is not None
+    config = SimpleNamespace(hidden_size=32, vocab_size=99, num_labels=7, blocks=blocks)
+    plan = plan_task(spec, spec.tasks[task], config, Options())
+    assert plan.notes == notes
+    assert Plan.from_data(json.loads(json.dumps(plan.to_data()))) == plan
+
+
 def test_axes():
     assert axis_size("past + sequence", {"past": 5, "sequence": 6}) == 11
     assert axis_size("sequence + 1", {"sequence": 6}) == 7

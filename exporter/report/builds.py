@@ -59,6 +59,8 @@ def summarize(outcome: Outcome) -> Iterator[str]:
                 "    "
                 + "  ".join((*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[3])).rstrip()
             )
+    for note in plan.notes:
+        yield f"  note: {note}"
     for patch, reason in plan.patches.items():
         yield f"  recorded with the patch {patch}: {reason}"
     if report is None:
@@ -131,6 +133,8 @@ def plan_text(plan: Plan) -> Iterator[str]:
             yield f"    out   {tensor.name}: {tensor_text(tensor)}" + (f"  from {read}" if read != tensor.name else "")
         for name in graph.ignored:
             yield f"    not   {name}"
+    for note in plan.notes:
+        yield f"  note: {note}"
     for patch, reason in plan.patches.items():
         yield f"  patched: {patch} ({reason})"
     for point in plan.points:

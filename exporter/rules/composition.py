@@ -198,6 +198,7 @@ def unused_dim(subject: Subject, _: tuple[Subject, ...]) -> Iterator[Diagnostic]
             continue
     if any(LAYER_SLOT in tensor.name for tensor in tensors_of(spec)):
         used.add(LAYER_DIM)
+    used |= {name for task in spec.tasks.values() for note in task.notes for name in note.dims}
     for name, dim in spec.dims.items():
         if name not in used and dim.span.source is subject.document.source:
             yield finding(f"the dim '{name}' is used nowhere", dim.span, "remove it, or name it in a shape")
