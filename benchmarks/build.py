@@ -118,6 +118,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--layers", type=int, default=12, help="depth of the checkpoint (bert-base: 12)")
     parser.add_argument("--optimum", action="store_true", help="also measure optimum-onnx, installed for the purpose")
+    parser.add_argument("--only", default="", metavar="TEXT", help="measure only rivals whose names have this in them")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="exporter-benchmark-") as work:
         root = Path(work)
@@ -161,6 +162,8 @@ def main() -> None:
         print("|---|--:|--:|--:|--:|--:|--:|", flush=True)
         first: Measurement | None = None
         for name, command_line in contenders.items():
+            if first is not None and options.only not in name:
+                continue
             found = measure(command_line)
             first = first or found
             row = (
