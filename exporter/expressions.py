@@ -6,6 +6,7 @@ of other static dims, and can call nothing.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
@@ -61,7 +62,19 @@ def _environment() -> _Sandbox:
     kept = {"int", "abs", "first", "last", "length", "max", "min", "sum"}
     environment.filters = {name: value for name, value in environment.filters.items() if name in kept}
     environment.filters["convolved"] = convolved_length
+    environment.filters["product"] = _product
     return environment
+
+
+def _product(sizes: Any) -> int:
+    """Return the product of a list of sizes, such as the strides of consecutive layers."""
+    if (
+        not isinstance(sizes, list | tuple)
+        or len(sizes) > _MAX_EXPONENT
+        or not all(type(size) is int for size in sizes)
+    ):
+        raise ValueError(f"a product is of at most {_MAX_EXPONENT} whole numbers")
+    return math.prod(sizes)
 
 
 def convolved_length(length: int, kernels: Any, strides: Any, padding: int = 0, times: int = 1) -> int:

@@ -37,6 +37,7 @@ CONFIG = Config()
         ("config.name == 'x' and not config.heads > 4", True),
         ("config.hidden_size", 40),
         ("height // 2 ** (config.vision.depths | length)", 6),
+        ("config.vision.depths | product", 6),
         ("height | convolved(3, 2)", 11),
         ("height | convolved([10, 3], config.vision.depths)", 2),
         ("height | convolved(3, 2, 1, 2)", 6),
@@ -53,7 +54,7 @@ def test_values(text, value):
         "config.method()", "().__class__", "config.__class__", "config._hidden", "config.method", "''.join(['a'])",
         "config.heads ** 99999999", "'x' * 999999999", "[0] * 99999999", "99999 ** 64", "2 ** 0.5", "2 ** 64 ** 64", "{{ 1 }}", "1 }} {{ 2", "{% raw %}",
         "config.missing", "unknown + 1", "1 // 0", "config.name + 1", "", "range(10)", "lipsum", "config['__class__']",
-        "height | convolved([3, 3], 2)", "height | convolved(25, 1)", "height | convolved(3, 0)", "height | convolved('x', 2)", "height | convolved(1, 1, 0, 9999)",
+        "height | product", "config.name | product", "['x'] | product", "height | convolved([3, 3], 2)", "height | convolved(25, 1)", "height | convolved(3, 0)", "height | convolved('x', 2)", "height | convolved(1, 1, 0, 9999)",
         "config | attr('__class__')", "config.name | upper", "x" * 2000, "(" * 300 + "1" + ")" * 300,
     ],
 )  # fmt: skip

@@ -134,11 +134,13 @@ def _value(value: Any, config: Any, spec: Spec, traced: Mapping[str, int], depth
     if isinstance(text, int):
         return text
     try:
-        names = {
-            name: _value(dim.value, config, spec, {}, depth + 1) or 0
+        sizes = {
+            name: _value(dim.value, config, spec, {}, depth + 1)
             for name, dim in spec.dims.items()
             if isinstance(dim, StaticDim) and depth < 3 and name in str(text)
         }
+        # A name whose size only the config's defaults tell makes the expression unknown too.
+        names = {name: size for name, size in sizes.items() if size is not None}
         found = evaluate_expression(str(text), config, {**names, **traced})
     except ExpressionError:
         return None
