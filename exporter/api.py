@@ -1,7 +1,7 @@
 """The Python API: the command line's pipeline as functions.
 
 >>> import exporter
->>> results = exporter.build("bert", task="fill-mask", output="out")     # doctest: +SKIP
+>>> results = exporter.build("specs/my-model.yaml", task="fill-mask", output="out")     # doctest: +SKIP
 >>> exporter.verify("out").passed                                        # doctest: +SKIP
 True
 """

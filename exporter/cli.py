@@ -77,7 +77,7 @@ def cli() -> None:
     weights, or give a checkpoint:
 
     \b
-        exporter build bert                           the reference of an architecture, offline
+        exporter build specs/my-model.yaml            the reference of an architecture, offline
         exporter build --model ./my-checkpoint -o out a checkpoint, its spec and task found from its config
         exporter verify out                           check an artifact again, without PyTorch
         exporter lint specs                           check specs, with carets under what is wrong
@@ -189,8 +189,8 @@ def build(
     An artifact is put in place whole: a build that fails or is killed leaves the earlier one as it was.
 
     \b
-        exporter build specs/bert.yaml
-        exporter build gpt2 --task text-generation-with-past -o out
+        exporter build specs/my-model.yaml
+        exporter build my-model --task text-generation-with-past -o out
         exporter build --model ./my-checkpoint --task masked-lm --opset 17 -o onnx
     """
     from exporter.building.requests import Wanted, plan_builds
@@ -437,7 +437,7 @@ def lint(
 
     \b
         exporter lint specs
-        exporter lint specs/bert.yaml --models
+        exporter lint specs/my-model.yaml --models
         exporter lint specs --format github
     """
     from exporter.linting import diff_fixes, fix_files, lint_paths

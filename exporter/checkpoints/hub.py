@@ -18,7 +18,7 @@ def open_checkpoint(model: str, *, revision: str | None = None, code: bool = Fal
     """Open a directory, or download a hub id into the cache and open that.
 
     Args:
-        model: a path or a hub id such as ``distilbert/distilbert-base-uncased``.
+        model: a path or a hub id such as ``organization/model``.
         revision: the branch, tag or commit of a hub id.
         code: also fetch Python files, which only ``--trust-remote-code`` runs.
 

@@ -117,9 +117,9 @@ def file_name_mismatch(subject: Subject, _: tuple[Subject, ...]) -> Iterator[Dia
 
     **Why it is bad:** architectures are found by file name, so this one would never be.
 
-    **Example:** `architecture: roberta` in `specs/robertta.yaml`
+    **Example:** `architecture: my-model` in `specs/mymodel.yaml`
 
-    **Use instead:** `specs/roberta.yaml`
+    **Use instead:** `specs/my-model.yaml`
     """
     key = {"spec": "architecture", "family": "family"}.get(subject.kind)
     name = scalar_text(subject.document, key) if key is not None else None
@@ -138,7 +138,7 @@ def duplicate_architecture(subject: Subject, subjects: tuple[Subject, ...]) -> I
 
     **Why it is bad:** which of them a build uses would depend on how it is asked for.
 
-    **Example:** `architecture: roberta` in two files.
+    **Example:** `architecture: my-model` in two files.
 
     **Use instead:** one spec; tasks and conditions (`when:`) belong in it.
     """
