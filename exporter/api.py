@@ -74,6 +74,7 @@ def build(
     revision: str | None = None,
     trust_remote_code: bool = False,
     verify: bool = True,
+    jobs: int = 1,
     progress: Progress = lambda _: None,
     **options: Any,
 ) -> list[BuildResult]:
@@ -87,6 +88,7 @@ def build(
         revision: the branch, tag or commit of a hub id.
         trust_remote_code: let the checkpoint run Python of its own.
         verify: compare with PyTorch, and fail where the graph differs.
+        jobs: how many builds run at once, each in a process of its own.
         progress: told what is being done.
         options: fields of `exporter.planning.Options`: ``opset``, ``dtype``, ``tracer``, ``atol``, ``rtol``, ``weights``, ``monolith``,
             ``variant``.
@@ -104,7 +106,7 @@ def build(
         trust_remote_code=trust_remote_code, options=Options(**options), verify=verify,
     )  # fmt: skip
     results: list[BuildResult] = []
-    for outcome in run_builds(plan_builds(map(str, specs), wanted), lambda _, text: progress(text)):
+    for outcome in run_builds(plan_builds(map(str, specs), wanted), lambda _, text: progress(text), jobs):
         if outcome.error is not None:
             raise outcome.error
         if outcome.plan is not None:

@@ -171,6 +171,15 @@ def _options(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option(
     "--no-verify", is_flag=True, help="Do not compare the graph with PyTorch. Nothing then says that it is right."
 )
+@click.option(
+    "--jobs",
+    "-j",
+    type=click.IntRange(1, 64),
+    default=1,
+    show_default=True,
+    metavar="N",
+    help="How many builds run at once, each in a process of its own.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the outcome as JSON on standard output.")
 def build(
     specs: tuple[str, ...],
@@ -180,6 +189,7 @@ def build(
     trust_remote_code: bool,
     output: Path | None,
     no_verify: bool,
+    jobs: int,
     as_json: bool,
     **options: Any,
 ) -> int:
@@ -207,7 +217,7 @@ def build(
         click.echo(line, err=True)
     outcomes: list[Outcome] = []
     with _progress(len(planned)) as on_stage:
-        for outcome in run_builds(planned, on_stage):
+        for outcome in run_builds(planned, on_stage, min(jobs, len(planned))):
             outcomes.append(outcome)
             click.echo(report.outcome_line(outcome), err=True)
             if outcome.error is not None:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import queue
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -47,24 +50,68 @@ class Outcome:
     error: ExporterError | None = None
 
 
-def run_builds(builds: Iterable[Build], on_stage: OnStage = lambda build, text: None) -> Iterator[Outcome]:
-    """Run builds one after another in a worker process and yield how each ended.
+def run_builds(
+    builds: Iterable[Build], on_stage: OnStage = lambda build, text: None, jobs: int = 1
+) -> Iterator[Outcome]:
+    """Run builds in worker processes and yield how each ended, as they end.
 
     Args:
-        builds: what to build.
-        on_stage: told what is being done.
+        builds: what to build, asked for one at a time, when a worker is free.
+        on_stage: told what is being done; with several jobs, from several threads.
+        jobs: how many builds run at once, each in a worker of its own.
     """
+    with ExitStack() as stack:
+        workers = [stack.enter_context(_worker()) for _ in range(jobs)]
+        if jobs == 1:
+            for build in builds:
+                yield _run(workers[0], build, on_stage)
+            return
+        pending, turn = iter(builds), threading.Lock()
+        ended: queue.Queue[Outcome | BaseException | None] = queue.Queue()
+
+        def serve(worker: _Worker) -> None:
+            try:
+                while True:
+                    with turn:
+                        build = next(pending, None)
+                    if build is None or worker.closed:
+                        return
+                    ended.put(_run(worker, build, on_stage))
+            except BaseException as error:  # for the caller's thread to raise
+                ended.put(error)
+            finally:
+                ended.put(None)
+
+        threads = [threading.Thread(target=serve, args=(worker,), daemon=True) for worker in workers]
+        for thread in threads:
+            thread.start()
+        serving = len(threads)
+        try:
+            while serving:
+                outcome = ended.get()
+                if isinstance(outcome, BaseException):
+                    raise outcome
+                if outcome is None:
+                    serving -= 1
+                else:
+                    yield outcome
+        finally:
+            for worker in workers:
+                worker.close()
+            for thread in threads:
+                thread.join()
+
+
+@contextmanager
+def _worker() -> Iterator[_Worker]:
+    """Open a worker with a log of its own, which is kept when it tells of a bug."""
     with tempfile.NamedTemporaryFile("w+", prefix="exporter-", suffix=".log", delete=False) as log:
         worker = _Worker(log)
-        keep = False
         try:
-            for build in builds:
-                outcome = _run(worker, build, on_stage)
-                keep = keep or isinstance(outcome.error, WorkerBug)
-                yield outcome
+            yield worker
         finally:
             worker.close()
-            if not keep:
+            if not worker.has_bug:
                 Path(log.name).unlink(missing_ok=True)
 
 
@@ -84,10 +131,12 @@ def _run(worker: _Worker, build: Build, on_stage: OnStage) -> Outcome:
 
 
 class _Worker:
-    """The worker process, started when the first job comes and again after it dies."""
+    """A worker process, started when the first job comes and again after it dies."""
 
     def __init__(self, log: Any) -> None:
         self.log = log
+        self.closed = False
+        self.has_bug = False
         self.process: subprocess.Popen[str] | None = None
 
     def build(self, build: Build, staging: Path, on_stage: Callable[[str], None]) -> dict[str, Any]:
@@ -139,6 +188,7 @@ class _Worker:
 
     def close(self) -> None:
         """End the worker; one in the middle of a job is killed."""
+        self.closed = True
         if self.process is None:
             return
         self.process.kill()
@@ -149,6 +199,7 @@ class _Worker:
 
     def _error(self, event: Mapping[str, Any]) -> ExporterError:
         if event["exit_code"] == 3:
+            self.has_bug = True
             return WorkerBug(
                 f"a bug in exporter: {event['message']}", help=f"please report it with the log: {self.log.name}"
             )
@@ -165,4 +216,5 @@ class _Worker:
     def _died(self, status: int) -> ExporterError:
         if status == -9:
             return ExportError("the worker was killed while building", help="most likely the machine ran out of memory")
+        self.has_bug = True
         return WorkerBug(f"the worker died (status {status})", help=f"please report it with the log: {self.log.name}")
