@@ -88,25 +88,26 @@ def test_python_in_the_documentation_is_python_and_uses_what_exists(place: str, 
             assert all(hasattr(exporter, name.name) for name in node.names), place
 
 
-def specs_shown() -> Iterator[tuple[str, str, bool]]:
-    """Yield the place and text of each whole spec, and whether what is shown next are the findings in it."""
+def specs_shown() -> Iterator[tuple[str, str, set[str]]]:
+    """Yield the place and text of each whole spec, and the rules whose findings in it are shown next."""
     shown = [
         block for block in blocks("yaml", "console", "text", "bash", "python") if not block[0].startswith("rules.md")
     ]
     for (place, code), (_, after) in zip(shown, [*shown[1:], ("", "")], strict=True):
         if {"spec_version", "architecture", "extends", "tasks"} <= set(re.findall(r"^(\w+):", code, re.MULTILINE)):
-            yield place, code, "error[" in after
+            yield place, code, set(re.findall(r"(?:error|warning)\[([\w-]+)\]", after))
 
 
 @pytest.mark.parametrize(("place", "code", "wrong"), [pytest.param(*shown, id=shown[0]) for shown in specs_shown()])
 def test_specs_in_the_documentation_are_good_unless_their_mistakes_are_shown(
-    place: str, code: str, wrong: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    place: str, code: str, wrong: set[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.chdir(tmp_path)
     name = f"{yaml.safe_load(code)['architecture']}.yaml"
     (tmp_path / name).write_text(code, "utf-8")
     result = lint_paths([name])
-    assert result.passed is not wrong, place + render_diagnostics(result.diagnostics)
+    shown = {rule for rule in wrong if not RULES[rule].needs_models}
+    assert {finding.rule for finding in result.diagnostics} == shown, place + render_diagnostics(result.diagnostics)
 
 
 def test_yaml_of_the_readme_is_yaml():
