@@ -18,6 +18,7 @@ import onnx_ir as ir
 import torch
 
 from exporter.export.tracers import Trace
+from exporter.export.tracers.pooling import adaptive_pooling
 from exporter.flatten import FlatModel
 from exporter.planning import GraphPlan
 
@@ -29,7 +30,7 @@ def record(flat: FlatModel, graph: GraphPlan, tensors: tuple[torch.Tensor, ...],
     """Trace ``flat`` on ``tensors`` and return its graph, weights apart."""
     buffer = io.BytesIO()
     named = {tensor.name: tensor.dynamic_axes() for tensor in (*graph.inputs, *graph.outputs)}
-    with torch.no_grad(), _quiet_tracer(), _weights_out_of_passes():
+    with torch.no_grad(), _quiet_tracer(), _weights_out_of_passes(), _copies_as_values(opset), adaptive_pooling(opset):
         torch.onnx.export(
             flat, tensors, cast("Any", buffer), dynamo=False, export_params=False, do_constant_folding=False, opset_version=opset,
             input_names=[tensor.name for tensor in graph.inputs], output_names=[tensor.name for tensor in graph.outputs],
@@ -69,6 +70,29 @@ def _quiet_tracer() -> Iterator[None]:
             yield
         finally:
             logger.setLevel(level)
+
+
+@contextmanager
+def _copies_as_values(opset: int) -> Iterator[None]:
+    """Write ``buffer.copy_(value)`` as the value, expanded and cast to the buffer it replaces.
+
+    The tracer knows whose later reads mean the new value, and then has no operator for the copy itself.
+    """
+    from torch.onnx._internal.torchscript_exporter._type_utils import JitScalarType
+    from torch.onnx._internal.torchscript_exporter.utils import (
+        register_custom_op_symbolic,
+        unregister_custom_op_symbolic,
+    )
+
+    def copy(graph: Any, target: Any, source: Any, _non_blocking: Any = None) -> Any:
+        value = graph.op("Cast", source, to_i=JitScalarType.from_value(target).onnx_type())
+        return graph.op("Expand", value, graph.op("Shape", target))
+
+    register_custom_op_symbolic("aten::copy", copy, opset)
+    try:
+        yield
+    finally:
+        unregister_custom_op_symbolic("aten::copy", opset)
 
 
 @contextmanager
