@@ -23,8 +23,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 SAMPLE_SECONDS = 0.05
-# optimum-onnx 0.1.0 wants transformers before 4.58, so it cannot share an environment with exporter.
-OPTIMUM = ("optimum-onnx==0.1.0", "transformers<4.58", "onnxruntime", "onnx")
+# optimum-onnx 0.1.0 wants transformers before 4.58, so it cannot share an environment with exporter; its torch is the same.
+OPTIMUM = ("optimum-onnx==0.1.0", "transformers<4.58", "torch>=2.13,<2.14", "onnxruntime", "onnx")
 
 MAKE = """
     import sys, torch
