@@ -28,6 +28,9 @@ settings.load_profile("exporter")
 
 runpy.run_path(str(_OFFLINE / "sitecustomize.py"))
 
+# pytest-xdist keeps every core busy with a test; threads of tiny models would only wait for one another.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--update-goldens", action="store_true", help="write expected outputs anew; review them as prose")
