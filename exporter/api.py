@@ -72,6 +72,7 @@ def build(
     task: str | Iterable[str] | None = None,
     output: str | Path | None = None,
     revision: str | None = None,
+    framework: str | None = None,
     trust_remote_code: bool = False,
     verify: bool = True,
     jobs: int = 1,
@@ -86,6 +87,7 @@ def build(
         task: tasks or retired feature names. Default: all of a reference, the checkpoint's own otherwise.
         output: where to write; with one task the artifact itself, with several a directory of them.
         revision: the branch, tag or commit of a hub id.
+        framework: whose weights to take where a checkpoint holds several: ``pt``, ``tf`` or ``flax``.
         trust_remote_code: let the checkpoint run Python of its own.
         verify: compare with PyTorch, and fail where the graph differs.
         jobs: how many builds run at once, each in a process of its own.
@@ -102,7 +104,7 @@ def build(
     tasks = (task,) if isinstance(task, str) else tuple(task or ())
     wanted = Wanted(
         spec=None, model=str(model) if model is not None else None, tasks=tasks,
-        output=Path(output) if output is not None else None, revision=revision,
+        output=Path(output) if output is not None else None, revision=revision, framework=framework,
         trust_remote_code=trust_remote_code, options=Options(**options), verify=verify,
     )  # fmt: skip
     results: list[BuildResult] = []
@@ -118,6 +120,7 @@ def verify(
     directory: str | Path,
     *,
     model: str | Path | None = None,
+    framework: str | None = None,
     atol: float | None = None,
     rtol: float | None = None,
     trust_remote_code: bool = False,
@@ -128,6 +131,7 @@ def verify(
     Args:
         directory: an artifact that `build` wrote.
         model: the checkpoint it was built from. Without it no torch is needed.
+        framework: whose weights to take where the checkpoint holds several.
         atol: another absolute tolerance than the manifest's.
         rtol: another relative tolerance than the manifest's.
         trust_remote_code: let the checkpoint run Python of its own.
@@ -150,7 +154,9 @@ def verify(
         return verify_golden(path, plan, progress)
     from exporter.building.beside import verify_beside
 
-    return verify_beside(path, plan, str(model), trust_remote_code=trust_remote_code, progress=progress)
+    return verify_beside(
+        path, plan, str(model), framework=framework, trust_remote_code=trust_remote_code, progress=progress
+    )
 
 
 def lint(

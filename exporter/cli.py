@@ -103,6 +103,11 @@ def _options(command: Callable[..., Any]) -> Callable[..., Any]:
                 help="The checkpoint: a directory or a hub id. Default: the spec's reference, a tiny model with random weights.",
             ),
             click.option("--revision", metavar="REV", help="Branch, tag or commit of a hub id."),
+            click.option(
+                "--framework",
+                type=click.Choice(["pt", "tf", "flax"]),
+                help="Whose weights to take where a checkpoint holds several: PyTorch's, TensorFlow's or Flax's. Default: the first of these it has.",
+            ),
             click.option("--trust-remote-code", is_flag=True, help="Let the checkpoint run Python code of its own."),
             click.option(
                 "--opset",
@@ -186,6 +191,7 @@ def build(
     tasks: tuple[str, ...],
     model: str | None,
     revision: str | None,
+    framework: str | None,
     trust_remote_code: bool,
     output: Path | None,
     no_verify: bool,
@@ -209,7 +215,7 @@ def build(
     from exporter.report import builds as report
 
     wanted = Wanted(
-        spec=None, model=model, tasks=tasks, output=output, revision=revision, trust_remote_code=trust_remote_code,
+        spec=None, model=model, tasks=tasks, output=output, revision=revision, framework=framework, trust_remote_code=trust_remote_code,
         options=Options(**options), verify=not no_verify,
     )  # fmt: skip
     planned = plan_builds(specs, wanted)
@@ -277,6 +283,7 @@ def measure(
     tasks: tuple[str, ...],
     model: str | None,
     revision: str | None,
+    framework: str | None,
     trust_remote_code: bool,
     as_json: bool,
     **options: Any,
@@ -294,7 +301,7 @@ def measure(
     from exporter.report.builds import measurement_line
 
     wanted = Wanted(
-        spec=None, model=model, tasks=tasks, revision=revision, trust_remote_code=trust_remote_code,
+        spec=None, model=model, tasks=tasks, revision=revision, framework=framework, trust_remote_code=trust_remote_code,
         options=Options(**options),
     )  # fmt: skip
     found = []
@@ -318,6 +325,7 @@ def plan(
     tasks: tuple[str, ...],
     model: str | None,
     revision: str | None,
+    framework: str | None,
     trust_remote_code: bool,
     as_json: bool,
     **options: Any,
@@ -333,7 +341,7 @@ def plan(
     wanted = Options(**options)
     composed = load_spec(spec).with_variant(wanted.variant)
     chosen = [find_task(composed, name) for name in tasks] or list(composed.tasks.values())
-    checkpoint = open_checkpoint(model, revision=revision) if model is not None else None
+    checkpoint = open_checkpoint(model, revision=revision, framework=framework) if model is not None else None
     plans = []
     for task in chosen:
         if checkpoint is not None:
@@ -512,12 +520,23 @@ def explain(rule: str | None, markdown: bool) -> int:
     metavar="DIR|HUB_ID",
     help="Compare beside this checkpoint, with new inputs, instead of on the golden vectors.",
 )
+@click.option(
+    "--framework",
+    type=click.Choice(["pt", "tf", "flax"]),
+    help="Whose weights to take where the checkpoint holds several.",
+)
 @click.option("--trust-remote-code", is_flag=True, help="Let the checkpoint run Python code of its own.")
 @click.option("--atol", type=click.FloatRange(min=0), metavar="X", help="Absolute tolerance. Default: the manifest's.")
 @click.option("--rtol", type=click.FloatRange(min=0), metavar="X", help="Relative tolerance. Default: the manifest's.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 def verify(
-    directory: Path, model: str | None, trust_remote_code: bool, atol: float | None, rtol: float | None, as_json: bool
+    directory: Path,
+    model: str | None,
+    framework: str | None,
+    trust_remote_code: bool,
+    atol: float | None,
+    rtol: float | None,
+    as_json: bool,
 ) -> int:
     """Verify an artifact again: its files, its structure and its numbers.
 
@@ -525,7 +544,9 @@ def verify(
     """
     from exporter import api
 
-    report = api.verify(directory, model=model, trust_remote_code=trust_remote_code, atol=atol, rtol=rtol)
+    report = api.verify(
+        directory, model=model, framework=framework, trust_remote_code=trust_remote_code, atol=atol, rtol=rtol
+    )
     if as_json:
         click.echo(json.dumps(report.to_data(), indent=1))
         return 0 if report.passed else 1

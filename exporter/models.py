@@ -18,7 +18,9 @@ import transformers
 from torch import nn
 from transformers.utils import logging as transformers_logging
 
-from exporter.checkpoints.directory import Checkpoint
+from exporter.checkpoints.contradictions import explain_ids, explain_shapes
+from exporter.checkpoints.conversion import convert_checkpoint
+from exporter.checkpoints.directory import Checkpoint, pytorch_class
 from exporter.diagnostics import CheckpointError, ExporterError, ExportError, UsageError, did_you_mean
 from exporter.flatten import TORCH_DTYPES
 from exporter.planning import Plan
@@ -112,7 +114,7 @@ def find_class(plan: Plan, config: Any, *, trust_remote_code: bool = False) -> A
     classes = mapping[type(config)]
     if not isinstance(classes, tuple):
         return classes
-    named = set(getattr(config, "architectures", None) or ())
+    named = {pytorch_class(str(name)) for name in getattr(config, "architectures", None) or ()}
     return next((one for one in classes if one.__name__ in named), classes[0])
 
 
@@ -222,7 +224,7 @@ def load_model(
         with quiet_libraries(), torch.random.fork_rng(devices=[]):
             torch.manual_seed(plan.seed)
             model, info = cls.from_pretrained(
-                checkpoint.path, config=config, dtype=TORCH_DTYPES[plan.dtype], output_loading_info=True,
+                checkpoint.pytorch_path, config=config, dtype=TORCH_DTYPES[plan.dtype], output_loading_info=True,
                 local_files_only=True, ignore_mismatched_sizes=True, **options,
             )  # fmt: skip
     except pickle.UnpicklingError as error:
@@ -232,13 +234,39 @@ def load_model(
         ) from error
     except Exception as error:
         raise CheckpointError(
-            f"'{checkpoint.name}' cannot be loaded as {cls.__name__} from {_some(checkpoint.weight_files)}: {_first_line(error)}"
+            f"'{checkpoint.name}' cannot be loaded as {cls.__name__} from {_some(checkpoint.weight_files)}: {_first_line(error)}",
+            help=explain_ids(checkpoint.path / "config.json", config.to_dict()),
         ) from error
     _check_loading(model, info, checkpoint)
     return model.eval(), set(info["missing_keys"])
 
 
-def _check_loading(model: nn.Module, info: Mapping[str, Any], checkpoint: Checkpoint) -> None:
+def convert_weights(
+    plan: Plan, checkpoint: Checkpoint, directory: Path, *, trust_remote_code: bool = False
+) -> Checkpoint:
+    """Return a checkpoint whose weights PyTorch can load, converted into ``directory`` where they are another framework's.
+
+    Raises:
+        CheckpointError: the weights are damaged, or the package that reads them is not installed.
+        ExportError: the model's class cannot be found.
+    """
+    if checkpoint.framework == "pt":
+        return checkpoint
+    config = load_config(checkpoint, plan.config, trust_remote_code=trust_remote_code)
+    cls = find_class(plan, config, trust_remote_code=trust_remote_code)
+    try:
+        with quiet_libraries(), torch.device("meta"):
+            model = cls(config)
+    except Exception as error:
+        raise CheckpointError(
+            f"the config of '{checkpoint.name}' does not build: {_first_line(error)}",
+            help=explain_ids(checkpoint.path / "config.json", config.to_dict()),
+        ) from error
+    shapes = {name: tensor.shape for name, tensor in model.state_dict().items()}
+    return convert_checkpoint(checkpoint, shapes, directory)
+
+
+def _check_loading(model: Any, info: Mapping[str, Any], checkpoint: Checkpoint) -> None:
     mismatched = sorted(info["mismatched_keys"])
     if mismatched:
         shown = (
@@ -246,7 +274,8 @@ def _check_loading(model: nn.Module, info: Mapping[str, Any], checkpoint: Checkp
         )
         raise CheckpointError(
             f"'{checkpoint.name}' has {len(mismatched)} weights of the wrong shape: {_some(shown)}",
-            help="its config.json does not describe its weights",
+            help=explain_shapes(checkpoint.path / "config.json", model.config.to_dict(), mismatched)
+            or "its config.json does not describe its weights",
         )
     if info.get("error_msgs"):
         raise CheckpointError(f"'{checkpoint.name}' cannot be loaded: {_some(map(str, info['error_msgs']))}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,7 +18,13 @@ from exporter.verification import Comparison, Report, check_structure, verify_gr
 
 
 def verify_beside(
-    directory: Path, plan: Plan, model: str, *, trust_remote_code: bool, progress: Callable[[str], None]
+    directory: Path,
+    plan: Plan,
+    model: str,
+    *,
+    framework: str | None,
+    trust_remote_code: bool,
+    progress: Callable[[str], None],
 ) -> Report:
     """Run every graph of an artifact beside a checkpoint.
 
@@ -25,7 +32,7 @@ def verify_beside(
         CheckpointError: the checkpoint has other weights than the artifact was built from.
     """
     progress("opening the checkpoint")
-    checkpoint = open_checkpoint(model, code=trust_remote_code)
+    checkpoint = open_checkpoint(model, code=trust_remote_code, framework=framework)
     check_architecture(checkpoint, plan.architecture)
     source = read_manifest(directory)["source"]["files"]
     differing = [name for name, digest in checkpoint.digests().items() if name in source and source[name] != digest]
@@ -35,7 +42,9 @@ def verify_beside(
             help="give the checkpoint the artifact was built from, or build it again",
         )
     progress("loading the model")
-    loaded, _ = models.load_model(plan, checkpoint, trust_remote_code=trust_remote_code)
+    with tempfile.TemporaryDirectory(prefix="exporter-") as scratch:
+        loadable = models.convert_weights(plan, checkpoint, Path(scratch), trust_remote_code=trust_remote_code)
+        loaded, _ = models.load_model(plan, loadable, trust_remote_code=trust_remote_code)
     # Other seeds than the build's, so that these inputs are new to the graph.
     fresh = dataclasses.replace(plan, seed=plan.seed + 2)
     comparisons: list[Comparison] = []

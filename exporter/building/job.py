@@ -19,7 +19,7 @@ import torch
 
 from exporter import artifact, models, verification
 from exporter.arrays import to_numpy, to_torch
-from exporter.checkpoints import Checkpoint, open_checkpoint, open_directory
+from exporter.checkpoints import FRAMEWORKS, Checkpoint, open_checkpoint, open_directory
 from exporter.diagnostics import CheckpointError, ExportError, VerificationError
 from exporter.dummies import make_dummies
 from exporter.examination import examine_outputs
@@ -43,6 +43,7 @@ class Job:
     task: str
     model: str | None
     revision: str | None
+    framework: str | None
     trust_remote_code: bool
     options: Options
     verify: bool
@@ -88,10 +89,16 @@ def build_artifact(job: Job, emit: Emit) -> Built:
             checkpoint = open_directory(scratch, "the reference")
         else:
             emit("opening the checkpoint")
-            checkpoint = open_checkpoint(job.model, revision=job.revision, code=job.trust_remote_code)
+            checkpoint = open_checkpoint(
+                job.model, revision=job.revision, code=job.trust_remote_code, framework=job.framework
+            )
             config = models.load_config(checkpoint, task.config, trust_remote_code=job.trust_remote_code)
             check_architecture(checkpoint, spec.architecture)
             plan = plan_task(spec, task, config, job.options, rtol_of="output")
+            if checkpoint.framework != "pt":
+                emit(f"converting {FRAMEWORKS[checkpoint.framework]} weights")
+                scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="exporter-")))
+                checkpoint = models.convert_weights(plan, checkpoint, scratch, trust_remote_code=job.trust_remote_code)
         return _build(plan, checkpoint, job, staging, emit)
 
 

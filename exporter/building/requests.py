@@ -13,7 +13,7 @@ from typing import Any
 
 from exporter import artifact
 from exporter.catalog import find_spec, list_specs, spec_directory
-from exporter.checkpoints import Checkpoint, open_checkpoint
+from exporter.checkpoints import Checkpoint, open_checkpoint, pytorch_class
 from exporter.diagnostics import CheckpointError, SpecError, UsageError
 from exporter.loading import load_spec
 from exporter.planning import Options, find_task, refuse_impossible
@@ -34,6 +34,7 @@ class Build:
     task_reason: str
     model: str | None
     revision: str | None
+    framework: str | None
     trust_remote_code: bool
     options: Options
     verify: bool
@@ -52,6 +53,7 @@ class Wanted:
     tasks: tuple[str, ...] = ()
     output: Path | None = None
     revision: str | None = None
+    framework: str | None = None
     trust_remote_code: bool = False
     options: Options = field(default_factory=Options)
     verify: bool = True
@@ -134,7 +136,7 @@ def _build_file(path: Path, wanted: Wanted) -> Iterator[Wanted]:
         place = _inside(output, entry["output"], path) if "output" in entry else output
         yield replace(
             wanted, spec=spec, model=model, tasks=tuple(entry.get("tasks", ())), output=place,
-            revision=entry.get("revision"), trust_remote_code=entry.get("trust_remote_code", False),
+            revision=entry.get("revision"), framework=entry.get("framework"), trust_remote_code=entry.get("trust_remote_code", False),
             options=replace(wanted.options, **options), verify=entry.get("verify", wanted.verify),
             exact="output" in entry,
         )  # fmt: skip
@@ -151,7 +153,9 @@ def _inside(base: Path, name: str, file: Path) -> Path:
 
 def _builds_of(row: Wanted, *, alone: bool) -> Iterator[Build]:
     checkpoint = (
-        open_checkpoint(row.model, revision=row.revision, code=row.trust_remote_code) if row.model is not None else None
+        open_checkpoint(row.model, revision=row.revision, code=row.trust_remote_code, framework=row.framework)
+        if row.model is not None
+        else None
     )
     spec_name = row.spec or _spec_of(checkpoint)
     spec = load_spec(spec_name)
@@ -172,7 +176,7 @@ def _builds_of(row: Wanted, *, alone: bool) -> Iterator[Build]:
         refuse_impossible(spec, task, tracer, row.options)
         yield Build(
             spec=spec_name, architecture=spec.architecture, task=task.name, task_reason=reason, model=row.model,
-            revision=row.revision, trust_remote_code=row.trust_remote_code, options=row.options, verify=row.verify,
+            revision=row.revision, framework=row.framework, trust_remote_code=row.trust_remote_code, options=row.options, verify=row.verify,
             target=base if single else base / task.name,
         )  # fmt: skip
 
@@ -220,7 +224,7 @@ def _tasks_of(row: Wanted, spec: Spec, checkpoint: Checkpoint | None) -> Iterato
     named = checkpoint.read_config().get("architectures")
     saved = named if isinstance(named, list) else []
     for name in saved:
-        task = _task_of_class(str(name), spec)
+        task = _task_of_class(pytorch_class(str(name)), spec)
         if task is not None:
             yield task, f"from its architectures: {name}"
             return

@@ -154,7 +154,7 @@ class _Worker:
                 env={"OMP_WAIT_POLICY": "passive", **os.environ},
             )  # fmt: skip
         job = {
-            "spec": build.spec, "task": build.task, "model": build.model, "revision": build.revision,
+            "spec": build.spec, "task": build.task, "model": build.model, "revision": build.revision, "framework": build.framework,
             "trust_remote_code": build.trust_remote_code, "options": dataclasses.asdict(build.options),
             "verify": build.verify, "staging": str(staging.absolute()),
         }  # fmt: skip

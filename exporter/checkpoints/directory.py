@@ -4,25 +4,37 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from exporter.checkpoints.safetensors_file import check_safetensors
+from exporter.checkpoints.safetensors_file import check_safetensors, safetensors_framework
 from exporter.diagnostics import CheckpointError, UsageError
 
-# In the order transformers prefers them.
-_WEIGHT_FILES = (
-    "model.safetensors",
-    "model.safetensors.index.json",
-    "pytorch_model.bin",
-    "pytorch_model.bin.index.json",
+FRAMEWORKS = {"pt": "PyTorch", "tf": "TensorFlow", "flax": "Flax"}
+# The files weights come in, with their format, in the order of preference. Sharded ones are found by their index.
+_CONTAINERS = (
+    ("model.safetensors", "safetensors"),
+    ("model.safetensors.index.json", "safetensors"),
+    ("pytorch_model.bin", "bin"),
+    ("pytorch_model.bin.index.json", "bin"),
+    ("tf_model.h5", "hdf5"),
+    ("tf_model.h5.index.json", "hdf5"),
+    ("saved_model/*/variables/variables.index", "savedmodel"),
+    ("flax_model.msgpack", "msgpack"),
+    ("flax_model.msgpack.index.json", "msgpack"),
 )
-_FOREIGN_FILES = {
-    "tf_model.h5": "TensorFlow", "tf_model.h5.index.json": "TensorFlow", "flax_model.msgpack": "Flax",
-    "flax_model.msgpack.index.json": "Flax", "model.weights.h5": "Keras",
-}  # fmt: skip
+_FRAMEWORK_OF = {"bin": "pt", "hdf5": "tf", "savedmodel": "tf", "msgpack": "flax"}
+# What looks like weights and cannot be used, with the reason and the way out.
+_REFUSED = (
+    ("*.weights.h5", "Keras 3 weights", "store positions instead of names, so nothing says which weight is which"),
+    ("*.keras", "a Keras 3 model", "stores positions instead of names, so nothing says which weight is which"),
+    ("*.gguf", "GGUF weights", "are quantised, and a graph of them would compute something else"),
+    ("*.index", "a TensorFlow 1 checkpoint", "names variables of a program that is not here"),
+    ("*/*.index", "a TensorFlow 1 checkpoint", "names variables of a program that is not here"),
+)
 # Files of a checkpoint that a runtime needs beside the graph. They are copied as they are: a tokenizer saved again by
 # this version of transformers could not be read by older tools.
 COMPANIONS = (
@@ -40,13 +52,27 @@ _BLOCK = 1 << 22
 class Checkpoint:
     """A directory with a model in it.
 
-    ``name`` is what the user called it; ``commit`` is the hub commit it was resolved to, where it came from a hub.
+    ``name`` is what the user called it; ``commit`` is the hub commit it was resolved to, where it came from a hub. ``framework`` and
+    ``container`` are whose weights these are and the format of their files; ``converted`` is the directory of the same weights as
+    PyTorch's, once they have been converted.
     """
 
     path: Path
     name: str
     weight_files: tuple[str, ...]
     commit: str | None = None
+    framework: str = "pt"
+    container: str = "safetensors"
+    converted: Path | None = None
+
+    @property
+    def pytorch_path(self) -> Path:
+        """The directory whose weights PyTorch can load."""
+        return self.converted or self.path
+
+    def weight_paths(self) -> list[Path]:
+        """Return the files with weights in them, without the indices of shards."""
+        return [self.path / name for name in self.weight_files if not name.endswith(".json")]
 
     def read_config(self) -> dict[str, Any]:
         """Return ``config.json`` as data."""
@@ -61,12 +87,18 @@ class Checkpoint:
         return {name: digest_file(self.path / name) for name in sorted(("config.json", *self.weight_files))}
 
 
-def open_directory(path: Path, name: str, commit: str | None = None) -> Checkpoint:
+def open_directory(path: Path, name: str, commit: str | None = None, framework: str | None = None) -> Checkpoint:
     """Look at a checkpoint directory and check what can be checked before loading.
+
+    Args:
+        path: the directory.
+        name: what the user called it.
+        commit: the hub commit it is of.
+        framework: whose weights to take where it holds several: ``pt``, ``tf`` or ``flax``. Default: the first of these it has.
 
     Raises:
         UsageError: there is no such directory.
-        CheckpointError: it has no config or no weights, or they are truncated or of another framework.
+        CheckpointError: it has no config or no weights, or they are truncated, quantised or of another framework.
     """
     if not path.is_dir():
         what = "is a file" if path.exists() else "does not exist"
@@ -75,27 +107,80 @@ def open_directory(path: Path, name: str, commit: str | None = None) -> Checkpoi
         )
     if not (path / "config.json").is_file():
         raise CheckpointError(f"there is no config.json in '{name}'", help="save the model with save_pretrained(DIR)")
-    read_json(path / "config.json")
-    found = next((path / file for file in _WEIGHT_FILES if (path / file).is_file()), None)
-    if found is None:
-        raise _without_weights(path, name)
-    files = _shards(found) if found.suffix == ".json" else [found]
-    for file in files:
-        if not file.is_file():
-            raise CheckpointError(
-                f"the shard {file.name} named by {found.name} is missing in '{name}'", help="copy the whole checkpoint"
-            )
-        try:
-            with file.open("rb") as opened:
-                opened.read(1)
-        except OSError as error:
-            raise CheckpointError(f"{file.name} cannot be read: {error.strerror}") from None
-        if file.stat().st_size == 0:
-            raise CheckpointError(f"{file.name} in '{name}' is empty", help="download or copy the file again")
-        if file.suffix == ".safetensors":
-            check_safetensors(file)
-    index = [found.name] if found.suffix == ".json" else []
-    return Checkpoint(path, name, tuple(sorted({*index, *(file.name for file in files)})), commit)
+    _refuse_quantised(path / "config.json", name)
+    found = list(_find_weights(path))
+    chosen = min(
+        (one for one in found if framework in (None, one.framework)),
+        key=lambda one: list(FRAMEWORKS).index(one.framework),
+        default=None,
+    )
+    if chosen is None:
+        raise _without_weights(path, name, framework, found)
+    for file in chosen.files:
+        _check_file(file, chosen, name)
+    files = {file.relative_to(path).as_posix() for file in (*chosen.files, *chosen.beside)}
+    return Checkpoint(path, name, tuple(sorted(files)), commit, chosen.framework, chosen.container)
+
+
+@dataclass(frozen=True, slots=True)
+class _Weights:
+    """One set of weight files: the files, and those beside them that are no weights by themselves."""
+
+    framework: str
+    container: str
+    named_by: Path
+    files: tuple[Path, ...]
+    beside: tuple[Path, ...] = ()
+
+
+def _find_weights(path: Path) -> Iterator[_Weights]:
+    for pattern, container in _CONTAINERS:
+        for found in sorted(path.glob(pattern)):
+            if not found.is_file():
+                continue
+            if container == "savedmodel":
+                data = tuple(sorted(found.parent.glob("variables.data-*-of-*")))
+                yield _Weights("tf", container, found, (found, *data))
+                continue
+            index = (found,) if found.suffix == ".json" else ()
+            files = tuple(_shards(found)) if index else (found,)
+            framework = _FRAMEWORK_OF.get(container) or _framework_of_safetensors(files[0])
+            yield _Weights(framework, container, found, files, index)
+
+
+def _framework_of_safetensors(file: Path) -> str:
+    try:
+        return safetensors_framework(file)
+    except (OSError, CheckpointError):
+        return "pt"  # what is wrong with the file is told when it is checked
+
+
+def _check_file(file: Path, weights: _Weights, name: str) -> None:
+    if not file.is_file():
+        raise CheckpointError(
+            f"the shard {file.name} named by {weights.named_by.name} is missing in '{name}'",
+            help="copy the whole checkpoint",
+        )
+    try:
+        with file.open("rb") as opened:
+            opened.read(1)
+    except OSError as error:
+        raise CheckpointError(f"{file.name} cannot be read: {error.strerror}") from None
+    if file.stat().st_size == 0:
+        raise CheckpointError(f"{file.name} in '{name}' is empty", help="download or copy the file again")
+    if weights.container == "safetensors":
+        check_safetensors(file)
+
+
+def _refuse_quantised(config: Path, name: str) -> None:
+    """Refuse quantised weights: their model computes with operators of its own, and a graph of plain ones would differ."""
+    settings = read_json(config).get("quantization_config")
+    if settings is not None:
+        method = settings.get("quant_method") if isinstance(settings, dict) else None
+        raise CheckpointError(
+            f"'{name}' is quantised ({method or 'quantization_config in config.json'}), and a graph of it would compute something else",
+            help="give the checkpoint it was quantised from, and quantise the graph instead",
+        )
 
 
 def _shards(index: Path) -> list[Path]:
@@ -109,14 +194,26 @@ def _shards(index: Path) -> list[Path]:
     return [index.parent / shard for shard in names]
 
 
-def _without_weights(path: Path, name: str) -> CheckpointError:
-    foreign = next(((file, framework) for file, framework in _FOREIGN_FILES.items() if (path / file).is_file()), None)
-    if foreign is not None:
+def _without_weights(path: Path, name: str, framework: str | None, found: list[_Weights]) -> CheckpointError:
+    if found:
+        has = ", ".join(f"{FRAMEWORKS[one.framework]} ({one.named_by.name})" for one in found)
         return CheckpointError(
-            f"'{name}' holds {foreign[1]} weights ({foreign[0]}), which cannot be read yet",
-            help="save the checkpoint with save_pretrained from the PyTorch model",
+            f"'{name}' has no {FRAMEWORKS[framework or 'pt']} weights; it has {has}", help="leave --framework out"
         )
-    return CheckpointError(f"there are no weights in '{name}'", help=f"expected one of {', '.join(_WEIGHT_FILES)}")
+    for pattern, what, reason in _REFUSED:
+        refused = next((file for file in sorted(path.glob(pattern)) if file.is_file()), None)
+        if refused is not None:
+            return CheckpointError(
+                f"'{name}' holds {what} ({refused.name}), which {reason}",
+                help="save the model with save_pretrained from transformers: model.safetensors, tf_model.h5 or flax_model.msgpack",
+            )
+    names = ", ".join(pattern for pattern, _ in _CONTAINERS if not pattern.endswith(".json"))
+    return CheckpointError(f"there are no weights in '{name}'", help=f"expected one of {names}")
+
+
+def pytorch_class(name: str) -> str:
+    """Return the PyTorch class of a model class named in a config: ``TFXModel`` and ``FlaxXModel`` are ``XModel``."""
+    return re.sub(r"\A(TF|Flax)(?=[A-Z])", "", name)
 
 
 def read_json(path: Path) -> dict[str, Any]:

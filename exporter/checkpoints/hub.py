@@ -9,18 +9,26 @@ from exporter.checkpoints.directory import COMPANIONS, Checkpoint, open_director
 from exporter.diagnostics import CheckpointError, UsageError
 
 _HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?\Z")
-_PATTERNS = [*COMPANIONS, "*.safetensors", "*.safetensors.index.json", "1_Pooling/*"]
-_FALLBACK_PATTERNS = ["pytorch_model*.bin", "pytorch_model.bin.index.json"]
+_WEIGHT_PATTERNS = (
+    ("pt", ["*.safetensors", "*.safetensors.index.json"]),
+    ("pt", ["pytorch_model*.bin", "pytorch_model.bin.index.json"]),
+    ("tf", ["tf_model*.h5", "tf_model.h5.index.json", "*.safetensors"]),
+    ("tf", ["saved_model/*"]),
+    ("flax", ["flax_model*.msgpack", "flax_model.msgpack.index.json", "*.safetensors"]),
+)
 _COMMIT = re.compile(r"[0-9a-f]{40}\Z")
 
 
-def open_checkpoint(model: str, *, revision: str | None = None, code: bool = False) -> Checkpoint:
+def open_checkpoint(
+    model: str, *, revision: str | None = None, code: bool = False, framework: str | None = None
+) -> Checkpoint:
     """Open a directory, or download a hub id into the cache and open that.
 
     Args:
         model: a path or a hub id such as ``organization/model``.
         revision: the branch, tag or commit of a hub id.
         code: also fetch Python files, which only ``--trust-remote-code`` runs.
+        framework: whose weights to take where there are several: ``pt``, ``tf`` or ``flax``.
 
     Raises:
         UsageError: it is neither a directory nor a hub id.
@@ -32,21 +40,24 @@ def open_checkpoint(model: str, *, revision: str | None = None, code: bool = Fal
     if path.exists() or model.startswith((".", "/", "~")) or not _HUB_ID.match(model):
         if revision is not None:
             raise UsageError("--revision goes with a hub id, not with a directory")
-        return open_directory(path.expanduser(), model)
-    directory = _download(model, revision, code)
+        return open_directory(path.expanduser(), model, framework=framework)
+    directory = _download(model, revision, code, framework)
     commit = directory.name if _COMMIT.match(directory.name) else None
-    return open_directory(directory, model, commit)
+    return open_directory(directory, model, commit, framework)
 
 
-def _download(model: str, revision: str | None, code: bool) -> Path:
+def _download(model: str, revision: str | None, code: bool, framework: str | None) -> Path:
     from huggingface_hub import errors, snapshot_download
 
-    patterns = [*_PATTERNS, *(["*.py"] if code else [])]
+    patterns = [*COMPANIONS, "1_Pooling/*", *(["*.py"] if code else [])]
+    # One framework's weights are enough, and the first of them that is there.
+    wanted = [files for owner, files in _WEIGHT_PATTERNS if framework in (None, owner)]
     try:
-        directory = Path(snapshot_download(model, revision=revision, allow_patterns=patterns, etag_timeout=5))
-        if not any(directory.glob("*.safetensors")):
-            extended = [*patterns, *_FALLBACK_PATTERNS]
-            directory = Path(snapshot_download(model, revision=revision, allow_patterns=extended, etag_timeout=5))
+        for files in wanted:
+            found = snapshot_download(model, revision=revision, allow_patterns=[*patterns, *files], etag_timeout=5)
+            directory = Path(found)
+            if any(file for pattern in files for file in directory.glob(pattern)):
+                break
     except errors.RepositoryNotFoundError:
         raise CheckpointError(
             f"the hub has no model '{model}' (or it is private), and there is no directory of that name",

@@ -24,18 +24,11 @@ def check_safetensors(path: Path) -> dict[str, tuple[int, ...]]:
     """Return the names and shapes in a safetensors file after checking that all of its bytes are there.
 
     Raises:
-        CheckpointError: the file is truncated, not safetensors, or was not written for PyTorch.
+        CheckpointError: the file is truncated or not safetensors.
     """
     size = path.stat().st_size
     header, start = _read_header(path, size)
-    metadata = header.pop("__metadata__", {})
-    framework = metadata.get("format", "pt") if isinstance(metadata, dict) else "pt"
-    if framework not in ("pt", "mlx"):
-        # transformers loads such a file without complaint, and leaves the weights random.
-        raise CheckpointError(
-            f"{path.name} was saved by another framework (format: {framework}); its names and layouts are not PyTorch's",
-            help="save the checkpoint with save_pretrained from the PyTorch model",
-        )
+    header.pop("__metadata__", {})
     shapes: dict[str, tuple[int, ...]] = {}
     for name, entry in header.items():
         try:
@@ -54,6 +47,26 @@ def check_safetensors(path: Path) -> dict[str, tuple[int, ...]]:
             )
         shapes[name] = shape
     return shapes
+
+
+def safetensors_framework(path: Path) -> str:
+    """Return whose names and layouts a file has: ``pt``, ``tf`` or ``flax``.
+
+    transformers loads any of them without complaint, and leaves the weights of the others random.
+
+    Raises:
+        CheckpointError: the file is not safetensors, or was written by something else.
+    """
+    metadata = _read_header(path, path.stat().st_size)[0].get("__metadata__", {})
+    framework = str(metadata.get("format", "pt")) if isinstance(metadata, dict) else "pt"
+    if framework in ("tf", "flax"):
+        return framework
+    if framework not in ("pt", "mlx"):
+        raise CheckpointError(
+            f"{path.name} was saved by another framework (format: {framework}); its names and layouts are not PyTorch's",
+            help="save the checkpoint with save_pretrained from the PyTorch model",
+        )
+    return "pt"
 
 
 def _read_header(path: Path, size: int) -> tuple[dict[str, Any], int]:
