@@ -18,16 +18,21 @@ import transformers
 from torch import nn
 from transformers.utils import logging as transformers_logging
 
+from exporter.arrays import to_torch
 from exporter.checkpoints.contradictions import explain_ids, explain_shapes
 from exporter.checkpoints.conversion import convert_checkpoint
 from exporter.checkpoints.directory import Checkpoint, pytorch_class
 from exporter.diagnostics import CheckpointError, ExporterError, ExportError, UsageError, did_you_mean
-from exporter.flatten import TORCH_DTYPES
+from exporter.dummies import make_dummies
+from exporter.flatten import TORCH_DTYPES, FlatModel
 from exporter.planning import Plan
 from exporter.source import Data
 from exporter.spec import overlay_config
 
 _SHOWN = 8
+# A batch norm whose input varies less than this is told so. Those with more are left as drawn: a stack of layers that each subtract
+# their mean blows up differences, those of rounding too.
+_FAINT = 0.01
 
 
 @contextmanager
@@ -131,6 +136,7 @@ def make_reference(plan: Plan) -> Any:
             torch.manual_seed(plan.seed)
             model = cls(config)
             initialize_weights(model, plan.seed, plan.reference_gain)
+            measure_norms(model.eval(), plan)
     except Exception as error:
         raise ExportError(f"the reference of '{plan.architecture}' does not build: {_first_line(error)}") from error
     return model.eval()
@@ -195,6 +201,52 @@ def initialize_weights(model: nn.Module, seed: int, gain: float = 1.0) -> None:
             buffer.copy_(torch.randn(buffer.shape, generator=generator) * 0.1)
         elif name.endswith("running_var"):
             buffer.copy_(1 + torch.rand(buffer.shape, generator=generator))
+
+
+@torch.no_grad()
+def measure_norms(model: nn.Module, plan: Plan) -> None:
+    """Give batch norms that a faint signal reaches its own statistics, measured on the plan's dummies, in place.
+
+    With statistics drawn at random, a deep stack of convolutions shrinks what varies at every layer until only biases are left, and its
+    output no longer depends on the image: agreement would prove nothing.
+    """
+    norms = [module for module in model.modules() if _statistics(module) is not None]
+    if not norms:
+        return
+    seen: set[nn.Module] = set()
+
+    def measure_once(norm: nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
+        if norm not in seen:
+            seen.add(norm)
+            measure_norm(norm, inputs)
+
+    hooks = [norm.register_forward_pre_hook(measure_once) for norm in norms]
+    try:
+        for graph in plan.graphs:
+            inputs = make_dummies(graph, plan.trace, plan.seed)
+            FlatModel(model, graph).eval().leaves(*map(to_torch, inputs.values()))
+    except Exception:
+        return  # what the model refuses is told where it is run for its outputs
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def _statistics(module: nn.Module) -> tuple[torch.Tensor, torch.Tensor] | None:
+    mean, variance = getattr(module, "running_mean", None), getattr(module, "running_var", None)
+    return (mean, variance) if isinstance(mean, torch.Tensor) and isinstance(variance, torch.Tensor) else None
+
+
+def measure_norm(module: nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
+    """Move a batch norm's statistics to those of an input ``[batch, channels, …]`` that hardly varies, in place."""
+    statistics = _statistics(module)
+    if statistics is None or not inputs or inputs[0].ndim < 2 or inputs[0].shape[1] != len(statistics[0]):
+        return
+    channels = inputs[0].transpose(0, 1).flatten(1)
+    variance = channels.var(1, correction=0).mean()
+    if 0 < variance < _FAINT:
+        statistics[0].mul_(variance.sqrt()).add_(channels.mean(1))
+        statistics[1].mul_(variance)
 
 
 def load_model(

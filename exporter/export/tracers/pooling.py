@@ -19,8 +19,10 @@ _OPERATOR = "aten::adaptive_avg_pool2d"
 @contextmanager
 def adaptive_pooling(opset: int) -> Iterator[None]:
     """Let the TorchScript tracer write adaptive average pooling to any number of windows while the context lasts."""
-    from torch.onnx import register_custom_op_symbolic, symbolic_helper, unregister_custom_op_symbolic
+    from torch.onnx import symbolic_helper
     from torch.onnx._internal.torchscript_exporter._type_utils import JitScalarType
+
+    exporter: Any = torch.onnx  # its registration is public but not in what the package exports to type checkers
 
     def pool(graph: Any, image: Any, output_size: Any) -> Any:
         counts = symbolic_helper._maybe_get_const(output_size, "is")
@@ -31,11 +33,11 @@ def adaptive_pooling(opset: int) -> Iterator[None]:
         across = graph.op("MatMul", image, graph.op("Transpose", columns, perm_i=[1, 0]))
         return graph.op("MatMul", rows, across)
 
-    register_custom_op_symbolic(_OPERATOR, pool, opset)
+    exporter.register_custom_op_symbolic(_OPERATOR, pool, opset)
     try:
         yield
     finally:
-        unregister_custom_op_symbolic(_OPERATOR, opset)
+        exporter.unregister_custom_op_symbolic(_OPERATOR, opset)
 
 
 def _weights(graph: Any, image: Any, axis: int, count: int, dtype: Any) -> Any:

@@ -1,0 +1,37 @@
+"""The weights of references: what reaches the outputs still depends on the inputs."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+import exporter
+from exporter import models
+from exporter.arrays import to_torch
+from exporter.dummies import make_dummies
+from exporter.flatten import FlatModel
+
+
+@pytest.mark.parametrize("architecture", ["mobilenet_v1", "mobilenet_v2", "mobilevit"])
+def test_a_deep_stack_of_batch_norms_lets_the_image_through(architecture):
+    plan = exporter.plan(architecture, "image-classification")
+    flat = FlatModel(models.make_reference(plan), plan.graphs[0]).eval()
+    with torch.no_grad():
+        (first,), (second,) = (
+            flat(*map(to_torch, make_dummies(plan.graphs[0], plan.trace, seed).values())) for seed in (0, 1)
+        )
+    assert np.abs(first.numpy() - second.numpy()).max() > 1000 * plan.atol
+
+
+def test_a_faint_signal_gives_a_batch_norm_its_statistics_and_a_strong_one_does_not():
+    norm = torch.nn.BatchNorm2d(4)
+    norm.running_mean.fill_(0.5)
+    norm.running_var.fill_(2)
+    models.measure_norm(norm, (torch.randn(8, 4, 5, 5),))
+    assert norm.running_var.eq(2).all()
+    faint = 3 + 0.01 * torch.randn(8, 4, 5, 5)
+    models.measure_norm(norm, (faint,))
+    torch.testing.assert_close(norm.running_var, torch.full((4,), 2e-4), rtol=0.2, atol=0)
+    torch.testing.assert_close(norm.running_mean, torch.full((4,), 3.005), rtol=1e-3, atol=0)
+    assert norm.eval()(faint).std() > 0.5
