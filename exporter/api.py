@@ -142,10 +142,9 @@ def verify(
         CheckpointError: the model is not the one the artifact was built from, or cannot be loaded.
     """
     path = Path(directory)
-    manifest = artifact.read_manifest(path)
-    plan = Plan.from_data(manifest["plan"])
+    plan = artifact.read_plan(path)
     plan = dataclasses.replace(plan, atol=plan.atol if atol is None else atol, rtol=plan.rtol if rtol is None else rtol)
-    changed = list(artifact.changed_files(path, manifest))
+    changed = list(artifact.changed_files(path, artifact.read_manifest(path)))
     if changed:
         return Report("", plan.atol, plan.rtol, (), tuple(changed))
     if model is None:

@@ -79,8 +79,8 @@ def read_manifest(directory: Path) -> dict[str, Any]:
     try:
         data = json.loads(path.read_text("utf-8"))
         found = data["manifest_version"]
-    except (ValueError, KeyError, TypeError, OSError):
-        raise UsageError(f"'{path}' is not a manifest of exporter", help="build the artifact again") from None
+    except (ValueError, KeyError, TypeError, OSError, RecursionError):
+        raise _not_a_manifest(path) from None
     if found != MANIFEST_VERSION:
         raise UsageError(
             f"'{path}' has manifest version {found}; this exporter reads {MANIFEST_VERSION}",
@@ -88,6 +88,27 @@ def read_manifest(directory: Path) -> dict[str, Any]:
         )
     manifest: dict[str, Any] = data
     return manifest
+
+
+def read_plan(directory: Path) -> Plan:
+    """Return the plan an artifact was built from.
+
+    Raises:
+        UsageError: the directory is no artifact of ours, or its manifest was damaged.
+    """
+    manifest = read_manifest(directory)
+    try:
+        plan = Plan.from_data(manifest["plan"])
+        for entry in manifest["files"].values():
+            _ = (entry["sha256"], entry["bytes"])
+        _ = manifest["source"]["files"].items()
+    except (KeyError, TypeError, AttributeError, ValueError):
+        raise _not_a_manifest(directory / MANIFEST) from None
+    return plan
+
+
+def _not_a_manifest(path: Path) -> UsageError:
+    return UsageError(f"'{path}' is not a manifest of exporter", help="build the artifact again")
 
 
 def changed_files(directory: Path, manifest: Mapping[str, Any]) -> Iterator[str]:
