@@ -17,6 +17,8 @@ from exporter.traced_python import RecordedNumpy, record_as_strided, record_eins
 
 Patch = Callable[[Sequence[ModuleType]], AbstractContextManager[None]]
 _MISSING = object()
+# Reshape has `allowzero` since this opset.
+_ALLOWZERO_OPSET = 14
 
 
 @contextmanager
@@ -95,9 +97,39 @@ def _multiplied_einsum(_: Sequence[ModuleType]) -> AbstractContextManager[None]:
     return _replaced(torch, einsum=record_einsum)
 
 
+@contextmanager
+def _empty_axes(_: Sequence[ModuleType]) -> Iterator[None]:
+    """Write a reshape to computed sizes so that a zero among them is a length: without ``allowzero`` it copies an axis of the input.
+
+    ONNX has no way to say both that and "the rest" (-1), so those reshapes stay as they are.
+    """
+    import torch
+    from torch.onnx import symbolic_helper
+
+    exporter: Any = torch.onnx
+
+    def reshape(graph: Any, tensor: Any, shape: Any) -> Any:
+        listed = symbolic_helper._is_packed_list(shape)
+        sizes = (
+            [symbolic_helper._maybe_get_const(size, "i") for size in symbolic_helper._unpack_list(shape)]
+            if listed
+            else []
+        )
+        if not sizes or -1 in [size for size in sizes if isinstance(size, int)]:
+            return symbolic_helper._reshape_helper(graph, tensor, shape)
+        return symbolic_helper._reshape_helper(graph, tensor, shape, allowzero=1)
+
+    exporter.register_custom_op_symbolic("aten::reshape", reshape, _ALLOWZERO_OPSET)
+    try:
+        yield
+    finally:
+        exporter.unregister_custom_op_symbolic("aten::reshape", _ALLOWZERO_OPSET)
+
+
 PATCHES: Mapping[str, Patch] = {
     "single-sequence-masks": _single_sequence_masks,
     "recorded-sizes": _recorded_sizes,
     "gathered-strides": _gathered_strides,
     "multiplied-einsum": _multiplied_einsum,
+    "empty-axes": _empty_axes,
 }

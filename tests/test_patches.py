@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import sys
 import types
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+import onnxruntime
 import pytest
 import torch
 from torch import nn
@@ -110,3 +113,24 @@ def test_einsum_is_a_matrix_product(equation: str) -> None:
     trace: Any = torch.jit.trace
     traced = trace(lambda one, two: record_einsum(equation, one, two), (first, second), check_trace=False)
     torch.testing.assert_close(traced(first, second), torch.einsum(equation, first, second))
+
+
+class _Columns(nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x.reshape(2, 2, x.shape[0])
+
+
+@pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning", "ignore::DeprecationWarning", "ignore::UserWarning")
+def test_an_axis_may_be_empty() -> None:
+    export: Any = torch.onnx.export
+    buffer, model = io.BytesIO(), _Columns().eval()
+    with applied_patches(("empty-axes",), model):
+        export(
+            model, (torch.rand(3, 4),), buffer, dynamo=False, opset_version=18, input_names=["x"], output_names=["y"],
+            dynamic_axes={"x": {0: "rows"}, "y": {2: "rows"}},
+        )  # fmt: skip
+    session = onnxruntime.InferenceSession(buffer.getvalue())
+    for rows in (3, 5, 0):
+        x = np.random.default_rng(rows).random((rows, 4), dtype=np.float32)
+        (y,) = session.run(None, {"x": x})
+        np.testing.assert_array_equal(y, x.reshape(2, 2, rows))
