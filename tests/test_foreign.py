@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 import exporter
 from exporter.checkpoints import open_directory
 from exporter.checkpoints.conversion import read_weights
-from exporter.checkpoints.foreign import convert_weights
+from exporter.checkpoints.foreign import ForeignTensor, convert_weights
 from exporter.diagnostics import CheckpointError
 
 FIXTURES = Path(__file__).parent / "foreign"
@@ -132,6 +132,14 @@ def test_weights_come_back_bit_for_bit(write: Callable[..., None], tmp_path_fact
         shutil.rmtree(directory)
 
     check()
+
+
+def test_a_name_may_have_a_step_more_or_less_than_the_models():
+    shapes = {"scale": torch.Size([]), "model.layer.bias": torch.Size([3, 1])}
+    tensors = [ForeignTensor("tf", "m/scale:0", torch.ones(1)), ForeignTensor("tf", "layer/bias:0", torch.ones(3))]
+    found = dict(convert_weights(tensors, shapes))
+    assert found["m.scale"].shape == ()
+    assert found["layer.bias"].shape == (3, 1)
 
 
 # Choosing, and what is refused

@@ -54,7 +54,8 @@ def convert_weights(
         tensor = item.tensor
         if leaf in _KERNELS and tensor.ndim in _TRANSPOSED:
             tensor = tensor.permute(_TRANSPOSED[tensor.ndim])
-        yield name, fit_shape(tensor, targets.get(name))
+        wanted = targets.get(name, targets.get(name.partition(".")[2]))
+        yield name, fit_shape(tensor, wanted)
 
 
 def split_name(item: ForeignTensor) -> list[str]:
