@@ -232,10 +232,18 @@ class Spec:
 
 
 def overlay_config(*layers: Mapping[str, Data]) -> dict[str, Data]:
-    """Lay config values over one another: nested configs by key, anything else replaces."""
+    """Lay config values over one another: nested configs by key, anything else replaces; so does a part of another architecture."""
     merged: dict[str, Data] = {}
     for layer in layers:
         for key, value in layer.items():
             under = merged.get(key)
-            merged[key] = overlay_config(under, value) if isinstance(under, dict) and isinstance(value, dict) else value
+            if isinstance(under, dict) and isinstance(value, dict) and _is_same_kind(under, value):
+                merged[key] = overlay_config(under, value)
+            else:
+                merged[key] = value
     return merged
+
+
+def _is_same_kind(under: Mapping[str, Data], over: Mapping[str, Data]) -> bool:
+    """Tell whether two parts of a config are of one architecture, so that the keys of one mean the same in the other."""
+    return "model_type" not in over or over["model_type"] == under.get("model_type", over["model_type"])

@@ -8,7 +8,8 @@ import pytest
 
 from exporter.catalog import list_specs
 from exporter.compose import compose_spec
-from exporter.source import Source, load_document, parse_document
+from exporter.source import Data, Source, load_document, parse_document
+from exporter.spec import overlay_config
 
 HEAD = "spec_version: 1\narchitecture: example\n"
 TAIL = "reference:\n  config: {hidden_size: 32}\n"
@@ -127,3 +128,20 @@ def test_a_family_beside_the_spec_comes_first(specs: Path):
         family.read_text("utf-8").replace("{trace: 8, check: [13, 1]}", "{trace: 9, check: [13, 1]}"), "utf-8"
     )
     assert compose_spec(load_document(specs / "bert.yaml")).spec.dims["sequence"].trace == 9
+
+
+def test_configs_overlay_by_key_and_a_part_of_another_architecture_replaces():
+    under: dict[str, Data] = {"size": 1, "part": {"model_type": "one", "depth": 2, "width": 3}}
+    assert overlay_config(under, {"part": {"depth": 4}}) == {
+        **under,
+        "part": {"model_type": "one", "depth": 4, "width": 3},
+    }
+    assert overlay_config(under, {"part": {"model_type": "one", "depth": 4}})["part"] == {
+        "model_type": "one",
+        "depth": 4,
+        "width": 3,
+    }
+    assert overlay_config(under, {"part": {"model_type": "two", "depth": 4}})["part"] == {
+        "model_type": "two",
+        "depth": 4,
+    }
