@@ -13,7 +13,14 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from types import ModuleType
 from typing import Any
 
-from exporter.traced_python import RecordedNumpy, record_as_strided, record_einsum, record_function, record_stride
+from exporter.traced_python import (
+    RecordedNumpy,
+    record_as_strided,
+    record_einsum,
+    record_function,
+    record_interpolate,
+    record_stride,
+)
 
 Patch = Callable[[Sequence[ModuleType]], AbstractContextManager[None]]
 _MISSING = object()
@@ -126,10 +133,22 @@ def _empty_axes(_: Sequence[ModuleType]) -> Iterator[None]:
         exporter.unregister_custom_op_symbolic("aten::reshape", _ALLOWZERO_OPSET)
 
 
+def _indexed_nearest(_: Sequence[ModuleType]) -> AbstractContextManager[None]:
+    """Record resizing to the nearest value as PyTorch's own choice of indices.
+
+    ONNX Runtime divides by out / in where PyTorch multiplies by in / out, and rounds down: with 70 rows of which 5 are kept it takes
+    row 13 for row 14.
+    """
+    from torch.nn import functional
+
+    return _replaced(functional, interpolate=record_interpolate(functional.interpolate))
+
+
 PATCHES: Mapping[str, Patch] = {
     "single-sequence-masks": _single_sequence_masks,
     "recorded-sizes": _recorded_sizes,
     "gathered-strides": _gathered_strides,
     "multiplied-einsum": _multiplied_einsum,
     "empty-axes": _empty_axes,
+    "indexed-nearest": _indexed_nearest,
 }

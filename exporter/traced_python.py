@@ -146,3 +146,22 @@ def record_einsum(equation: str, *operands: Any) -> torch.Tensor:
     product = torch.matmul(matrix(first, left, rows, summed), matrix(second, right, summed, columns))
     made = [*batch, *rows, *columns]
     return product.reshape([sizes[label] for label in made]).permute([made.index(label) for label in result])
+
+
+def record_interpolate(original: Callable[..., torch.Tensor]) -> Callable[..., torch.Tensor]:
+    """Return ``interpolate`` with resizing to the nearest value computed as its definition: the value at ``floor(index * in / out)``."""
+
+    def interpolate(
+        tensor: torch.Tensor, size: Any = None, scale_factor: Any = None, mode: str = "nearest", **options: Any
+    ) -> torch.Tensor:
+        if mode != "nearest" or size is None:
+            return original(tensor, size, scale_factor, mode, **options)
+        lengths = list(size) if isinstance(size, tuple | list) else [size] * (tensor.dim() - 2)
+        for axis, length in enumerate(lengths, start=2):
+            # In single precision, as PyTorch rounds.
+            steps = torch.arange(length, dtype=torch.float32, device=tensor.device)
+            index = (steps * (tensor.shape[axis] / length)).floor().to(torch.int64)
+            tensor = tensor.index_select(axis, index)
+        return tensor
+
+    return interpolate

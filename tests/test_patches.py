@@ -134,3 +134,25 @@ def test_an_axis_may_be_empty() -> None:
         x = np.random.default_rng(rows).random((rows, 4), dtype=np.float32)
         (y,) = session.run(None, {"x": x})
         np.testing.assert_array_equal(y, x.reshape(2, 2, rows))
+
+
+class _Thinned(nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        kept: torch.Tensor = nn.functional.interpolate(x[None, None], size=(x.shape[0] // 14, 3))
+        return kept[0, 0]
+
+
+@pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning", "ignore::DeprecationWarning", "ignore::UserWarning")
+def test_the_nearest_value_is_the_one_pytorch_takes() -> None:
+    export: Any = torch.onnx.export
+    buffer, model = io.BytesIO(), _Thinned().eval()
+    with applied_patches(("indexed-nearest",), model):
+        export(
+            model, (torch.rand(28, 7),), buffer, dynamo=False, opset_version=18, input_names=["x"], output_names=["y"],
+            dynamic_axes={"x": {0: "rows", 1: "columns"}, "y": {0: "kept"}},
+        )  # fmt: skip
+    session = onnxruntime.InferenceSession(buffer.getvalue())
+    for rows in range(28, 400, 14):
+        x = torch.rand(rows, rows // 3)
+        (y,) = session.run(None, {"x": x.numpy()})
+        np.testing.assert_array_equal(y, model(x).numpy())
