@@ -223,8 +223,10 @@ def measure_norms(model: nn.Module, plan: Plan) -> None:
     hooks = [norm.register_forward_pre_hook(measure_once) for norm in norms]
     try:
         for graph in plan.graphs:
-            inputs = make_dummies(graph, plan.trace, plan.seed)
-            FlatModel(model, graph).eval().leaves(*map(to_torch, inputs.values()))
+            tensors = map(to_torch, make_dummies(graph, plan.trace, plan.seed).values())
+            # A reference is made in float32, whatever it is built in.
+            inputs = (tensor.float() if tensor.is_floating_point() else tensor for tensor in tensors)
+            FlatModel(model, graph).eval().leaves(*inputs)
     except Exception:
         return  # what the model refuses is told where it is run for its outputs
     finally:

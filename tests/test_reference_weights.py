@@ -13,10 +13,12 @@ from exporter.dummies import make_dummies
 from exporter.flatten import FlatModel
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
 @pytest.mark.parametrize("architecture", ["mobilenet_v1", "mobilenet_v2", "mobilevit"])
-def test_a_deep_stack_of_batch_norms_lets_the_image_through(architecture):
+def test_a_deep_stack_of_batch_norms_lets_the_image_through(architecture, dtype):
+    model = models.make_reference(exporter.plan(architecture, "image-classification", dtype=dtype))
     plan = exporter.plan(architecture, "image-classification")
-    flat = FlatModel(models.make_reference(plan), plan.graphs[0]).eval()
+    flat = FlatModel(model, plan.graphs[0]).eval()
     with torch.no_grad():
         (first,), (second,) = (
             flat(*map(to_torch, make_dummies(plan.graphs[0], plan.trace, seed).values())) for seed in (0, 1)
