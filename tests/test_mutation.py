@@ -46,12 +46,16 @@ class Mistake:
         return f"{self.kind} at {self.span.location()}: {self.span.text} → {self.replacement} (in {self.task})"
 
 
-def families() -> dict[str, str]:
-    """Return the first spec of each family."""
+def first_of_each_family() -> list[str]:
+    """Return a spec of each family. Read off the text: composing every spec is no work for the collection of tests."""
     first: dict[str, str] = {}
     for name in NAMES:
-        first.setdefault(load_spec(SPECS / f"{name}.yaml").family, name)
-    return first
+        extends = re.search(r"^extends: *(\S+)", (SPECS / f"{name}.yaml").read_text("utf-8"), re.MULTILINE)
+        first.setdefault(extends[1] if extends is not None else "", name)
+    return list(first.values())
+
+
+FIRST = first_of_each_family()
 
 
 def mistakes(spec: Spec) -> Iterator[Mistake]:
@@ -211,12 +215,12 @@ def build_all(unnoticed: list[tuple[Mistake, Path]], folder: Path) -> Iterator[s
             yield mistake.describe()
 
 
-@pytest.mark.parametrize("name", families().values(), ids=lambda name: f"{name}/mistakes")
+@pytest.mark.parametrize("name", FIRST, ids=lambda name: f"{name}/mistakes")
 def test_a_mistake_in_a_spec_is_caught(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     judge_spec(name, tmp_path, capsys)
 
 
 @pytest.mark.exhaustive
-@pytest.mark.parametrize("name", [name for name in NAMES if name not in families().values()])
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in FIRST])
 def test_a_mistake_in_any_spec_is_caught(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     judge_spec(name, tmp_path, capsys)
