@@ -18,10 +18,11 @@ from exporter import models
 from exporter.arrays import to_torch
 from exporter.diagnostics import Diagnostic, ExporterError, SpecError, did_you_mean
 from exporter.dummies import make_dummies
+from exporter.expressions import expression_names, expression_paths
 from exporter.flatten import FlatModel, find_module, undeclared_outputs
 from exporter.planning import GraphPlan, Options, Plan, Point, TensorPlan, plan_task
 from exporter.source import Data, Span
-from exporter.spec import LAYER_SLOT, GraphSpec, Spec, TaskSpec, overlay_config
+from exporter.spec import LAYER_DIM, LAYER_SLOT, Expression, GraphSpec, Spec, StaticDim, TaskSpec, overlay_config
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +107,7 @@ class _Examiner:
             return
         unknown = list(self._unknown_keys(values, known, task))
         yield from unknown
+        yield from self._unknown_reads(config, task)
         try:
             options = Options(atol=0.0, rtol=0.0)
             plan = plan_task(spec, task, config, options)
@@ -139,6 +141,33 @@ class _Examiner:
                 span,
                 help=did_you_mean(key, names),
             )
+
+    def _unknown_reads(self, config: Any, task: TaskSpec) -> Iterator[Diagnostic]:
+        """Yield the keys that the dims of a task read and the config does not have, in branches this config does not take too.
+
+        An expression that asks whether something is defined knows what it does.
+        """
+        tensors = [
+            tensor for graph in task.all_graphs for tensor in (*graph.inputs, *graph.outputs, *graph.built)
+        ]  # fmt: skip
+        names = [str(term.value) for tensor in tensors for term in tensor.type.terms()]
+        if any(LAYER_SLOT in tensor.name for tensor in tensors):
+            names.append(LAYER_DIM)
+        for name in names:  # grows by what the expressions name
+            dim = self.spec.dims.get(name)
+            if not isinstance(dim, StaticDim) or not isinstance(dim.value, Expression):
+                continue
+            text = dim.value.text
+            names += [other for other in expression_names(text) if other not in names]
+            for path in expression_paths(text) if "defined" not in text else ():
+                key = path.partition(".")[0]
+                if not hasattr(config, key):
+                    at = text.index(f"config.{key}") + len("config.") if f"config.{key}" in text else 0
+                    span = dim.value.span.within(at, at + len(key)) if at else dim.value.span
+                    known = [one for one in vars(config) if not one.startswith("_")]
+                    yield Diagnostic(
+                        "unknown-config-key", f"the config has no '{key}'", span, help=did_you_mean(key, known)
+                    )
 
     def _model(self, plan: Plan) -> Any:
         key = repr(

@@ -116,13 +116,14 @@ def renamed(kind: str, tensor: TensorSpec, path: str) -> Iterator[tuple[str, Spa
 
 
 def dim_mistakes(spec: Spec, task: TaskSpec, plan: Plan) -> Iterator[tuple[str, Span, str]]:
-    shapes = {
-        term
+    terms = [
+        (term, is_output)
         for graph, planned in zip(task.graphs, plan.graphs, strict=True)
-        for tensor, _ in used(graph, planned)
+        for tensor, is_output in used(graph, planned)
         for axis in tensor.type_span.text.partition("[")[2].partition("]")[0].split(",")
         for term in re.findall(r"\w+", axis)
-    }
+    ]
+    shapes, outputs = {term for term, _ in terms}, {term for term, is_output in terms if is_output}
     repeated = any("{layer}" in tensor.name for graph in task.graphs for tensor in (*graph.inputs, *graph.outputs))
     for name, dim in spec.dims.items():
         if not isinstance(dim, StaticDim) or not isinstance(dim.value, Expression):
@@ -131,7 +132,9 @@ def dim_mistakes(spec: Spec, task: TaskSpec, plan: Plan) -> Iterator[tuple[str, 
             continue
         expression = dim.value
         kind = {"layers": "a wrong layer count", "head_dim": "a wrong head size"}.get(name, "a wrong size")
-        yield kind, expression.span, f"({expression.text}) + 1"
+        # Many a model takes images of another size than its config says, so a size of inputs alone is no mistake.
+        if kind != "a wrong size" or name in outputs:
+            yield kind, expression.span, f"({expression.text}) + 1"
         if name == "layers":
             yield kind, expression.span, f"({expression.text}) - 1"
         for match in _KEY.finditer(expression.text):

@@ -207,6 +207,30 @@ def fixed_float(subject: Subject, _: tuple[Subject, ...]) -> Iterator[Diagnostic
                 )
 
 
+@rule("EXP309", "width-before-height")
+def width_before_height(subject: Subject, _: tuple[Subject, ...]) -> Iterator[Diagnostic]:
+    """A shape has the width of an image before its height.
+
+    **Why it is bad:** images are rows of pixels everywhere in transformers. A model that takes any size runs with the two swapped, every
+    comparison passes, and the first real image comes out as another one.
+
+    **Example:** `pixel_values: float[batch, channels, width, height] = randn`
+
+    **Use instead:** `pixel_values: float[batch, channels, height, width] = randn`
+    """
+    for graph in _graphs(subject.spec):
+        for tensor in (*graph.inputs, *graph.outputs):
+            axes = [str(dim) for dim in tensor.type.dims]
+            for index, axis in enumerate(axes):
+                height = axis.removesuffix("width") + "height"
+                if axis.endswith("width") and height in axes[index + 1 :]:
+                    yield finding(
+                        f"'{axis}' is before '{height}' in the shape of '{tensor.name}'",
+                        tensor.type_span,
+                        "rows come first: write the height before the width",
+                    )
+
+
 def _dynamic_dims(subject: Subject) -> Iterator[DynamicDim]:
     spec = subject.spec
     if spec is not None:
