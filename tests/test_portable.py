@@ -29,7 +29,7 @@ def pooling(op: str, sizes: tuple[int | str, ...] = IMAGE, outputs: int = 1, **a
 
 
 def operators(model: ir.Model) -> list[str]:
-    rewrite_portably(model.graph)
+    rewrite_portably(model)
     return [node.op_type for node in model.graph]
 
 
@@ -79,6 +79,12 @@ def test_any_other_window_stays(sizes, attributes):
 
 def test_the_places_of_the_maxima_need_the_window():
     assert operators(pooling("MaxPool", outputs=2, kernel_shape=[5, 7])) == ["Relu", "MaxPool"]
+
+
+def test_the_size_of_the_image_is_inferred_where_the_tracer_left_it_open():
+    model = pooling("AveragePool", kernel_shape=[5, 7])
+    model.graph[0].outputs[0].shape = None
+    assert operators(model) == ["Relu", "GlobalAveragePool"]
 
 
 def test_a_batch_may_be_dynamic():

@@ -13,7 +13,7 @@ import onnx
 import onnx_ir as ir
 
 from exporter.export.onnx_graph import weights_of
-from exporter.export.weights import WeightTensor
+from exporter.export.weights import WeightTensor, skeleton
 from exporter.planning import EMBEDDED_LIMIT
 
 # Below this a weight stays in the graph file even when weights go beside it, as shape arithmetic does.
@@ -37,24 +37,6 @@ def write_onnx(model: ir.Model, path: Path, weights: str) -> list[Path]:
         return [path, *([data] if data.exists() else [])]
     _write_embedded(model, path)
     return [path]
-
-
-def skeleton(model: ir.Model) -> onnx.ModelProto:
-    """Return the graph with weights as inputs: everything a checker looks at except the bytes."""
-    graph = model.graph
-    weights = [value for value in graph.initializers.values() if isinstance(value.const_value, WeightTensor)]
-    tensors = [value.const_value for value in weights]
-    for value in weights:
-        graph.initializers.pop(str(value.name))
-        value.const_value = None
-    try:
-        proto = ir.to_proto(model)
-        proto.graph.input.extend(ir.to_proto(value) for value in weights)
-    finally:
-        for value, tensor in zip(weights, tensors, strict=True):
-            value.const_value = tensor
-            graph.initializers.add(value)
-    return proto
 
 
 def _write_embedded(model: ir.Model, path: Path) -> None:

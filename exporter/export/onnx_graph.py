@@ -1,11 +1,12 @@
 """Make a traced graph the graph that was planned: its names, axes and dtypes, without debris.
 
-Steps in the order they are applied: separate weights, fold shape arithmetic, rewrite what is not portable, name and shape inputs and
-outputs, attach weights, fold their transposes. Every step works on the ``onnx_ir`` model in place.
+Steps in the order they are applied: separate weights, fold shape arithmetic, name and shape inputs and outputs, attach weights,
+fold their transposes, rewrite what is not portable. Every step works on the ``onnx_ir`` model in place.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -36,10 +37,10 @@ def finish_graph(trace: Trace, graph: GraphPlan, opset: int) -> ir.Model:
     model = trace.model
     _separate_weights(model.graph, trace, graph)
     _simplify(model)
-    rewrite_portably(model.graph)
     _conform_values(model.graph, graph, trace.weights)
     _attach_weights(model.graph, trace.weights)
     _fold_transposes(model.graph)
+    rewrite_portably(model)
     common.RemoveUnusedNodesPass()(model)
     _sort_initializers(model.graph)
     _label(model, opset)
@@ -67,7 +68,9 @@ def _simplify(model: ir.Model) -> None:
     """Fold shape arithmetic and drop what nothing reads. The rewrites of onnxscript's optimiser are left out: one of
     them takes time quadratic in the depth of the model."""
     common.LiftConstantsToInitializersPass(lift_all_constants=False, size_limit=_FOLD_LIMIT)(model)
-    fold_constants_ir(model, onnx_shape_inference=False, input_size_limit=_FOLD_LIMIT, output_size_limit=_FOLD_LIMIT)
+    fold_constants_ir(
+        model, onnx_shape_inference=False, input_size_limit=_FOLD_LIMIT, output_size_limit=_FOLD_LIMIT, should_fold=_is_small_fill
+    )  # fmt: skip
     common.IdentityEliminationPass()(model)
     common.CommonSubexpressionEliminationPass()(model)
     common.RemoveUnusedNodesPass()(model)
@@ -81,6 +84,12 @@ def _simplify(model: ir.Model) -> None:
         value.metadata_props.clear()
     model.metadata_props.clear()
     model.graph.metadata_props.clear()
+
+
+def _is_small_fill(node: ir.Node) -> bool | None:
+    """Tell the folder to fold ``ConstantOfShape``, which it would leave, where that makes few values: the amounts of padding are made of it."""
+    shape = node.inputs[0].const_value if node.op_type == "ConstantOfShape" and node.inputs[0] is not None else None
+    return True if shape is not None and math.prod(map(int, shape.numpy())) <= _FOLD_LIMIT else None
 
 
 def _all_values(recorded: ir.Graph) -> Iterable[ir.Value]:

@@ -6,19 +6,42 @@ Runtime. Other runtimes refuse a window larger than its input, or divide by the 
 
 from __future__ import annotations
 
+import onnx
 import onnx_ir as ir
+
+from exporter.export.weights import skeleton
 
 _GLOBAL = {"AveragePool": "GlobalAveragePool", "MaxPool": "GlobalMaxPool"}
 
 
-def rewrite_portably(graph: ir.Graph) -> None:
+def rewrite_portably(model: ir.Model) -> None:
     """Replace pooling whose one window covers the whole image by global pooling, in place.
 
     The sizes of the image have to be known: an image that may be larger than the window at run time is left alone.
     """
-    for node in list(graph):
-        if node.op_type in _GLOBAL and node.domain in ("", "ai.onnx") and _is_global(node):
-            _make_global(graph, node)
+    pooling = [node for node in model.graph if node.op_type in _GLOBAL and node.domain in ("", "ai.onnx")]
+    _infer_images(model, [node.inputs[0] for node in pooling if node.inputs[0] is not None])
+    for node in pooling:
+        if _is_global(node):
+            _make_global(model.graph, node)
+
+
+def _infer_images(model: ir.Model, images: list[ir.Value]) -> None:
+    """Fill in the shapes the tracer left open: it could not look through padding whose amounts were not constants yet."""
+    unknown = {image.name: image for image in images if not _has_sizes(image)}
+    if not unknown:
+        return
+    inferred = onnx.shape_inference.infer_shapes(skeleton(model), data_prop=True)
+    for value in inferred.graph.value_info:
+        image, shape = unknown.get(value.name), value.type.tensor_type.shape
+        if image is not None and value.type.tensor_type.HasField("shape"):
+            image.shape = ir.Shape(
+                [dim.dim_value if dim.HasField("dim_value") else dim.dim_param or None for dim in shape.dim]
+            )
+
+
+def _has_sizes(image: ir.Value) -> bool:
+    return image.shape is not None and all(isinstance(size, int) for size in image.shape[2:])
 
 
 def _is_global(node: ir.Node) -> bool:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import BinaryIO
 
+import onnx
+import onnx_ir as ir
 import torch
 from onnx_ir.tensor_adapters import TorchTensor
 
@@ -37,6 +39,24 @@ class WeightTensor(TorchTensor):  # type: ignore[misc] # onnx_ir's types are not
     def tobytes(self) -> bytes:
         """Return all the bytes, for a weight small enough to be inside the graph."""
         return b"".join(self.blocks())
+
+
+def skeleton(model: ir.Model) -> onnx.ModelProto:
+    """Return the graph with weights as inputs: everything a checker looks at except the bytes."""
+    graph = model.graph
+    weights = [value for value in graph.initializers.values() if isinstance(value.const_value, WeightTensor)]
+    tensors = [value.const_value for value in weights]
+    for value in weights:
+        graph.initializers.pop(str(value.name))
+        value.const_value = None
+    try:
+        proto = ir.to_proto(model)
+        proto.graph.input.extend(ir.to_proto(value) for value in weights)
+    finally:
+        for value, tensor in zip(weights, tensors, strict=True):
+            value.const_value = tensor
+            graph.initializers.add(value)
+    return proto
 
 
 def _blocks(tensor: torch.Tensor) -> Iterator[torch.Tensor]:
