@@ -292,7 +292,22 @@ def load_model(
             help=explain_ids(checkpoint.path / "config.json", config.to_dict()),
         ) from error
     _check_loading(model, info, checkpoint)
+    _cast_strays(model, TORCH_DTYPES[plan.dtype])
     return model.eval(), set(info["missing_keys"])
+
+
+def _cast_strays(model: nn.Module, dtype: torch.dtype) -> None:
+    """Give the build's dtype to parameters that a model makes in float32 and transformers leaves so.
+
+    Multiplied with the others they stop the model. Those it keeps in float32 on purpose stay.
+    """
+    kept = {
+        *(getattr(model, "_keep_in_fp32_modules", None) or ()),
+        *(getattr(model, "_keep_in_fp32_modules_strict", None) or ()),
+    }
+    for name, parameter in model.named_parameters():
+        if parameter.is_floating_point() and parameter.dtype != dtype and not kept & set(name.split(".")):
+            parameter.data = parameter.data.to(dtype)
 
 
 def convert_weights(
