@@ -32,12 +32,10 @@ def _infer_images(model: ir.Model, images: list[ir.Value]) -> None:
     if not unknown:
         return
     inferred = onnx.shape_inference.infer_shapes(skeleton(model), data_prop=True)
-    for value in inferred.graph.value_info:
-        image, shape = unknown.get(value.name), value.type.tensor_type.shape
-        if image is not None and value.type.tensor_type.HasField("shape"):
-            image.shape = ir.Shape(
-                [dim.dim_value if dim.HasField("dim_value") else dim.dim_param or None for dim in shape.dim]
-            )
+    for found in map(ir.from_proto, inferred.graph.value_info):
+        image = unknown.get(found.name)
+        if image is not None and found.shape is not None:
+            image.shape, image.type = found.shape, found.type
 
 
 def _has_sizes(image: ir.Value) -> bool:
