@@ -145,7 +145,7 @@ class _Examiner:
     def _unknown_reads(self, config: Any, task: TaskSpec) -> Iterator[Diagnostic]:
         """Yield the keys that the dims of a task read and the config does not have, in branches this config does not take too.
 
-        An expression that asks whether something is defined knows what it does.
+        A key that the expression asks for with ``is defined`` may be absent.
         """
         tensors = [
             tensor for graph in task.all_graphs for tensor in (*graph.inputs, *graph.outputs, *graph.built)
@@ -159,15 +159,17 @@ class _Examiner:
                 continue
             text = dim.value.text
             names += [other for other in expression_names(text) if other not in names]
-            for path in expression_paths(text) if "defined" not in text else ():
-                key = path.partition(".")[0]
-                if not hasattr(config, key):
-                    at = text.index(f"config.{key}") + len("config.") if f"config.{key}" in text else 0
-                    span = dim.value.span.within(at, at + len(key)) if at else dim.value.span
-                    known = [one for one in vars(config) if not one.startswith("_")]
-                    yield Diagnostic(
-                        "unknown-config-key", f"the config has no '{key}'", span, help=did_you_mean(key, known)
-                    )
+            asked = re.findall(r"\bconfig\.(\w+) is (?:not )?defined\b", text)
+            for key in dict.fromkeys(path.partition(".")[0] for path in expression_paths(text)):
+                at = text.index(f"config.{key}") + len("config.") if f"config.{key}" in text else None
+                span = dim.value.span.within(at, at + len(key)) if at is not None else dim.value.span
+                known = [one for one in vars(config) if not one.startswith("_")]
+                if key in asked and asked.count(key) == len(re.findall(rf"\bconfig\.{key}\b", text)):
+                    message = f"the expression asks whether '{key}' is defined and never reads it"
+                    yield Diagnostic("unknown-config-key", message, span, help=did_you_mean(key, known))
+                elif key not in asked and not hasattr(config, key):
+                    message = f"the config has no '{key}'"
+                    yield Diagnostic("unknown-config-key", message, span, help=did_you_mean(key, known))
 
     def _model(self, plan: Plan) -> Any:
         key = repr(

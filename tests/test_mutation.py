@@ -158,11 +158,14 @@ class Judge:
         self.count += 1
         folder = self.folder / f"{self.name}-{self.count}" / "specs"
         (folder / "families").mkdir(parents=True)
+        made = mistake is None
         for kind, path in self.sources.items():
             text = path.read_text("utf-8")
             if mistake is not None and mistake.span.source.text == text:
+                made = True
                 text = f"{text[: mistake.span.start]}{mistake.replacement}{text[mistake.span.end :]}"
             (folder / ("families" if kind == "family" else "") / path.name).write_text(text, "utf-8")
+        assert made, f"the text of {mistake} has changed meanwhile"
         return folder / f"{self.name}.yaml"
 
     @staticmethod

@@ -231,6 +231,36 @@ def width_before_height(subject: Subject, _: tuple[Subject, ...]) -> Iterator[Di
                     )
 
 
+@rule("EXP310", "fill-shape-mismatch")
+def fill_shape_mismatch(subject: Subject, _: tuple[Subject, ...]) -> Iterator[Diagnostic]:
+    """A fill cannot make the shape of its input: a box is four numbers along the last axis, padding is at the end of rows, and a range runs
+    along an axis.
+
+    **Why it is bad:** there is no such dummy, or it is not what the model gets in use.
+
+    **Example:** `attention_mask: int64[batch] = padding`
+
+    **Use instead:** `attention_mask: int64[batch, sequence] = padding`
+    """
+    for graph in _graphs(subject.spec):
+        for tensor in (*graph.inputs, *graph.built):
+            fill, axes = tensor.type.fill, [str(dim) for dim in tensor.type.dims]
+            if fill is None:
+                continue
+            wanted = {
+                "boxes": "a last axis of 4" if axes[-1:] != ["4"] else None,
+                "padding": "an axis of rows and one along them" if len(axes) < 2 else None,
+                "arange": "an axis to run along" if not axes else None,
+            }.get(fill.name)
+            if wanted is not None:
+                place = tensor.type_span.within(fill.start, fill.end)
+                yield finding(
+                    f"'{fill.name}' needs {wanted} in the shape of '{tensor.name}'",
+                    place,
+                    "correct the shape, or choose another fill",
+                )
+
+
 def _dynamic_dims(subject: Subject) -> Iterator[DynamicDim]:
     spec = subject.spec
     if spec is not None:
