@@ -17,11 +17,11 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from functools import reduce
 
 from exporter.catalog import family_names, feature_of, find_family, find_task, load_tasks, scalar_text
 from exporter.diagnostics import Diagnostic, did_you_mean
 from exporter.expressions import ExpressionError, expression_names
+from exporter.merging import child, is_null, merge_all, only, without
 from exporter.schema import check_schema
 from exporter.source import Data, Document, Mapping, Node, Scalar, Sequence, Span, to_data
 from exporter.spec import (
@@ -80,7 +80,7 @@ def check_family(document: Document) -> Composition:
     for key, _ in offered.entries if isinstance(offered, Mapping) else ():
         picked.append((key, Mapping((), key.span)))
         past = f"{key.value}{WITH_PAST}"
-        if cache is not None and not str(key.value).endswith(WITH_PAST) and _child(offered, past) is None:
+        if cache is not None and not str(key.value).endswith(WITH_PAST) and child(offered, past) is None:
             picked.append((Scalar(past, key.span), Mapping((), key.span)))
     entries = tuple(
         (Scalar(key, name.span), node)
@@ -89,47 +89,6 @@ def check_family(document: Document) -> Composition:
     composer = _Composer(Document(document.source, Mapping(entries, root.span), ()), document)
     composer.compose_with(root)
     return Composition(None, None, None, tuple(dict.fromkeys(composer.diagnostics)))
-
-
-def merge_nodes(base: Node | None, over: Node | None) -> Node | None:
-    """Lay one node over another: mappings by key, anything else replaces; a null entry removes a key."""
-    if over is None or base is None:
-        return over if base is None else base
-    if not isinstance(base, Mapping) or not isinstance(over, Mapping):
-        return over
-    merged: dict[str, tuple[Scalar, Node]] = {str(key.value): (key, node) for key, node in base.entries}
-    for key, node in over.entries:
-        name = str(key.value)
-        if _is_null(node):
-            merged.pop(name, None)
-        elif name in merged:
-            merged[name] = (key, merge_nodes(merged[name][1], node) or node)
-        else:
-            merged[name] = (key, node)
-    return Mapping(tuple(merged.values()), over.span)
-
-
-def strip_nulls(node: Node) -> Node:
-    """Drop entries that remove nothing more, so that a lone document reads like a merged one."""
-    if not isinstance(node, Mapping):
-        return node
-    return Mapping(tuple((key, strip_nulls(value)) for key, value in node.entries if not _is_null(value)), node.span)
-
-
-def _is_null(node: Node) -> bool:
-    return isinstance(node, Scalar) and node.value is None
-
-
-def _child(node: Node | None, *path: str) -> Node | None:
-    for step in path:
-        node = node.get(step) if isinstance(node, Mapping) else None
-    return node
-
-
-def _merge_all(nodes: Iterable[Node | None]) -> Mapping | None:
-    merged = reduce(merge_nodes, nodes, None)
-    stripped = strip_nulls(merged) if merged is not None else None
-    return stripped if isinstance(stripped, Mapping) else None
 
 
 @dataclass
@@ -167,11 +126,11 @@ class _Composer:
         architecture, extends = scalar_text(self.document, "architecture"), scalar_text(self.document, "extends")
         if root is None or architecture is None or extends is None:
             return None, None
-        dims_node = _merge_all((base.get("dims"), root.get("dims")))
+        dims_node = merge_all((base.get("dims"), root.get("dims")))
         dims = dict(self._dims(dims_node))
         bodies = dict(self._task_bodies(base, root))
         tasks = {name: self._task(name, key, body) for name, (key, body) in bodies.items()}
-        reference = _child(root, "reference", "config")
+        reference = child(root, "reference", "config")
         spec = Spec(
             architecture=str(architecture.value),
             family=str(extends.value),
@@ -179,12 +138,12 @@ class _Composer:
             dims=dims,
             tasks=tasks,
             reference=_config(reference),
-            variants=_variants(_child(root, "reference", "variants")),
-            gain=_float(_child(root, "reference", "gain"), 1.0),
+            variants=_variants(child(root, "reference", "variants")),
+            gain=_float(child(root, "reference", "gain"), 1.0),
             reference_spans={str(key.value): key.span for key, _ in reference.entries}
             if isinstance(reference, Mapping)
             else {},
-            minimum_opsets=dict(_minimum_opsets(_merge_all((base.get("opset"), root.get("opset"))))),
+            minimum_opsets=dict(_minimum_opsets(merge_all((base.get("opset"), root.get("opset"))))),
             span=architecture.span,
             digest=self._digest(),
         )
@@ -200,7 +159,7 @@ class _Composer:
     def _dims(self, node: Mapping | None) -> Iterator[tuple[str, DimSpec]]:
         for key, value in node.entries if node is not None else ():
             name = str(key.value)
-            derived = _child(value, "derived")
+            derived = child(value, "derived")
             if isinstance(value, Mapping) and isinstance(derived, Scalar):
                 if value.get("trace") is not None or value.get("check") is not None:
                     self._report(
@@ -256,24 +215,24 @@ class _Composer:
     def _task_bodies(self, base: Mapping, root: Mapping) -> Iterator[tuple[str, tuple[Scalar, Mapping]]]:
         """Yield each task the spec picks with everything laid over one another."""
         picked = root.get("tasks")
-        cache = _merge_all((base.get("cache"), root.get("cache")))
-        offered = _merge_all((base.get("components"), root.get("components")))
+        cache = merge_all((base.get("cache"), root.get("cache")))
+        offered = merge_all((base.get("components"), root.get("components")))
         for key, node in picked.entries if isinstance(picked, Mapping) else ():
             name = str(key.value)
             stem = name.removesuffix(WITH_PAST)
             with_past = name != stem
-            if _is_null(node) or not self._is_known(key, name, stem, base, node, cache):
+            if is_null(node) or not self._is_known(key, name, stem, base, node, cache):
                 continue
-            shared = [_only(document, _SHARED) for document in (base, root)]
-            own = [_child(document, "tasks", stem) for document in (base, root)]
-            past = [_child(document, "tasks", name) for document in (base, root)] if with_past else []
-            cached = _without(cache, ("components",)) if with_past else None
-            before = _merge_all((*shared, *own))
-            body = _merge_all((before, cached, *past)) or Mapping((), key.span)
+            shared = [only(document, _SHARED) for document in (base, root)]
+            own = [child(document, "tasks", stem) for document in (base, root)]
+            past = [child(document, "tasks", name) for document in (base, root)] if with_past else []
+            cached = without(cache, ("components",)) if with_past and cache is not None else None
+            before = merge_all((*shared, *own))
+            body = merge_all((before, cached, *past)) or Mapping((), key.span)
             picks = body.get("components")
             if isinstance(picks, Mapping):
                 monolith = _monolith(body, before, cached)
-                body = self._with_components(body, picks, offered, _child(cache, "components") if with_past else None)
+                body = self._with_components(body, picks, offered, child(cache, "components") if with_past else None)
                 body = monolith(body)
             elif cached is not None:
                 body = _cache_last(body, cached, before)
@@ -289,9 +248,9 @@ class _Composer:
             )
             self._report("unknown-task", f"unknown task '{name}'", key.span, hint)
             return False
-        defines_itself = any(_child(node, part) is not None for part in ("outputs", "components"))
-        offered = _child(base, "tasks")
-        if not defines_itself and not any(_child(base, "tasks", part) is not None for part in (stem, name)):
+        defines_itself = any(child(node, part) is not None for part in ("outputs", "components"))
+        offered = child(base, "tasks")
+        if not defines_itself and not any(child(base, "tasks", part) is not None for part in (stem, name)):
             family = str(self.family.root.get("family").value) if self.family and self.family.root else ""  # type: ignore[union-attr]
             names = [str(entry.value) for entry, _ in offered.entries] if isinstance(offered, Mapping) else []
             hint = did_you_mean(name, names, otherwise=f"the family '{family}' offers")
@@ -316,8 +275,8 @@ class _Composer:
         entries: list[tuple[Scalar, Node]] = []
         for key, picked in picks.entries:
             name = str(key.value)
-            template, past = _child(offered, name), _child(cached, name)
-            if template is None and past is None and _child(picked, "inputs") is None:
+            template, past = child(offered, name), child(cached, name)
+            if template is None and past is None and child(picked, "inputs") is None:
                 known = [
                     str(entry.value)
                     for node in (offered, cached)
@@ -331,10 +290,10 @@ class _Composer:
                     did_you_mean(name, known, otherwise="the components are"),
                 )
                 continue
-            before = _merge_all((template, picked))
-            component = _merge_all((template, past, picked)) or Mapping((), key.span)
+            before = merge_all((template, picked))
+            component = merge_all((template, past, picked)) or Mapping((), key.span)
             entries.append((key, _cache_last(component, past, before) if isinstance(past, Mapping) else component))
-        rest = tuple(entry for entry in _without(body, ("components", *_GRAPH)).entries)
+        rest = tuple(entry for entry in without(body, ("components", *_GRAPH)).entries)
         components_key = body.key("components") or picks.entries[0][0]
         return Mapping((*rest, (components_key, Mapping(tuple(entries), picks.span))), body.span)
 
@@ -358,7 +317,7 @@ class _Composer:
             auto_class=None if model_class is not None else _text(body.get("auto_class")) or vocabulary.auto_class,
             model_class=model_class,
             config=_config(body.get("config")),
-            reference_config=_config(_child(body, "reference", "config")),
+            reference_config=_config(child(body, "reference", "config")),
             graphs=graphs,
             monolith=self._graph("model", monolith, key.span) if isinstance(monolith, Mapping) else None,
             tolerances=dict(self._tolerances(body.get("tolerances"))),
@@ -372,8 +331,8 @@ class _Composer:
 
     def _notes(self, node: Node | None) -> Iterator[Note]:
         for key, value in node.entries if isinstance(node, Mapping) else ():
-            text = _child(value, "text") if isinstance(value, Mapping) else value
-            when = _child(value, "when")
+            text = child(value, "text") if isinstance(value, Mapping) else value
+            when = child(value, "when")
             if not isinstance(text, Scalar) or text.value is None:
                 hint = "a note is a text, or {when: config.sparse, text: what a client must know}"
                 self._report("missing-key", f"the note '{key.value}' has no 'text'", key.span, hint)
@@ -465,14 +424,14 @@ class _Composer:
             place = span if fill is None else span.within(fill.start, fill.end)
             self._report("malformed-tensor", message, place, hint)
             return
-        when = _child(node, "when")
+        when = child(node, "when")
         unused = to_data(node) if isinstance(node, Mapping) else {}
         reason = unused.get("because") if isinstance(unused, dict) and unused.get("unused") else None
         yield TensorSpec(
             name=name,
             type=tensor_type,
-            argument=_text(_child(node, "argument")) or name,
-            field=_text(_child(node, "field")) or _field_of(name),
+            argument=_text(child(node, "argument")) or name,
+            field=_text(child(node, "field")) or _field_of(name),
             when=self._expression(when) if isinstance(when, Scalar) else None,
             unused=str(reason) if reason is not None else None,
             span=key.span,
@@ -481,7 +440,7 @@ class _Composer:
 
     def _tolerances(self, node: Node | None) -> Iterator[tuple[str, Tolerance]]:
         for key, value in node.entries if isinstance(node, Mapping) else ():
-            atol, rtol, because = (_child(value, part) for part in ("atol", "rtol", "because"))
+            atol, rtol, because = (child(value, part) for part in ("atol", "rtol", "because"))
             if not isinstance(atol, Scalar) or not isinstance(rtol, Scalar):
                 missing = "atol" if not isinstance(atol, Scalar) else "rtol"
                 self._report(
@@ -517,7 +476,7 @@ class _Composer:
             over = root.get(part)
             for key, node in over.entries if isinstance(over, Mapping) else ():
                 under = base.get(part)
-                if _is_null(node) and (not isinstance(under, Mapping) or under.get(str(key.value)) is None):
+                if is_null(node) and (not isinstance(under, Mapping) or under.get(str(key.value)) is None):
                     names = [str(name.value) for name, _ in under.entries] if isinstance(under, Mapping) else []
                     self._report(
                         "removes-nothing",
@@ -536,26 +495,16 @@ def _field_of(name: str) -> str:
     return f"past_key_values{dot}{rest}" if head == "present" and dot else name
 
 
-def _only(node: Mapping, keys: tuple[str, ...]) -> Mapping:
-    return Mapping(tuple(entry for entry in node.entries if entry[0].value in keys), node.span)
-
-
-def _without(node: Mapping | None, keys: tuple[str, ...]) -> Mapping:
-    if node is None:
-        raise AssertionError("only called where there is a node")
-    return Mapping(tuple(entry for entry in node.entries if entry[0].value not in keys), node.span)
-
-
 def _cache_last(body: Mapping, cached: Mapping, before: Mapping | None) -> Mapping:
     """Order tensors so that those only the cache brings come after the task's own."""
     entries: list[tuple[Scalar, Node]] = []
     for key, node in body.entries:
         if key.value in _CACHED and isinstance(node, Mapping):
             brought = cached.get(str(key.value))
-            earlier = _child(before, str(key.value))
+            earlier = child(before, str(key.value))
 
             def is_cached(name: str, brought: Node | None = brought, earlier: Node | None = earlier) -> bool:
-                return _child(brought, name) is not None and _child(earlier, name) is None
+                return child(brought, name) is not None and child(earlier, name) is None
 
             node = Mapping(tuple(sorted(node.entries, key=lambda entry: is_cached(str(entry[0].value)))), node.span)
         entries.append((key, node))
@@ -567,11 +516,11 @@ def _monolith(body: Mapping, before: Mapping | None, cached: Mapping | None) -> 
     own = body.get("monolith")
     if not isinstance(own, Mapping):
         return lambda composed: composed
-    shared = _only(body, _GRAPH)
-    graph = _merge_all((shared, own)) or own
-    brought = _child(cached, "monolith")
+    shared = only(body, _GRAPH)
+    graph = merge_all((shared, own)) or own
+    brought = child(cached, "monolith")
     if isinstance(brought, Mapping):
-        graph = _cache_last(graph, brought, _merge_all((shared, _child(before, "monolith"))))
+        graph = _cache_last(graph, brought, merge_all((shared, child(before, "monolith"))))
 
     def place(composed: Mapping) -> Mapping:
         entries = tuple((key, graph if key.value == "monolith" else node) for key, node in composed.entries)
@@ -588,9 +537,9 @@ def _minimum_opsets(node: Mapping | None) -> Iterator[tuple[str, MinimumOpset]]:
     """Yield the lowest opset of each dtype: its own where that is higher than the one for all."""
     for dtype in DTYPES if node is not None else ():
         found = [
-            MinimumOpset(minimum.value, _text(_child(part, "because")) or "")
-            for part in (node, _child(node, dtype))
-            if isinstance(minimum := _child(part, "minimum"), Scalar) and isinstance(minimum.value, int)
+            MinimumOpset(minimum.value, _text(child(part, "because")) or "")
+            for part in (node, child(node, dtype))
+            if isinstance(minimum := child(part, "minimum"), Scalar) and isinstance(minimum.value, int)
         ]
         if found:
             yield dtype, max(found, key=lambda one: one.opset)

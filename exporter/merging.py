@@ -1,0 +1,65 @@
+"""Lay YAML nodes over one another: the whole of what ``extends`` does to a document.
+
+Mappings merge by key, anything else replaces, ``null`` removes. Every node keeps the place it came from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import reduce
+
+from exporter.source import Mapping, Node, Scalar
+
+
+def merge_nodes(base: Node | None, over: Node | None) -> Node | None:
+    """Lay one node over another: mappings by key, anything else replaces; a null entry removes a key."""
+    if over is None or base is None:
+        return over if base is None else base
+    if not isinstance(base, Mapping) or not isinstance(over, Mapping):
+        return over
+    merged: dict[str, tuple[Scalar, Node]] = {str(key.value): (key, node) for key, node in base.entries}
+    for key, node in over.entries:
+        name = str(key.value)
+        if is_null(node):
+            merged.pop(name, None)
+        elif name in merged:
+            merged[name] = (key, merge_nodes(merged[name][1], node) or node)
+        else:
+            merged[name] = (key, node)
+    return Mapping(tuple(merged.values()), over.span)
+
+
+def strip_nulls(node: Node) -> Node:
+    """Drop entries that remove nothing more, so that a lone document reads like a merged one."""
+    if not isinstance(node, Mapping):
+        return node
+    return Mapping(tuple((key, strip_nulls(value)) for key, value in node.entries if not is_null(value)), node.span)
+
+
+def is_null(node: Node) -> bool:
+    """Tell whether a node is ``null``, which removes what it is laid over."""
+    return isinstance(node, Scalar) and node.value is None
+
+
+def child(node: Node | None, *path: str) -> Node | None:
+    """Return the node at a path of keys, or None."""
+    for step in path:
+        node = node.get(step) if isinstance(node, Mapping) else None
+    return node
+
+
+def merge_all(nodes: Iterable[Node | None]) -> Mapping | None:
+    """Lay nodes over one another, the last on top, and drop what removes nothing more."""
+    merged = reduce(merge_nodes, nodes, None)
+    stripped = strip_nulls(merged) if merged is not None else None
+    return stripped if isinstance(stripped, Mapping) else None
+
+
+def only(node: Mapping, keys: tuple[str, ...]) -> Mapping:
+    """Return the entries of a mapping with these keys."""
+    return Mapping(tuple(entry for entry in node.entries if entry[0].value in keys), node.span)
+
+
+def without(node: Mapping, keys: tuple[str, ...]) -> Mapping:
+    """Return the entries of a mapping with other keys."""
+    return Mapping(tuple(entry for entry in node.entries if entry[0].value not in keys), node.span)
