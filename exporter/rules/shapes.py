@@ -222,13 +222,18 @@ def width_before_height(subject: Subject, _: tuple[Subject, ...]) -> Iterator[Di
         for tensor in (*graph.inputs, *graph.outputs):
             axes = [str(dim) for dim in tensor.type.dims]
             for index, axis in enumerate(axes):
-                height = axis.removesuffix("width") + "height"
-                if axis.endswith("width") and height in axes[index + 1 :]:
+                wide = next((word for word in _ROWS_FIRST if axis.endswith(word)), None)
+                high = axis.removesuffix(wide) + _ROWS_FIRST[wide] if wide is not None else None
+                if high is not None and high in axes[index + 1 :]:
                     yield finding(
-                        f"'{axis}' is before '{height}' in the shape of '{tensor.name}'",
+                        f"'{axis}' is before '{high}' in the shape of '{tensor.name}'",
                         tensor.type_span,
                         "rows come first: write the height before the width",
                     )
+
+
+# Words that a dim across ends with, and the word of the dim down that goes before it.
+_ROWS_FIRST = {"width": "height", "wide": "high"}
 
 
 @rule("EXP310", "fill-shape-mismatch")
