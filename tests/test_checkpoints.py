@@ -108,6 +108,12 @@ WRONG: dict[str, tuple[Callable[[Path], Any], str, tuple[str, ...]]] = {
     "malicious-pickle": (plant_pickle, "fill-mask", ("pytorch_model.bin", "holds more than tensors")),
     "malicious-old-pickle": (plant_old_pickle, "fill-mask", ("pytorch_model.bin", "holds more than tensors")),
     "truncated-pickle": (cut_bin, "fill-mask", ("pytorch_model.bin",)),
+    "not-tensorflow": (
+        lambda path: (path / "model.safetensors").rename(path / "tf_model.h5"), "fill-mask", ("tf_model.h5",),
+    ),
+    "says-tensorflow": (
+        lambda path: save_file({"a": torch.zeros(2)}, path / "model.safetensors", {"format": "tf"}), "fill-mask", ("lacks",),
+    ),
     "good-pickle": (save_as_bin, "fill-mask", ()),
     # The pooler of a masked language model's checkpoint was never saved, and hidden states do not need it.
     "no-pooler": (lambda path: None, "feature-extraction", ()),

@@ -321,11 +321,6 @@ BROKEN: dict[str, tuple[Callable[[Path], object], int, str]] = {
         lambda path: (path / "model.safetensors").write_bytes(safetensors(b'{"a": {"dtype": "F32", "shape": [2], "data_offsets": [-8, 0]}}', b"1234")),
         1, "'a'",
     ),
-    "another-framework": (
-        lambda path: (path / "model.safetensors").write_bytes(safetensors(b'{"__metadata__": {"format": "tf"}}')),
-        1, "was saved by another framework",
-    ),
-    "tensorflow": (lambda path: (path / "model.safetensors").rename(path / "tf_model.h5"), 1, "tf_model.h5"),
     "missing-shard": (
         lambda path: (
             (path / "model.safetensors").unlink(),
