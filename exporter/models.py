@@ -293,7 +293,18 @@ def load_model(
         ) from error
     _check_loading(model, info, checkpoint)
     _cast_strays(model, TORCH_DTYPES[plan.dtype])
-    return model.eval(), set(info["missing_keys"])
+    missing = set(info["missing_keys"])
+    return model.eval(), missing - _computed_parameters(model) if missing else missing
+
+
+def _computed_parameters(model: Any) -> set[str]:
+    """Return the parameters a model never trains, such as a table of sinusoids: it computes them, and some checkpoints leave them out.
+
+    Loading forgets which they are, so a fresh model without data is asked.
+    """
+    with quiet_libraries(), torch.device("meta"):
+        fresh = type(model)(model.config)
+    return {name for name, parameter in fresh.named_parameters() if not parameter.requires_grad}
 
 
 def _cast_strays(model: nn.Module, dtype: torch.dtype) -> None:

@@ -23,6 +23,7 @@ from transformers.cache_utils import DynamicCache, EncoderDecoderCache
 from transformers.generation import GenerationMixin
 
 import exporter
+from exporter.building.requests import Wanted, plan_builds
 from exporter.checkpoints import open_directory
 from exporter.export.onnx import attention_of, export_onnx
 from exporter.models import load_model, quiet_libraries, save_reference
@@ -149,3 +150,16 @@ def test_greedy_generation_is_the_models_own(architecture: str, exported: Export
     assert len({tuple(row) for row in tokens[:, 1:].tolist()}) == len(TEXTS), (
         "texts that read alike show nothing of the encoder"
     )
+
+
+def test_a_translation_checkpoint_builds_for_what_it_was_trained(tmp_path: Path) -> None:
+    """Its positions are a table of sinusoids, computed and never saved, and its class is named like no auto class."""
+    save_reference(exporter.plan("marian", "text2text-generation"), tmp_path)
+    model, missing = load_model(
+        exporter.plan("marian", "feature-extraction"), open_directory(tmp_path, "the reference")
+    )
+    assert missing == set()
+    positions = model.encoder.embed_positions
+    torch.testing.assert_close(positions.weight.data, positions.create_weight())
+    (build,) = plan_builds([], Wanted(spec=None, model=str(tmp_path)))
+    assert build.task == "text2text-generation-with-past"

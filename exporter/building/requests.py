@@ -236,7 +236,8 @@ def _tasks_of(row: Wanted, spec: Spec, checkpoint: Checkpoint | None) -> Iterato
 
 
 # The class names of early models that do not end like their auto class.
-_HEADS = {"LMHeadModel": "ForCausalLM", "ForConditionalGeneration": "ForSeq2SeqLM", "WithLMHeadModel": "ForMaskedLM"}
+_HEADS = {"LMHeadModel": "ForCausalLM", "ForConditionalGeneration": "ForSeq2SeqLM", "WithLMHeadModel": "ForMaskedLM",
+          "MTModel": "ForSeq2SeqLM"}  # fmt: skip
 
 
 def _task_of_class(name: str, spec: Spec) -> TaskSpec | None:
