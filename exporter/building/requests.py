@@ -235,22 +235,42 @@ def _tasks_of(row: Wanted, spec: Spec, checkpoint: Checkpoint | None) -> Iterato
     )
 
 
-# The class names of early models that do not end like their auto class.
-_HEADS = {"LMHeadModel": "ForCausalLM", "ForConditionalGeneration": "ForSeq2SeqLM", "WithLMHeadModel": "ForMaskedLM",
-          "MTModel": "ForSeq2SeqLM"}  # fmt: skip
+# Auto classes behind names that do not end like their auto class, in the order they are tried.
+_GENERATION = ("Seq2SeqLM", "SpeechSeq2Seq", "ImageTextToText")
+_HEADS = {
+    "WithLMHeadModel": ("MaskedLM",), "LMHeadModel": ("CausalLM",), "ForConditionalGeneration": _GENERATION,
+    "MTModel": _GENERATION, "EncoderDecoderModel": _GENERATION,
+    "ForSequenceClassification": ("SequenceClassification", "AudioClassification"),
+}  # fmt: skip
 
 
 def _task_of_class(name: str, spec: Spec) -> TaskSpec | None:
     """Return the task whose model class is ``name``, with past where the spec has it: that is what is deployed."""
-    head = next((today for suffix, today in _HEADS.items() if name.endswith(suffix)), None)
-    head = head or (f"For{name.rpartition('For')[2]}" if "For" in name else "Model" if name.endswith("Model") else "")
-    wanted = "AutoModel" if head == "Model" else f"AutoModel{head}"
-    found = [
-        task for task in spec.tasks.values()
-        if task.model_class == name or (task.auto_class == wanted and head)
-    ]  # fmt: skip
-    generative = [task for task in found if task.name.endswith(WITH_PAST) and wanted != "AutoModel"]
+    tasks = spec.tasks.values()
+    known = [task.auto_class or "" for task in tasks]
+    wanted = next((one for one in _auto_classes(name, known) if one in known), None)
+    found = [task for task in tasks if (task.auto_class == wanted if wanted else task.model_class == name)]
+    generative = [task for task in found if task.name.endswith(WITH_PAST) and task.auto_class != "AutoModel"]
     return next(iter((*generative, *found)), None)
+
+
+def _auto_classes(name: str, known: Iterable[str]) -> Iterator[str]:
+    """Yield the auto classes a model class may belong to, likeliest first.
+
+    ``ForImageClassificationWithTeacher`` says more than its auto class, ``ForSegmentation`` of images less.
+    """
+    heads = next((heads for suffix, heads in _HEADS.items() if name.endswith(suffix)), None)
+    if heads is not None:
+        yield from (f"AutoModelFor{head}" for head in heads)
+    elif "For" in name:
+        head = name.rpartition("For")[2]
+        yield f"AutoModelFor{head}"
+        for auto_class in known:
+            own = auto_class.removeprefix("AutoModelFor")
+            if own != auto_class and (head.startswith(own) or own.endswith(head)):
+                yield auto_class
+    elif name.endswith("Model"):
+        yield "AutoModel"
 
 
 def describe(build: Build) -> Mapping[str, str]:
