@@ -38,6 +38,9 @@ DEFAULT_OPSETS = {"float32": 18, "float16": 18, "bfloat16": 20}
 # What each tracer can write; asked for more, it silently writes something else.
 OPSETS = {"torchscript": range(11, 21), "dynamo": range(18, 24)}
 DEFAULT_SEED = 0
+# A checkpoint is never held closer than this part of the largest value of an output: bounds are measured on references of a
+# few layers, and every layer of a deep model rounds once more.
+CHECKPOINT_RTOL = 1e-5
 # A protobuf message ends at 2 GiB, and the graph itself needs some of it: more weights than this go beside the file.
 EMBEDDED_LIMIT = (1 << 31) - (1 << 26)
 
@@ -239,6 +242,7 @@ def plan_task(spec: Spec, task: TaskSpec, config: Any, options: Options, *, rtol
         )
     graphs = tuple(_plan_graph(graph, sizes, options.dtype) for graph in choose_graphs(spec, task, options))
     tolerance = task.tolerances.get(options.dtype)
+    floor = CHECKPOINT_RTOL if rtol_of == "output" else 0.0
     if tolerance is None and (options.atol is None or options.rtol is None):
         raise UsageError(
             f"the spec has no tolerance for {options.dtype}",
@@ -260,7 +264,7 @@ def plan_task(spec: Spec, task: TaskSpec, config: Any, options: Options, *, rtol
         tracer=tracer,
         tracer_because=task.tracer.because if tracer == task.tracer.name else None,
         atol=options.atol if options.atol is not None else tolerance.atol if tolerance else 0.0,
-        rtol=options.rtol if options.rtol is not None else tolerance.rtol if tolerance else 0.0,
+        rtol=options.rtol if options.rtol is not None else max(tolerance.rtol if tolerance else 0.0, floor),
         rtol_of=rtol_of,
         tolerance_because=tolerance.because if tolerance else None,
         patches=dict(task.patches),

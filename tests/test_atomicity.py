@@ -83,7 +83,7 @@ def test_a_worker_that_is_killed_fails_its_build_alone(tmp_path: Path):
             worker = next(
                 child
                 for child in psutil.Process().children()
-                if "exporter.building.worker" in " ".join(child.cmdline())
+                if child.status() != psutil.STATUS_ZOMBIE and "exporter.building.worker" in " ".join(child.cmdline())
             )
             for child in worker.children() or [worker]:
                 child.kill()

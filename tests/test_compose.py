@@ -28,7 +28,7 @@ def names(tensors) -> list[str]:
 def test_a_spec_takes_tasks_dims_and_tolerances_from_its_family():
     spec = compose("extends: encoder\ntasks: {fill-mask: {}}\n")
     (graph,) = spec.tasks["fill-mask"].graphs
-    assert names(graph.inputs) == ["input_ids", "attention_mask"]
+    assert names(graph.inputs) == ["input_ids", "attention_mask", "token_type_ids"]
     assert names(graph.outputs) == ["logits"]
     assert spec.dims["batch"].trace == 2
     assert spec.tasks["fill-mask"].tolerances["float32"].atol == 1e-5
@@ -40,8 +40,13 @@ def test_an_input_of_the_spec_comes_after_the_familys_and_null_removes_one():
     spec = compose(
         "extends: encoder\ninputs: {extra: 'int64[batch, sequence] = zeros'}\ntasks: {fill-mask: {inputs: {attention_mask: null}}, text-classification: {}}\n"
     )
-    assert names(spec.tasks["fill-mask"].graphs[0].inputs) == ["input_ids", "extra"]
-    assert names(spec.tasks["text-classification"].graphs[0].inputs) == ["input_ids", "attention_mask", "extra"]
+    assert names(spec.tasks["fill-mask"].graphs[0].inputs) == ["input_ids", "token_type_ids", "extra"]
+    assert names(spec.tasks["text-classification"].graphs[0].inputs) == [
+        "input_ids",
+        "attention_mask",
+        "token_type_ids",
+        "extra",
+    ]
 
 
 def test_a_partial_override_of_a_dim_keeps_the_rest():

@@ -107,9 +107,11 @@ def cpu_seconds(directory: Path) -> float:
 
 def test_linting_costs_little(tmp_path: Path):
     """Half a second of CPU for six specs of every kind with their families; the best of a few runs, since a busy machine only adds."""
-    shutil.copytree(SPECS / "families", tmp_path / "specs" / "families")
+    (tmp_path / "specs" / "families").mkdir(parents=True)
     for name in ("bert", "distilbert", "roberta", "gpt2", "t5", "vit", "tasks"):
         shutil.copy(SPECS / f"{name}.yaml", tmp_path / "specs")
+    for name in ("encoder", "decoder", "encoder-decoder", "image"):
+        shutil.copy(SPECS / "families" / f"{name}.yaml", tmp_path / "specs" / "families")
     taken: list[float] = []
     while len(taken) < 5 and (not taken or min(taken) > 0.5):
         taken.append(cpu_seconds(tmp_path) / pace())

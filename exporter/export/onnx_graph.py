@@ -10,6 +10,7 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import numpy as np
 import onnx
 import onnx_ir as ir
 import onnx_ir.passes.common as common
@@ -71,6 +72,7 @@ def _simplify(model: ir.Model) -> None:
     fold_constants_ir(
         model, onnx_shape_inference=False, input_size_limit=_FOLD_LIMIT, output_size_limit=_FOLD_LIMIT, should_fold=_is_small_fill
     )  # fmt: skip
+    _write_constants_as_tensors(model)
     common.IdentityEliminationPass()(model)
     common.CommonSubexpressionEliminationPass()(model)
     common.RemoveUnusedNodesPass()(model)
@@ -90,6 +92,18 @@ def _is_small_fill(node: ir.Node) -> bool | None:
     """Tell the folder to fold ``ConstantOfShape``, which it would leave, where that makes few values: the amounts of padding are made of it."""
     shape = node.inputs[0].const_value if node.op_type == "ConstantOfShape" and node.inputs[0] is not None else None
     return True if shape is not None and math.prod(map(int, shape.numpy())) <= _FOLD_LIMIT else None
+
+
+def _write_constants_as_tensors(model: ir.Model) -> None:
+    """Give constants their value as a tensor: folding writes some as plain numbers, which opset 11 does not have."""
+    dtypes = {"value_int": np.int64, "value_ints": np.int64, "value_float": np.float32, "value_floats": np.float32}
+    for node in model.graph.all_nodes():
+        if node.op_type != "Constant" or node.domain not in ("", "ai.onnx"):
+            continue
+        for name, dtype in dtypes.items():
+            attribute = node.attributes.pop(name, None)
+            if attribute is not None:
+                node.attributes["value"] = ir.AttrTensor("value", ir.tensor(np.array(attribute.value, dtype)))
 
 
 def _all_values(recorded: ir.Graph) -> Iterable[ir.Value]:
