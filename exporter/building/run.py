@@ -148,6 +148,7 @@ class _Worker:
         process = self.process
         if process is None or process.poll() is not None:
             on_stage("starting PyTorch")
+            self._end()  # what is left of one that died
             process = self.process = subprocess.Popen(
                 [sys.executable, "-m", "exporter.building.worker"],
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.log, text=True, encoding="utf-8",
@@ -189,6 +190,9 @@ class _Worker:
     def close(self) -> None:
         """End the worker; one in the middle of a job is killed."""
         self.closed = True
+        self._end()
+
+    def _end(self) -> None:
         if self.process is None:
             return
         self.process.kill()
