@@ -35,6 +35,7 @@ from exporter.spec import (
     GraphSpec,
     MinimumOpset,
     Note,
+    Refusal,
     Spec,
     StaticDim,
     TaskSpec,
@@ -322,7 +323,8 @@ class _Composer:
             monolith=self._graph("model", monolith, key.span) if isinstance(monolith, Mapping) else None,
             tolerances=dict(self._tolerances(body.get("tolerances"))),
             tracer=_tracer(body.get("tracer")),
-            refused={reason: str(text) for reason, text in _config(body.get("refused")).items()},
+            refused={what: str(text) for what, text in _config(body.get("refused")).items() if isinstance(text, str)},
+            refused_when=dict(self._refusals(body.get("refused"))),
             patches={patch: str(text) for patch, text in _config(body.get("patches")).items()},
             notes=tuple(self._notes(body.get("notes"))),
             when=self._expression(when) if isinstance(when, Scalar) else None,
@@ -338,6 +340,13 @@ class _Composer:
                 self._report("missing-key", f"the note '{key.value}' has no 'text'", key.span, hint)
                 continue
             yield Note(str(text.value), self._expression(when) if isinstance(when, Scalar) else None, text.content)
+
+    def _refusals(self, node: Node | None) -> Iterator[tuple[str, Refusal]]:
+        """Yield the refusals that depend on the config."""
+        for key, value in node.entries if isinstance(node, Mapping) else ():
+            when, because = child(value, "when"), _text(child(value, "because"))
+            if isinstance(when, Scalar) and because is not None:
+                yield str(key.value), Refusal(self._expression(when), because)
 
     def _graph(self, component: str, body: Mapping, span: Span) -> GraphSpec:
         constants: dict[str, bool | int | float | str] = {}

@@ -236,6 +236,7 @@ def plan_task(spec: Spec, task: TaskSpec, config: Any, options: Options, *, rtol
     refuse_impossible(spec, task, tracer, options)
     opset = choose_opset(spec, options)
     sizes = _Sizes(spec, config)
+    _refuse_config(spec, task, (tracer, options.dtype), sizes)
     if task.when is not None and not sizes.holds(task.when):
         raise UsageError(
             f"the task '{task.name}' needs a config where {task.when.text}", help=f"see {task.when.span.location()}"
@@ -335,6 +336,19 @@ def refuse_impossible(spec: Spec, task: TaskSpec, tracer: str, options: Options)
         other = next((name for name, opsets in OPSETS.items() if opset in opsets and name not in task.refused), None)
         hint = f"use --tracer {other}" if other is not None else "choose an opset in that range"
         raise UsageError(f"opset {opset} cannot be had: {needed}{reach}", help=hint)
+
+
+def _refuse_config(spec: Spec, task: TaskSpec, asked: tuple[str, ...], sizes: _Sizes) -> None:
+    """Refuse what cannot be had from this config."""
+    for name, refusal in task.refused_when.items():
+        is_choice = name in (*TRACERS, *DTYPES)
+        if (is_choice and name not in asked) or not sizes.holds(refusal.when):
+            continue
+        what = f"{spec.architecture} {task.name}{f' with {name}' if is_choice else ''}"
+        raise UsageError(
+            f"{what} cannot be had where {refusal.when.text}: {refusal.because}",
+            help=f"see {refusal.when.span.location()}",
+        )
 
 
 class _Sizes:

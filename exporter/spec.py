@@ -160,10 +160,20 @@ class Note:
 
 
 @dataclass(frozen=True, slots=True)
+class Refusal:
+    """What cannot be had from configs that fulfil a condition, and why."""
+
+    when: Expression
+    because: str
+
+
+@dataclass(frozen=True, slots=True)
 class TaskSpec:
     """One task of an architecture.
 
     ``monolith`` is the single graph of a task that has several; ``patches`` maps the patches its tracing needs to the reasons.
+    ``refused`` maps the tracers and dtypes that cannot be had to the reasons. ``refused_when`` is for some configs only: under the
+    name of a tracer or a dtype that one cannot be had, under any other name nothing can.
     """
 
     name: str
@@ -177,6 +187,7 @@ class TaskSpec:
     tolerances: Mapping[str, Tolerance]
     tracer: TracerChoice
     refused: Mapping[str, str]
+    refused_when: Mapping[str, Refusal]
     patches: Mapping[str, str]
     notes: tuple[Note, ...]
     when: Expression | None

@@ -15,6 +15,7 @@ from exporter.diagnostics import SpecError, UsageError
 from exporter.loading import load_spec
 from exporter.planning import OPSETS, Options, Plan, axis_names, axis_size, plan_task
 from exporter.report.builds import plan_text
+from exporter.report.catalogue import catalogue_data, catalogue_markdown, catalogue_text
 from exporter.source import Source, parse_document
 
 PLANS = Path(__file__).parent / "plans"
@@ -154,6 +155,64 @@ def test_notes_tell_what_the_config_makes_of_a_graph(task: str, blocks: int, not
     plan = plan_task(spec, spec.tasks[task], config, Options())
     assert plan.notes == notes
     assert Plan.from_data(json.loads(json.dumps(plan.to_data()))) == plan
+
+
+REFUSING = """
+spec_version: 1
+architecture: example
+extends: encoder
+dims:
+  unit: 4 * config.blocks
+refused:
+  dynamo: {when: unit > 4, because: the number of blocks is fixed}
+  float16: {when: config.blocks > 2, because: the scores overflow}
+  quantized: {when: config.quantized, because: rounding leaves no bound}
+tasks:
+  fill-mask: {}
+  token-classification: {refused: {quantized: null, dynamo: the mask is built in Python}}
+reference:
+  config: {hidden_size: 32, vocab_size: 99}
+"""
+
+
+@pytest.mark.parametrize(
+    ("task", "config", "options", "message"),
+    [
+        ("fill-mask", {}, {}, None),
+        ("fill-mask", {}, {"tracer": "dynamo"}, None),
+        ("fill-mask", {"blocks": 2}, {"tracer": "dynamo"}, "with dynamo cannot be had where unit > 4: the number of blocks is fixed"),
+        ("fill-mask", {"blocks": 3}, {}, None),
+        ("fill-mask", {"blocks": 3}, {"dtype": "float16"}, "with float16 cannot be had where config.blocks > 2: the scores overflow"),
+        ("fill-mask", {"quantized": True}, {}, "example fill-mask cannot be had where config.quantized: rounding leaves no bound"),
+        ("token-classification", {"quantized": True}, {}, None),
+        ("token-classification", {}, {"tracer": "dynamo"}, "cannot be had with dynamo: the mask is built in Python"),
+    ],
+)  # fmt: skip
+def test_what_a_config_rules_out_is_refused_with_the_reason(task, config, options, message):
+    spec = compose_spec(parse_document(Source("example.yaml", REFUSING))).spec
+    assert spec is not None
+    config = SimpleNamespace(
+        **{"hidden_size": 32, "vocab_size": 99, "num_labels": 7, "blocks": 1, "quantized": False, **config}
+    )
+    if message is None:
+        assert plan_task(spec, spec.tasks[task], config, Options(**options)).task == task
+        return
+    with pytest.raises(UsageError) as failure:
+        plan_task(spec, spec.tasks[task], config, Options(**options))
+    assert message in failure.value.message
+
+
+def test_refusals_are_listed_with_the_configs_they_are_for():
+    spec = compose_spec(parse_document(Source("example.yaml", REFUSING))).spec
+    assert spec is not None
+    text = "\n".join(catalogue_text([spec]))
+    assert "    not dynamo where unit > 4: the number of blocks is fixed" in text
+    assert "    not where config.quantized: rounding leaves no bound" in text
+    table = catalogue_markdown([spec])
+    assert "`float16` is refused where `config.blocks > 2`: the scores overflow" in table
+    assert ". refused where `config.quantized`: rounding leaves no bound" in table
+    fill_mask, _ = catalogue_data([spec])[0]["tasks"]
+    assert fill_mask["refused_when"]["quantized"] == {"when": "config.quantized", "because": "rounding leaves no bound"}
 
 
 def test_axes():

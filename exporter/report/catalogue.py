@@ -34,6 +34,10 @@ def catalogue_data(specs: Iterable[Spec]) -> list[dict[str, Any]]:
                     "tracers": [name for name in TRACERS if name not in task.refused],
                     "dtypes": [name for name in DTYPES if name in task.tolerances and name not in task.refused],
                     "refused": dict(task.refused),
+                    "refused_when": {
+                        name: {"when": refusal.when.text, "because": refusal.because}
+                        for name, refusal in task.refused_when.items()
+                    },
                     "patches": dict(task.patches),
                     "monolith": task.monolith is not None,
                 }
@@ -56,6 +60,8 @@ def catalogue_text(specs: Iterable[Spec]) -> Iterator[str]:
             yield f"  {task['task'].ljust(width)}  {task['feature'].ljust(features)}  {', '.join(task['tracers'])}  {', '.join(task['dtypes'])}"
             for what, reason in task["refused"].items():
                 yield f"    not {what}: {reason}"
+            for name, refusal in task["refused_when"].items():
+                yield f"    not {_choice(name, name + ' ')}where {refusal['when']}: {refusal['because']}"
     yield f"{len(listed)} architectures, {len(tasks)} tasks"
 
 
@@ -110,6 +116,10 @@ def _cell(entry: dict[str, Any], name: str, shared: set[str], notes: dict[str, i
 def _notes(entry: dict[str, Any], task: dict[str, Any]) -> list[str]:
     """Return what is refused or unusual about one task, each in a sentence."""
     found = [f"`{what}` is refused: {reason}" for what, reason in task["refused"].items()]
+    found += [
+        f"{_choice(name, f'`{name}` is ')}refused where `{refusal['when']}`: {refusal['because']}"
+        for name, refusal in task["refused_when"].items()
+    ]
     if task["tracer"] != DEFAULT_TRACER:
         found.append(f"the tracer is `{task['tracer']}`: {task['tracer_because']}")
     found += [f"recorded with the patch `{patch}`: {reason}" for patch, reason in task["patches"].items()]
@@ -122,6 +132,11 @@ def _notes(entry: dict[str, Any], task: dict[str, Any]) -> list[str]:
         within = "" if len(dtypes) == len(DTYPES) else f" in {', '.join(f'`{dtype}`' for dtype in dtypes)}"
         found.append(f"opset {opset} or later{within}: {because}")
     return found
+
+
+def _choice(name: str, words: str) -> str:
+    """Return the words where the name is that of a tracer or dtype; any other names a kind of config."""
+    return words if name in (*TRACERS, *DTYPES) else ""
 
 
 def _numbers(found: Iterable[str], notes: dict[str, int]) -> str:

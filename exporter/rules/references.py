@@ -188,6 +188,7 @@ def expressions_of(spec: Spec) -> Iterator[Expression]:
     for task in spec.tasks.values():
         if task.when is not None:
             yield task.when
+        yield from (refusal.when for refusal in task.refused_when.values())
         yield from (note.when for note in task.notes if note.when is not None)
     yield from (tensor.when for tensor in tensors_of(spec) if tensor.when is not None)
 
