@@ -18,12 +18,18 @@ from exporter.spec import WITH_PAST
 
 @dataclass(frozen=True, slots=True)
 class TaskName:
-    """A task of the vocabulary: its Hub name, its retired feature name, and the auto class that builds it."""
+    """A task of the vocabulary: its Hub name, its retired feature name, its other names, and the auto class that builds it."""
 
     name: str
     feature: str
+    aliases: tuple[str, ...]
     auto_class: str
     description: str
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """Every word that means this task."""
+        return (self.name, self.feature, *self.aliases)
 
 
 def spec_directory() -> Path:
@@ -39,16 +45,18 @@ def load_tasks() -> Mapping[str, TaskName]:
     # The file is ours and linted, so its form is known.
     data: Any = to_data(document.root) if document.root is not None else {"tasks": {}}
     return {
-        name: TaskName(name, entry["feature"], entry["auto_class"], entry["description"])
+        name: TaskName(
+            name, entry["feature"], tuple(entry.get("aliases", ())), entry["auto_class"], entry["description"]
+        )
         for name, entry in data["tasks"].items()
     }
 
 
 def resolve_task(name: str) -> str:
-    """Return the Hub name of a task given by Hub name or retired feature name, with or without ``-with-past``.
+    """Return the Hub name of a task given by any of its names, with or without ``-with-past``.
 
     Raises:
-        UsageError: the word is in neither vocabulary.
+        UsageError: the word is no task's name.
     """
     resolved = find_task(name)
     if resolved is None:
@@ -58,16 +66,14 @@ def resolve_task(name: str) -> str:
 
 
 def find_task(name: str) -> str | None:
-    """Return the Hub name of a task or retired feature name, or None."""
+    """Return the Hub name of the task that a word means, or None."""
     base, suffix = (name.removesuffix(WITH_PAST), WITH_PAST) if name.endswith(WITH_PAST) else (name, "")
-    if base in load_tasks():
-        return base + suffix
-    return next((task.name + suffix for task in load_tasks().values() if task.feature == base), None)
+    return next((task.name + suffix for task in load_tasks().values() if base in task.words), None)
 
 
 def task_words() -> list[str]:
     """Return every word accepted as a task, without the ``-with-past`` forms."""
-    return sorted({word for task in load_tasks().values() for word in (task.name, task.feature)})
+    return sorted({word for task in load_tasks().values() for word in task.words})
 
 
 def feature_of(task: str) -> str:
