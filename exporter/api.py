@@ -73,6 +73,7 @@ def build(
     output: str | Path | None = None,
     revision: str | None = None,
     framework: str | None = None,
+    cache_dir: str | None = None,
     trust_remote_code: bool = False,
     verify: bool = True,
     jobs: int = 1,
@@ -88,6 +89,7 @@ def build(
         output: where to write; with one task the artifact itself, with several a directory of them.
         revision: the branch, tag or commit of a hub id.
         framework: whose weights to take where a checkpoint holds several: ``pt``, ``tf`` or ``flax``.
+        cache_dir: where downloads of a hub id are kept. Default: the cache of Hugging Face's libraries.
         trust_remote_code: let the checkpoint run Python of its own.
         verify: compare with PyTorch, and fail where the graph differs.
         jobs: how many builds run at once, each in a process of its own.
@@ -104,7 +106,7 @@ def build(
     tasks = (task,) if isinstance(task, str) else tuple(task or ())
     wanted = Wanted(
         spec=None, model=str(model) if model is not None else None, tasks=tasks,
-        output=Path(output) if output is not None else None, revision=revision, framework=framework,
+        output=Path(output) if output is not None else None, revision=revision, framework=framework, cache_dir=cache_dir,
         trust_remote_code=trust_remote_code, options=Options(**options), verify=verify,
     )  # fmt: skip
     results: list[BuildResult] = []
@@ -112,7 +114,7 @@ def build(
         if outcome.error is not None:
             raise outcome.error
         if outcome.plan is not None:
-            results.append(BuildResult(outcome.build.target, outcome.plan, outcome.report, outcome.files))
+            results.append(BuildResult(outcome.build.output, outcome.plan, outcome.report, outcome.files))
     return results
 
 

@@ -5,6 +5,7 @@ Exit codes: 0 good; 1 findings, a failed build or a failed verification; 2 wrong
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import sys
 import tempfile
@@ -17,6 +18,7 @@ import click
 
 import exporter
 from exporter.diagnostics import ExporterError, SpecError, UsageError
+from exporter.targets import DEFAULT_TARGET, TARGETS, parse_dims
 
 if TYPE_CHECKING:
     from exporter.building.requests import Build
@@ -71,7 +73,7 @@ def _report_bug(error: Exception) -> NoReturn:
 @click.group(context_settings=_CONTEXT)
 @click.version_option(exporter.__version__, prog_name="exporter")
 def cli() -> None:
-    """Turn Hugging Face Transformers checkpoints into verified ONNX graphs.
+    """Turn Hugging Face Transformers checkpoints into verified graphs: ONNX, TorchScript, torch.export, AWS Neuron.
 
     An architecture is described by one YAML spec. Build it as it is to check the spec on a tiny model with random
     weights, or give a checkpoint:
@@ -94,7 +96,7 @@ def _options(command: Callable[..., Any]) -> Callable[..., Any]:
                 "tasks",
                 multiple=True,
                 metavar="TASK",
-                help="A task (fill-mask) or a retired feature name (masked-lm). May be given several times. Default: every task of a reference, the checkpoint's own task otherwise.",
+                help="A task (fill-mask) or a retired feature name (masked-lm). May be given several times. Default, or 'auto': every task of a reference, the checkpoint's own task otherwise.",
             ),
             click.option(
                 "--model",
@@ -108,12 +110,37 @@ def _options(command: Callable[..., Any]) -> Callable[..., Any]:
                 type=click.Choice(["pt", "tf", "flax"]),
                 help="Whose weights to take where a checkpoint holds several: PyTorch's, TensorFlow's or Flax's. Default: the first of these it has.",
             ),
+            click.option(
+                "--cache-dir",
+                "--cache_dir",
+                metavar="DIR",
+                help="Where downloads of a hub id are kept. Default: the cache of Hugging Face's libraries.",
+            ),
             click.option("--trust-remote-code", is_flag=True, help="Let the checkpoint run Python code of its own."),
+            click.option(
+                "--target",
+                "targets",
+                type=click.Choice(list(TARGETS)),
+                multiple=True,
+                help="What to build. May be given several times, each an artifact of its own. Default: onnx.",
+            ),
+            click.option(
+                "--dim",
+                "dims",
+                multiple=True,
+                metavar="NAME=SIZE",
+                help="Fix a dynamic dim at a size (sequence=128). May be given several times.",
+            ),
+            click.option(
+                "--static",
+                is_flag=True,
+                help="Leave no dim open: every dynamic dim needs a --dim.",
+            ),
             click.option(
                 "--opset",
                 type=int,
                 metavar="N",
-                help="ONNX opset: 11 to 20 with the torchscript tracer, 18 to 23 with dynamo. Default: 18.",
+                help="ONNX only: the opset, 11 to 20 with the torchscript tracer, 18 to 23 with dynamo. Default: 18.",
             ),
             click.option(
                 "--dtype",
@@ -156,9 +183,59 @@ def _options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
+def _settings(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that only some targets have. One that is not given is None, and not among the settings."""
+
+    def add(flag: str, help_: str, **kind: Any) -> None:
+        nonlocal command
+        command = click.option(flag, default=None, help=help_, **kind)(command)
+
+    add("--cpu-backend", "neuron: compile on the CPU, for a machine without the device.", is_flag=True)
+    add("--compiler-workdir", "neuron: where the compiler keeps what it makes.", metavar="DIR")
+    add("--dynamic-batch", "neuron: let the program run on multiples of the batch it is compiled for.", is_flag=True)
+    add(
+        "--inline-weights/--separate-weights",
+        "neuron: weights inside the compiled program (the compiler's default) or beside it, where they can be replaced.",
+        is_flag=True,
+    )
+    add("--optlevel", "neuron: how long the compiler may optimize.", type=click.Choice(["1", "2", "3"]))
+    add("--auto-cast-type", "neuron: the dtype computation is cast to.", type=click.Choice(["bf16", "fp16", "tf32"]))
+    add(
+        "--auto-cast",
+        "neuron: which float32 operations are cast to a faster dtype.",
+        type=click.Choice(["none", "matmult", "all"]),
+    )
+    add(
+        "--instance-type",
+        "neuron: the machine compiled for; inf1 takes torch_neuron, the others torch_neuronx. Default: the compiler's.",
+        type=click.Choice(["inf1", "inf2", "trn1", "trn1n", "trn2"]),
+    )
+    add(
+        "--aoti",
+        "torch-export: compile with AOTInductor, for this kind of processor (needs a C++ compiler).",
+        is_flag=True,
+    )
+    add("--freeze", "torchscript: write weights into the graph as constants and simplify it.", is_flag=True)
+    add("--untie", "torchscript: give weights that are tied in the model a copy each.", is_flag=True)
+    return command
+
+
+def _split_options(options: dict[str, Any]) -> tuple[tuple[str, ...], Any]:
+    """Return the targets asked for, and the options of the engine."""
+    from exporter.planning import Options
+
+    targets = options.pop("targets") or (DEFAULT_TARGET,)
+    dims = parse_dims(options.pop("dims"))
+    names = [name for target in TARGETS.values() for name in target.settings]
+    settings = {name: options.pop(name) for name in names if name in options}
+    given = {name: value for name, value in settings.items() if value is not None}
+    return targets, Options(**options, dims=dims, settings=given)
+
+
 @cli.command(context_settings=_CONTEXT)
 @click.argument("specs", nargs=-1, metavar="[SPEC|ARCHITECTURE|DIR|BUILD_FILE]...")
 @_options
+@_settings
 @click.option(
     "--weights",
     type=click.Choice(["auto", "external"]),
@@ -192,6 +269,7 @@ def build(
     model: str | None,
     revision: str | None,
     framework: str | None,
+    cache_dir: str | None,
     trust_remote_code: bool,
     output: Path | None,
     no_verify: bool,
@@ -199,7 +277,7 @@ def build(
     as_json: bool,
     **options: Any,
 ) -> int:
-    """Build and verify ONNX graphs.
+    """Build and verify graphs.
 
     Each graph is compared with PyTorch at the sizes it was traced at and at others; one that differs fails the build.
     An artifact is put in place whole: a build that fails or is killed leaves the earlier one as it was.
@@ -208,15 +286,17 @@ def build(
         exporter build specs/my-model.yaml
         exporter build my-model --task text-generation-with-past -o out
         exporter build --model ./my-checkpoint --task masked-lm --opset 17 -o onnx
+        exporter build --model ./my-checkpoint --target torchscript -o script
+        exporter build --model ./my-checkpoint --target neuron --dim batch=1 --dim sequence=128 -o neuron
     """
     from exporter.building.requests import Wanted, plan_builds
     from exporter.building.run import run_builds
-    from exporter.planning import Options
     from exporter.report import builds as report
 
+    targets, engine = _split_options(options)
     wanted = Wanted(
-        spec=None, model=model, tasks=tasks, output=output, revision=revision, framework=framework, trust_remote_code=trust_remote_code,
-        options=Options(**options), verify=not no_verify,
+        spec=None, model=model, tasks=tasks, targets=targets, output=output, revision=revision, framework=framework, cache_dir=cache_dir, trust_remote_code=trust_remote_code,
+        options=engine, verify=not no_verify,
     )  # fmt: skip
     planned = plan_builds(specs, wanted)
     for line in report.headline(planned):
@@ -265,7 +345,7 @@ class _progress:  # noqa: N801 - used like a function
             self.status.stop()
 
     def show(self, build: Build, text: str) -> None:
-        name = f"{build.architecture} {build.task} {build.target}"
+        name = f"{build.architecture} {build.task} {build.output}"
         if name not in self.names:
             self.names.append(name)
         if self.status is not None:
@@ -284,6 +364,7 @@ def measure(
     model: str | None,
     revision: str | None,
     framework: str | None,
+    cache_dir: str | None,
     trust_remote_code: bool,
     as_json: bool,
     **options: Any,
@@ -293,16 +374,14 @@ def measure(
     Builds into a temporary place and compares as a build does. A bound is good when the worst difference is between a tenth of it
     and all of it.
     """
-    import dataclasses
-
     from exporter.building.requests import Wanted
     from exporter.measuring import measure
-    from exporter.planning import Options
     from exporter.report.builds import measurement_line
 
+    targets, engine = _split_options(options)
     wanted = Wanted(
-        spec=None, model=model, tasks=tasks, revision=revision, framework=framework, trust_remote_code=trust_remote_code,
-        options=Options(**options),
+        spec=None, model=model, tasks=tasks, targets=targets, revision=revision, framework=framework, cache_dir=cache_dir, trust_remote_code=trust_remote_code,
+        options=engine,
     )  # fmt: skip
     found = []
     with _progress(len(specs)) as on_stage:
@@ -326,6 +405,7 @@ def plan(
     model: str | None,
     revision: str | None,
     framework: str | None,
+    cache_dir: str | None,
     trust_remote_code: bool,
     as_json: bool,
     **options: Any,
@@ -334,14 +414,18 @@ def plan(
     from exporter import models
     from exporter.checkpoints import open_checkpoint
     from exporter.loading import load_spec
-    from exporter.planning import Options, find_task, plan_task
+    from exporter.planning import find_task, plan_task
     from exporter.report.builds import plan_text
     from exporter.spec import overlay_config
 
-    wanted = Options(**options)
+    targets, wanted = _split_options(options)
     composed = load_spec(spec).with_variant(wanted.variant)
     chosen = [find_task(composed, name) for name in tasks] or list(composed.tasks.values())
-    checkpoint = open_checkpoint(model, revision=revision, framework=framework) if model is not None else None
+    checkpoint = (
+        open_checkpoint(model, revision=revision, framework=framework, cache_dir=cache_dir)
+        if model is not None
+        else None
+    )
     plans = []
     for task in chosen:
         if checkpoint is not None:
@@ -351,7 +435,10 @@ def plan(
                 composed.architecture, overlay_config(composed.reference, task.reference_config, task.config)
             )
         rtol_of = "element" if checkpoint is None else "output"
-        plans.append(plan_task(composed, task, config, wanted, rtol_of=rtol_of))
+        plans += [
+            plan_task(composed, task, config, dataclasses.replace(wanted, target=target), rtol_of=rtol_of)
+            for target in targets
+        ]
     if as_json:
         click.echo(json.dumps([one.to_data() for one in plans], indent=1))
     else:

@@ -2,7 +2,7 @@
 
 The order in which the parts of a task are laid over one another is the whole of composition::
 
-    family, spec             inputs, arguments, outputs_ignored, tolerances, tracer, refused, patches, notes
+    family, spec             inputs, arguments, outputs_ignored, tolerances, tracer, refused, targets, patches, notes
     family, spec             tasks.<task>
     family, spec             cache                       (only in the -with-past form)
     family, spec             tasks.<task>-with-past      (likewise)
@@ -38,6 +38,7 @@ from exporter.spec import (
     Refusal,
     Spec,
     StaticDim,
+    TargetLimit,
     TaskSpec,
     TensorSpec,
     Tolerance,
@@ -45,9 +46,13 @@ from exporter.spec import (
 )
 from exporter.tensor_type import BUILT, TensorTypeError, parse_tensor_type
 
-_SHARED = ("inputs", "arguments", "outputs_ignored", "tolerances", "tracer", "refused", "patches", "notes")
+Reasons = dict[str, str]
+_SHARED = ("inputs", "arguments", "outputs_ignored", "tolerances", "tracer", "refused", "targets", "patches", "notes")
 _GRAPH = ("inputs", "outputs", "arguments", "outputs_ignored")
 _CACHED = ("inputs", "outputs")
+_PICKS = ("components", "merged")
+# What `argument:` says of an input that the model is not given.
+_NOT_GIVEN = "none"
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,7 +238,7 @@ class _Composer:
             picks = body.get("components")
             if isinstance(picks, Mapping):
                 monolith = _monolith(body, before, cached)
-                body = self._with_components(body, picks, offered, child(cache, "components") if with_past else None)
+                body = self._with_components(body, offered, child(cache, "components") if with_past else None)
                 body = monolith(body)
             elif cached is not None:
                 body = _cache_last(body, cached, before)
@@ -272,8 +277,19 @@ class _Composer:
             return False
         return True
 
-    def _with_components(self, body: Mapping, picks: Mapping, offered: Mapping | None, cached: Node | None) -> Mapping:
+    def _with_components(self, body: Mapping, offered: Mapping | None, cached: Node | None) -> Mapping:
+        """Put the composed graphs in place of those a task picks, for its components and for its merged form."""
         entries: list[tuple[Scalar, Node]] = []
+        for key, node in without(body, _GRAPH).entries:
+            if key.value in _PICKS and isinstance(node, Mapping):
+                node = Mapping(tuple(self._components(node, offered, cached)), node.span)
+            entries.append((key, node))
+        entries.sort(key=lambda entry: entry[0].value in _PICKS)
+        return Mapping(tuple(entries), body.span)
+
+    def _components(
+        self, picks: Mapping, offered: Mapping | None, cached: Node | None
+    ) -> Iterator[tuple[Scalar, Node]]:
         for key, picked in picks.entries:
             name = str(key.value)
             template, past = child(offered, name), child(cached, name)
@@ -293,22 +309,12 @@ class _Composer:
                 continue
             before = merge_all((template, picked))
             component = merge_all((template, past, picked)) or Mapping((), key.span)
-            entries.append((key, _cache_last(component, past, before) if isinstance(past, Mapping) else component))
-        rest = tuple(entry for entry in without(body, ("components", *_GRAPH)).entries)
-        components_key = body.key("components") or picks.entries[0][0]
-        return Mapping((*rest, (components_key, Mapping(tuple(entries), picks.span))), body.span)
+            yield key, _cache_last(component, past, before) if isinstance(past, Mapping) else component
 
     def _task(self, name: str, key: Scalar, body: Mapping) -> TaskSpec:
         vocabulary = load_tasks()[name.removesuffix(WITH_PAST)]
         components = body.get("components")
-        if isinstance(components, Mapping):
-            graphs = tuple(
-                self._graph(str(part.value), node, part.span)
-                for part, node in components.entries
-                if isinstance(node, Mapping)
-            )
-        else:
-            graphs = (self._graph("model", body, key.span),)
+        graphs = self._graphs(components) or (self._graph("model", body, key.span),)
         model_class = _text(body.get("class"))
         when = body.get("when")
         monolith = body.get("monolith") if isinstance(components, Mapping) else None
@@ -321,11 +327,13 @@ class _Composer:
             reference_config=_config(child(body, "reference", "config")),
             graphs=graphs,
             monolith=self._graph("model", monolith, key.span) if isinstance(monolith, Mapping) else None,
+            merged=self._graphs(body.get("merged")),
             tolerances=dict(self._tolerances(body.get("tolerances"))),
             tracer=_tracer(body.get("tracer")),
-            refused={what: str(text) for what, text in _config(body.get("refused")).items() if isinstance(text, str)},
+            refused=_reasons(body.get("refused")),
             refused_when=dict(self._refusals(body.get("refused"))),
-            patches={patch: str(text) for patch, text in _config(body.get("patches")).items()},
+            targets=dict(_targets(body.get("targets"))),
+            patches=_reasons(body.get("patches")),
             notes=tuple(self._notes(body.get("notes"))),
             when=self._expression(when) if isinstance(when, Scalar) else None,
             span=key.span,
@@ -348,7 +356,17 @@ class _Composer:
             if isinstance(when, Scalar) and because is not None:
                 yield str(key.value), Refusal(self._expression(when), because)
 
-    def _graph(self, component: str, body: Mapping, span: Span) -> GraphSpec:
+    def _graphs(self, node: Node | None) -> tuple[GraphSpec, ...]:
+        entries = node.entries if isinstance(node, Mapping) else ()
+        return tuple(
+            self._graph(str(key.value), body, key.span, _reasons(child(body, "patches")), _reasons(child(body, "refused")))
+            for key, body in entries
+            if isinstance(body, Mapping)
+        )
+
+    def _graph(
+        self, component: str, body: Mapping, span: Span, patches: Reasons | None = None, refused: Reasons | None = None
+    ) -> GraphSpec:
         constants: dict[str, bool | int | float | str] = {}
         built: list[TensorSpec] = []
         arguments = body.get("arguments")
@@ -366,7 +384,9 @@ class _Composer:
             built=tuple(built),
             inputs=tuple(self._tensors(body.get("inputs"), needs_fill=True)),
             outputs=tuple(self._tensors(body.get("outputs"), needs_fill=False)),
-            ignored={path: str(reason) for path, reason in _config(body.get("outputs_ignored")).items()},
+            ignored=_reasons(body.get("outputs_ignored")),
+            patches=patches or {},
+            refused=refused or {},
             span=span,
         )
 
@@ -433,16 +453,17 @@ class _Composer:
             place = span if fill is None else span.within(fill.start, fill.end)
             self._report("malformed-tensor", message, place, hint)
             return
-        when = child(node, "when")
+        when, argument = child(node, "when"), _text(child(node, "argument"))
         unused = to_data(node) if isinstance(node, Mapping) else {}
         reason = unused.get("because") if isinstance(unused, dict) and unused.get("unused") else None
         yield TensorSpec(
             name=name,
             type=tensor_type,
-            argument=_text(child(node, "argument")) or name,
+            argument="" if argument == _NOT_GIVEN else argument or name,
             field=_text(child(node, "field")) or _field_of(name),
             when=self._expression(when) if isinstance(when, Scalar) else None,
             unused=str(reason) if reason is not None else None,
+            beyond=_text(child(node, "beyond")),
             span=key.span,
             type_span=span,
         )
@@ -569,6 +590,22 @@ def _float(node: Node | None, otherwise: float) -> float:
 def _config(node: Node | None) -> dict[str, Data]:
     data = to_data(node) if node is not None else {}
     return data if isinstance(data, dict) else {}
+
+
+def _targets(node: Node | None) -> Iterator[tuple[str, TargetLimit]]:
+    for key, value in node.entries if isinstance(node, Mapping) else ():
+        if isinstance(value, Mapping):
+            listed = value.get("static")
+            static = [_text(item) or "" for item in listed.items] if isinstance(listed, Sequence) else []
+            yield (
+                str(key.value),
+                TargetLimit(_text(value.get("refused")), tuple(static), _text(value.get("because")), value.span),
+            )
+
+
+def _reasons(node: Node | None) -> Reasons:
+    """Return what is listed with a reason; an entry that is no text says more than that and is read elsewhere."""
+    return {what: text for what, text in _config(node).items() if isinstance(text, str)}
 
 
 def _tracer(node: Node | None) -> TracerChoice:

@@ -74,7 +74,7 @@ def verify_golden(directory: Path, plan: Plan, progress: Callable[[str], None] =
     runtime = ""
     for graph in plan.graphs:
         problems += check_structure(directory / graph.file, graph, plan)
-        session = open_session(directory / graph.file, plan.dtype, prepack=True)
+        session = open_session(directory / graph.file, plan.dtype, target=plan.target, prepack=True)
         runtime = session.name
         for index, point in enumerate(plan.points):
             progress(f"{graph.component}, {point.name}")

@@ -14,6 +14,7 @@ from typing import Any
 from exporter.catalog import resolve_task
 from exporter.diagnostics import Diagnostic, SpecError, UsageError, did_you_mean
 from exporter.expressions import ExpressionError, evaluate_expression, expression_names
+from exporter.fixing import fix_dims, fixed_dims
 from exporter.source import Data, Span
 from exporter.spec import (
     DTYPES,
@@ -31,6 +32,7 @@ from exporter.spec import (
     TensorSpec,
     overlay_config,
 )
+from exporter.targets import DEFAULT_TARGET, Setting, Target, check_settings, find_target
 from exporter.tensor_type import WORDY
 
 # Several operators take bfloat16 since opset 20 only.
@@ -49,9 +51,15 @@ EMBEDDED_LIMIT = (1 << 31) - (1 << 26)
 class Options:
     """What a build is asked for beside model and task; None means the spec's or the engine's default.
 
-    ``monolith`` asks for a task of several graphs as one; ``variant`` (from 1) for a variant of the spec in place of its reference.
+    ``monolith`` asks for a task of several graphs as one, ``merged`` for one decoder that serves every step; ``variant`` (from 1) for a
+    variant of the spec in place of its reference.
+    ``dims`` fixes dynamic dims at sizes, ``static`` asks that none be left open; ``settings`` are the target's own options.
     """
 
+    target: str = DEFAULT_TARGET
+    dims: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    static: bool = False
+    settings: Mapping[str, Setting] = dataclasses.field(default_factory=dict)
     opset: int | None = None
     dtype: str = "float32"
     tracer: str | None = None
@@ -59,6 +67,7 @@ class Options:
     rtol: float | None = None
     weights: str = "auto"
     monolith: bool = False
+    merged: bool = False
     variant: int | None = None
     seed: int = DEFAULT_SEED
 
@@ -77,7 +86,8 @@ class TensorPlan:
     """One tensor of a graph.
 
     ``shape`` holds integers for static axes and symbolic dims (``past_sequence + sequence``) for dynamic ones. ``path`` is
-    the ``forward()`` argument an input is passed as, or the output field an output is read from.
+    the ``forward()`` argument an input is passed as (empty: the model is not given it), or the output field an output is read from.
+    ``beyond`` is the symbolic dim that counts how much of an input the cache holds already.
     """
 
     name: str
@@ -86,6 +96,7 @@ class TensorPlan:
     path: tuple[str | int, ...]
     fill: FillPlan | None = None
     unused: str | None = None
+    beyond: str | None = None
 
     def sizes_at(self, sizes: Mapping[str, int]) -> tuple[int, ...]:
         """Return the concrete shape at the given sizes of the dynamic dims."""
@@ -121,7 +132,10 @@ class Point:
 @dataclass(frozen=True, slots=True)
 class Plan:
     """One task of one model, concrete. The bound on a difference is ``atol + rtol * |reference|``, of the element or, with ``rtol_of``
-    ``output``, of the largest value of the output at that point."""
+    ``output``, of the largest value of the output at that point.
+
+    ``opset`` is None for a target that has none. ``fixed`` are dims that are dynamic in the spec and have one size here. ``probes``
+    are, for each dynamic dim, points that differ from the traced one in that dim alone."""
 
     architecture: str
     task: str
@@ -133,8 +147,11 @@ class Plan:
     config: Mapping[str, Data]
     reference_config: Mapping[str, Data]
     reference_gain: float
+    target: str
+    settings: Mapping[str, Setting]
+    fixed: Mapping[str, int]
     dtype: str
-    opset: int
+    opset: int | None
     tracer: str
     tracer_because: str | None
     atol: float
@@ -146,6 +163,7 @@ class Plan:
     weights: str
     seed: int
     points: tuple[Point, ...]
+    probes: Mapping[str, tuple[Point, ...]]
     graphs: tuple[GraphPlan, ...]
 
     @property
@@ -177,7 +195,8 @@ class Plan:
             for graph in data["graphs"]
         )
         points = tuple(Point(**point) for point in data["points"])
-        return Plan(**{**data, "graphs": graphs, "points": points, "notes": tuple(data["notes"])})
+        probes = {name: tuple(Point(**point) for point in group) for name, group in data["probes"].items()}
+        return Plan(**{**data, "graphs": graphs, "points": points, "probes": probes, "notes": tuple(data["notes"])})
 
 
 def _tensor_from_data(data: Mapping[str, Any]) -> TensorPlan:
@@ -190,6 +209,11 @@ def _tensor_from_data(data: Mapping[str, Any]) -> TensorPlan:
             "fill": FillPlan(**{**fill, "args": tuple(fill["args"])}) if fill is not None else None,
         }
     )
+
+
+def describe_recording(plan: Plan) -> str:
+    """Return how the graphs of a plan are recorded, in a few words."""
+    return plan.target if plan.opset is None else f"opset {plan.opset}, {plan.tracer} tracer"
 
 
 def axis_size(axis: int | str, sizes: Mapping[str, int]) -> int:
@@ -232,16 +256,20 @@ def plan_task(spec: Spec, task: TaskSpec, config: Any, options: Options, *, rtol
         UsageError: the opset, dtype or tracer cannot be had; the message gives the reason.
         SpecError: an expression does not hold for this config; the diagnostic has its place.
     """
-    tracer = options.tracer or task.tracer.name
-    refuse_impossible(spec, task, tracer, options)
-    opset = choose_opset(spec, options)
+    tracer = choose_tracer(task, options)
+    target = find_target(options.target)
+    refuse_impossible(spec, task, options)
     sizes = _Sizes(spec, config)
     _refuse_config(spec, task, (tracer, options.dtype), sizes)
     if task.when is not None and not sizes.holds(task.when):
         raise UsageError(
             f"the task '{task.name}' needs a config where {task.when.text}", help=f"see {task.when.span.location()}"
         )
-    graphs = tuple(_plan_graph(graph, sizes, options.dtype) for graph in choose_graphs(spec, task, options))
+    graphs = _plan_graphs(spec, task, sizes, options)
+    fixed = fix_dims(task, target, _open_dims(sizes, graphs), options)
+    if fixed:
+        sizes = _Sizes(dataclasses.replace(spec, dims={**spec.dims, **fixed_dims(spec.dims, fixed)}), config)
+        graphs = _plan_graphs(spec, task, sizes, options)
     tolerance = task.tolerances.get(options.dtype)
     floor = CHECKPOINT_RTOL if rtol_of == "output" else 0.0
     if tolerance is None and (options.atol is None or options.rtol is None):
@@ -260,31 +288,55 @@ def plan_task(spec: Spec, task: TaskSpec, config: Any, options: Options, *, rtol
         config=dict(task.config),
         reference_config=overlay_config(spec.reference, task.reference_config),
         reference_gain=spec.gain,
+        target=target.name,
+        settings=dict(options.settings),
+        fixed=fixed,
         dtype=options.dtype,
-        opset=opset,
+        opset=choose_opset(spec, options) if target.has_opset else None,
         tracer=tracer,
         tracer_because=task.tracer.because if tracer == task.tracer.name else None,
         atol=options.atol if options.atol is not None else tolerance.atol if tolerance else 0.0,
         rtol=options.rtol if options.rtol is not None else max(tolerance.rtol if tolerance else 0.0, floor),
         rtol_of=rtol_of,
         tolerance_because=tolerance.because if tolerance else None,
-        patches=dict(task.patches),
+        patches=_patches(task, choose_graphs(spec, task, options)),
         notes=tuple(_note_text(note, sizes) for note in task.notes if note.when is None or sizes.holds(note.when)),
         weights=options.weights,
         seed=options.seed,
         points=tuple(_points(sizes, graphs)),
+        probes={} if target.has_opset else dict(_probes(sizes, graphs)),
         graphs=graphs,
     )
 
 
+def _patches(task: TaskSpec, graphs: Iterable[GraphSpec]) -> dict[str, str]:
+    return {**task.patches, **{name: why for graph in graphs for name, why in graph.patches.items()}}
+
+
+def choose_tracer(task: TaskSpec, options: Options) -> str:
+    """Return what records the graph: the target's own mechanism, the one asked for, or the spec's choice."""
+    return find_target(options.target).tracer or options.tracer or task.tracer.name
+
+
 def choose_graphs(spec: Spec, task: TaskSpec, options: Options) -> tuple[GraphSpec, ...]:
-    """Return the graphs of a task, or with ``monolith`` its single one.
+    """Return the graphs of a task: with ``monolith`` its single one, with ``merged`` those with one decoder for every step.
 
     Raises:
-        UsageError: the task has several graphs and no single one.
+        UsageError: the task has several graphs and not the form asked for.
     """
-    if not options.monolith or len(task.graphs) == 1:
+    if not (options.monolith or options.merged) or len(task.graphs) == 1:
         return task.graphs
+    if options.monolith and options.merged:
+        raise UsageError("--monolith and --merged are two forms of one task", help="leave one of them out")
+    if options.merged:
+        if "merged" in task.refused:
+            raise UsageError(f"{spec.architecture} {task.name} cannot be had merged: {task.refused['merged']}")
+        if not task.merged:
+            raise UsageError(
+                f"{spec.architecture} {task.name} cannot be had with one decoder for every step",
+                help="leave --merged out, or declare 'merged:' under the task",
+            )
+        return task.merged
     if task.monolith is None:
         raise UsageError(
             f"{spec.architecture} {task.name} cannot be had as a single graph",
@@ -303,22 +355,31 @@ def choose_opset(spec: Spec, options: Options) -> int:
     )
 
 
-def refuse_impossible(spec: Spec, task: TaskSpec, tracer: str, options: Options) -> None:
+def refuse_impossible(spec: Spec, task: TaskSpec, options: Options) -> None:
     """Refuse what cannot be had before any work is done for it.
 
     Raises:
-        UsageError: with the reason the spec or the tracer gives.
+        UsageError: with the reason the spec, the target or the tracer gives.
     """
-    dtype = options.dtype
+    target, dtype = find_target(options.target), options.dtype
+    tracer = options.tracer or choose_tracer(task, options)
     if tracer not in TRACERS:
         raise UsageError(f"unknown tracer '{tracer}'", help=f"the tracers are {', '.join(TRACERS)}")
     if dtype not in DTYPES:
         raise UsageError(f"unknown dtype '{dtype}'", help=f"the dtypes are {', '.join(DTYPES)}")
     what = f"{spec.architecture} {task.name}"
-    choose_graphs(spec, task, options)
-    for asked in (tracer, dtype):
-        if asked in task.refused:
-            raise UsageError(f"{what} cannot be had with {asked}: {task.refused[asked]}")
+    refused = {what: why for graph in choose_graphs(spec, task, options) for what, why in graph.refused.items()}
+    refused.update(task.refused)
+    for asked in (tracer, dtype) if target.has_opset else (dtype,):
+        if asked in refused:
+            raise UsageError(f"{what} cannot be had with {asked}: {refused[asked]}")
+    check_settings(target, options.settings)
+    limit = task.targets.get(target.name)
+    if limit is not None and limit.refused is not None:
+        raise UsageError(f"{what} cannot be had as {target.name}: {limit.refused}")
+    if not target.has_opset:
+        _refuse_onnx_options(target, options)
+        return
     opset, minimum = choose_opset(spec, options), spec.minimum_opsets.get(dtype)
     if minimum is not None and opset < minimum.opset:
         raise UsageError(
@@ -348,6 +409,24 @@ def _refuse_config(spec: Spec, task: TaskSpec, asked: tuple[str, ...], sizes: _S
         raise UsageError(
             f"{what} cannot be had where {refusal.when.text}: {refusal.because}",
             help=f"see {refusal.when.span.location()}",
+        )
+
+
+def _refuse_onnx_options(target: Target, options: Options) -> None:
+    """Refuse what only an ONNX file can have."""
+    if options.opset is not None:
+        raise UsageError(
+            f"--opset does not go with the target {target.name}", help="only ONNX has opsets; leave it out"
+        )
+    if options.tracer not in (None, target.tracer):
+        raise UsageError(
+            f"the target {target.name} is always recorded by {target.tracer}, not by {options.tracer}",
+            help="leave --tracer out",
+        )
+    if options.weights != "auto":
+        raise UsageError(
+            f"--weights {options.weights} does not go with the target {target.name}",
+            help="its weights are always in its file; leave it out",
         )
 
 
@@ -419,10 +498,15 @@ def _note_text(note: Note, sizes: _Sizes) -> str:
     return note.fill({name: sizes.static(name, note.span) for name in note.dims})
 
 
-def _plan_graph(graph: GraphSpec, sizes: _Sizes, dtype: str) -> GraphPlan:
+def _plan_graphs(spec: Spec, task: TaskSpec, sizes: _Sizes, options: Options) -> tuple[GraphPlan, ...]:
+    suffix = find_target(options.target).suffix
+    return tuple(_plan_graph(graph, sizes, options.dtype, suffix) for graph in choose_graphs(spec, task, options))
+
+
+def _plan_graph(graph: GraphSpec, sizes: _Sizes, dtype: str, suffix: str) -> GraphPlan:
     return GraphPlan(
         component=graph.component,
-        file=graph.file_name,
+        file=graph.component_stem + suffix,
         module=graph.module,
         constants=dict(graph.constants),
         built=tuple(_plan_tensors(graph.built, sizes, dtype, is_input=True)),
@@ -460,7 +544,7 @@ def _plan_tensor(
     if tensor.when is not None and not sizes.holds(tensor.when):
         return
     path = tensor.argument if is_input else tensor.field
-    steps = (step if layer is None else step.replace(LAYER_SLOT, str(layer)) for step in path.split("."))
+    steps = (step if layer is None else step.replace(LAYER_SLOT, str(layer)) for step in path.split(".") if step)
     yield TensorPlan(
         name=tensor.name if layer is None else tensor.name.replace(LAYER_SLOT, str(layer)),
         dtype=dtype if tensor.type.dtype == "float" else tensor.type.dtype,
@@ -470,6 +554,7 @@ def _plan_tensor(
         path=tuple(int(step) if step.isdigit() else step for step in steps),
         fill=_plan_fill(tensor, sizes),
         unused=tensor.unused,
+        beyond=tensor.beyond,
     )
 
 
@@ -508,8 +593,8 @@ def _plan_fill(tensor: TensorSpec, sizes: _Sizes) -> FillPlan | None:
     )
 
 
-def _points(sizes: _Sizes, graphs: Iterable[GraphPlan]) -> Iterator[Point]:
-    """Yield the trace point, then the check points: the k-th takes the k-th size of every dim, shorter lists cycling."""
+def _open_dims(sizes: _Sizes, graphs: Iterable[GraphPlan]) -> tuple[list[DynamicDim], list[DerivedDim]]:
+    """Return the dynamic dims that some graph leaves open, and those that follow from them."""
     spec = sizes.spec
     used = {
         name
@@ -518,13 +603,37 @@ def _points(sizes: _Sizes, graphs: Iterable[GraphPlan]) -> Iterator[Point]:
         for axis in tensor.shape
         for name in axis_names(axis)
     }
-    derived = [dim for name, dim in spec.dims.items() if name in used and isinstance(dim, DerivedDim)]
-    used.update(name for dim in derived for name in expression_names(dim.value.text))
-    dims = [dim for name, dim in spec.dims.items() if name in used and isinstance(dim, DynamicDim)]
+    derived: list[DerivedDim] = []
+    while found := [dim for name, dim in spec.dims.items() if name in used and isinstance(dim, DerivedDim) and dim not in derived]:
+        # A dim comes after those that follow from it, and is evaluated before them.
+        derived = [*found, *derived]
+        used.update(name for dim in found for name in expression_names(dim.value.text))
+    return [dim for name, dim in spec.dims.items() if name in used and isinstance(dim, DynamicDim)], derived
 
-    def point(name: str, dynamic: dict[str, int]) -> Point:
-        return Point(name, {**dynamic, **{dim.name: sizes.derived(dim, dynamic) for dim in derived}})
 
-    yield point("trace", {dim.name: dim.trace for dim in dims})
+def _points(sizes: _Sizes, graphs: Iterable[GraphPlan]) -> Iterator[Point]:
+    """Yield the trace point, then the check points: the k-th takes the k-th size of every dim, shorter lists cycling."""
+    dims, derived = _open_dims(sizes, graphs)
+    yield _point("trace", {dim.name: dim.trace for dim in dims}, sizes, derived)
     for index in range(max((len(dim.check) for dim in dims), default=0)):
-        yield point(f"check {index + 1}", {dim.name: dim.check[index % len(dim.check)] for dim in dims})
+        at = {dim.name: dim.check[index % len(dim.check)] for dim in dims}
+        yield _point(f"check {index + 1}", at, sizes, derived)
+
+
+def _probes(sizes: _Sizes, graphs: Iterable[GraphPlan]) -> Iterator[tuple[str, tuple[Point, ...]]]:
+    """Yield for each dynamic dim the points at which it alone has another size than the traced one."""
+    dims, derived = _open_dims(sizes, graphs)
+    traced = {dim.name: dim.trace for dim in dims}
+    for dim in dims:
+        others = [size for size in dim.check if size != dim.trace]
+        yield (
+            dim.name,
+            tuple(_point(f"{dim.name} {size}", {**traced, dim.name: size}, sizes, derived) for size in others),
+        )
+
+
+def _point(name: str, dynamic: dict[str, int], sizes: _Sizes, derived: Iterable[DerivedDim]) -> Point:
+    known = dict(dynamic)
+    for dim in derived:
+        known[dim.name] = sizes.derived(dim, known)
+    return Point(name, known)

@@ -1,4 +1,4 @@
-"""Run an ONNX file, without torch.
+"""Run what a build made: an ONNX file without torch, a torch program without transformers.
 
 ONNX Runtime is what users deploy with. Its CPU kernels do not cover bfloat16, so those graphs run in the ONNX reference
 evaluator; reports name the runtime that was used.
@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from exporter.diagnostics import ExportError
+from exporter.targets import DEFAULT_TARGET, find_target
 
 Array = np.ndarray[Any, Any]
 
@@ -88,12 +89,16 @@ def _gather_elements() -> Any:
     return GatherElements
 
 
-def open_session(path: Path, dtype: str, *, prepack: bool = False) -> Session:
-    """Open a graph in the runtime that can compute its dtype.
+def open_session(path: Path, dtype: str, *, target: str = DEFAULT_TARGET, prepack: bool = False) -> Session:
+    """Open a graph in the runtime of its target that can compute its dtype.
 
     Raises:
         ExportError: the runtime refuses the file.
     """
+    if target != DEFAULT_TARGET:
+        from exporter.torch_session import TorchSession
+
+        return TorchSession(path, target, find_target(target).modules)
     if dtype == "bfloat16":
         return ReferenceSession(path)
     return OnnxRuntimeSession(path, prepack=prepack)

@@ -69,8 +69,9 @@ DimSpec = StaticDim | DynamicDim | DerivedDim
 class TensorSpec:
     """One declared tensor. A name with ``{layer}`` stands for one tensor per layer.
 
-    ``argument`` is the ``forward()`` parameter of an input and ``field`` the output field of an output; both are
-    dotted paths and default to the name (``present.…`` reads ``past_key_values.…``).
+    ``argument`` is the ``forward()`` parameter of an input, empty where the model is not given it, and ``field`` the output field of an
+    output; both are dotted paths and default to the name (``present.…`` reads ``past_key_values.…``). ``beyond`` is the dim that counts
+    how much of the input the cache holds already.
     """
 
     name: str
@@ -79,6 +80,7 @@ class TensorSpec:
     field: str
     when: Expression | None
     unused: str | None
+    beyond: str | None
     span: Span = dataclasses.field(compare=False)
     type_span: Span = dataclasses.field(compare=False)
 
@@ -88,7 +90,8 @@ class GraphSpec:
     """One graph of a task: what goes in, what comes out, and what the call is given besides.
 
     ``constants`` are keyword arguments; ``built`` are tensors made inside the graph from the sizes of its inputs;
-    ``ignored`` maps a field the model returns to the reason the graph leaves it out.
+    ``ignored`` maps a field the model returns to the reason the graph leaves it out. ``patches`` and ``refused`` are those of this graph
+    beside its task's.
     """
 
     component: str
@@ -98,16 +101,13 @@ class GraphSpec:
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
     ignored: Mapping[str, str]
+    patches: Mapping[str, str]
+    refused: Mapping[str, str]
     span: Span = dataclasses.field(compare=False)
 
     @property
-    def file_name(self) -> str:
-        """The ONNX file of this graph: ``model.onnx``, or ``<component>_model.onnx`` where there are several."""
-        return "model.onnx" if self.component == "model" else f"{self.component_stem}.onnx"
-
-    @property
     def component_stem(self) -> str:
-        """The file name without its suffix, as today's runtimes look for it."""
+        """The file name without its suffix, as today's runtimes look for it: ``model``, or ``<component>_model`` of several."""
         return self.component if self.component == "model" else f"{self.component}_model"
 
 
@@ -168,10 +168,21 @@ class Refusal:
 
 
 @dataclass(frozen=True, slots=True)
+class TargetLimit:
+    """What a target cannot do: anything at all (``refused`` is the reason), or leave some dims open (``static``, ``because``)."""
+
+    refused: str | None
+    static: tuple[str, ...]
+    because: str | None
+    span: Span = dataclasses.field(compare=False)
+
+
+@dataclass(frozen=True, slots=True)
 class TaskSpec:
     """One task of an architecture.
 
-    ``monolith`` is the single graph of a task that has several; ``patches`` maps the patches its tracing needs to the reasons.
+    ``monolith`` is the single graph of a task that has several, and ``merged`` are the graphs where one decoder serves every step (none
+    where the task has no such form); ``patches`` maps the patches its tracing needs to the reasons.
     ``refused`` maps the tracers and dtypes that cannot be had to the reasons. ``refused_when`` is for some configs only: under the
     name of a tracer or a dtype that one cannot be had, under any other name nothing can.
     """
@@ -184,10 +195,12 @@ class TaskSpec:
     reference_config: Mapping[str, Data]
     graphs: tuple[GraphSpec, ...]
     monolith: GraphSpec | None
+    merged: tuple[GraphSpec, ...]
     tolerances: Mapping[str, Tolerance]
     tracer: TracerChoice
     refused: Mapping[str, str]
     refused_when: Mapping[str, Refusal]
+    targets: Mapping[str, TargetLimit]
     patches: Mapping[str, str]
     notes: tuple[Note, ...]
     when: Expression | None
@@ -196,7 +209,8 @@ class TaskSpec:
     @property
     def all_graphs(self) -> tuple[GraphSpec, ...]:
         """The graphs of the task in every form it can be built in."""
-        return (*self.graphs, *([self.monolith] if self.monolith is not None else []))
+        others = [graph for graph in self.merged if graph.component not in {one.component for one in self.graphs}]
+        return (*self.graphs, *([self.monolith] if self.monolith is not None else []), *others)
 
 
 @dataclass(frozen=True, slots=True)

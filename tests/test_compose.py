@@ -83,7 +83,7 @@ def test_components_start_from_what_the_family_offers():
     spec = compose("extends: encoder-decoder\ntasks: {text2text-generation: {}, text2text-generation-with-past: {}}\n")
     plain, past = (spec.tasks[name].graphs for name in ("text2text-generation", "text2text-generation-with-past"))
     assert [graph.component for graph in plain] == ["encoder", "decoder"]
-    assert [graph.file_name for graph in past] == [
+    assert [graph.component_stem for graph in past] == [
         "encoder_model.onnx",
         "decoder_model.onnx",
         "decoder_with_past_model.onnx",

@@ -97,7 +97,7 @@ def check_outcome(outcome: Outcome) -> None:
             for point in plan.points:
                 for seed in (plan.seed, plan.seed + 1):
                     assert (graph.component, tensor.name, point.name, seed) in compared
-        check_in_plain_runtime(outcome.build.target, graph, plan)
+        check_in_plain_runtime(outcome.build.output, graph, plan)
 
 
 def check_in_plain_runtime(directory: Path, graph: Any, plan: Plan) -> None:

@@ -21,7 +21,7 @@ import transformers
 
 import exporter
 from exporter.checkpoints import open_directory
-from exporter.export.onnx import attention_of, export_onnx
+from exporter.export.onnx import attention_of, export_graph
 from exporter.models import load_model, quiet_libraries, save_reference
 
 TASK = "text-generation-with-past"
@@ -47,8 +47,8 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Export:
         # A head tied to the embeddings answers with the token it was given, over and over, and that shows nothing.
         plan = replace(plan, reference_config={**plan.reference_config, "tie_word_embeddings": False})
         save_reference(plan, folder)
-        model, _ = load_model(plan, open_directory(folder, "the reference"), attention=attention_of(plan.tracer))
-        export_onnx(model, plan.graphs[0], plan, folder)
+        model, _ = load_model(plan, open_directory(folder, "the reference"), attention=attention_of(plan))
+        export_graph(model, plan.graphs[0], plan, folder)
         return folder, folder / plan.graphs[0].file
 
     return export

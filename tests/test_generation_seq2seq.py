@@ -25,7 +25,7 @@ from transformers.generation import GenerationMixin
 import exporter
 from exporter.building.requests import Wanted, plan_builds
 from exporter.checkpoints import open_directory
-from exporter.export.onnx import attention_of, export_onnx
+from exporter.export.onnx import attention_of, export_graph
 from exporter.models import load_model, quiet_libraries, save_reference
 from exporter.patches import applied_patches
 
@@ -58,10 +58,10 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Export:
         # A head tied to the embeddings answers with the token it was given, over and over, and that shows nothing.
         plan = replace(plan, reference_config={**plan.reference_config, "tie_word_embeddings": False})
         save_reference(plan, folder)
-        model, _ = load_model(plan, open_directory(folder, "the reference"), attention=attention_of(plan.tracer))
+        model, _ = load_model(plan, open_directory(folder, "the reference"), attention=attention_of(plan))
         for graph in plan.graphs:
             with applied_patches(plan.patches, model):
-                export_onnx(model, graph, plan, folder)
+                export_graph(model, graph, plan, folder)
         return folder
 
     return export

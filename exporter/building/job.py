@@ -23,12 +23,15 @@ from exporter.checkpoints import FRAMEWORKS, Checkpoint, open_checkpoint, open_d
 from exporter.diagnostics import CheckpointError, ExportError, VerificationError
 from exporter.dummies import make_dummies
 from exporter.examination import examine_outputs
-from exporter.export.onnx import attention_of, export_onnx
+from exporter.export import load_exporter
 from exporter.flatten import FlatModel
 from exporter.golden import write_golden
 from exporter.loading import load_spec
 from exporter.patches import applied_patches
-from exporter.planning import GraphPlan, Options, Plan, find_task, plan_task
+from exporter.planning import GraphPlan, Options, Plan, describe_recording, find_task, plan_task
+from exporter.probing import probe_dims
+from exporter.runtime import open_session
+from exporter.signature import NOT_PROBED, write_signature
 from exporter.spec import overlay_config
 
 Array = np.ndarray[Any, Any]
@@ -44,6 +47,7 @@ class Job:
     model: str | None
     revision: str | None
     framework: str | None
+    cache_dir: str | None
     trust_remote_code: bool
     options: Options
     verify: bool
@@ -90,7 +94,11 @@ def build_artifact(job: Job, emit: Emit) -> Built:
         else:
             emit("opening the checkpoint")
             checkpoint = open_checkpoint(
-                job.model, revision=job.revision, code=job.trust_remote_code, framework=job.framework
+                job.model,
+                revision=job.revision,
+                code=job.trust_remote_code,
+                framework=job.framework,
+                cache_dir=job.cache_dir,
             )
             config = models.load_config(checkpoint, task.config, trust_remote_code=job.trust_remote_code)
             check_architecture(checkpoint, spec.architecture)
@@ -122,14 +130,15 @@ def _build(plan: Plan, checkpoint: Checkpoint, job: Job, staging: Path, emit: Em
     oracles = {graph.component: make_oracle(FlatModel(truth, graph)) for graph in plan.graphs}
     for graph in plan.graphs:
         check_outputs(truth, graph, plan)
+    exporter = load_exporter(plan.target)
     model, _ = models.load_model(
-        plan, checkpoint, attention=attention_of(plan.tracer), trust_remote_code=job.trust_remote_code
+        plan, checkpoint, attention=exporter.attention_of(plan), trust_remote_code=job.trust_remote_code
     )
     used: set[str] = set()
     for graph in plan.graphs:
-        emit(f"exporting {graph.component} ({plan.tracer}, opset {plan.opset})")
+        emit(f"exporting {graph.component} ({describe_recording(plan)})")
         with applied_patches(plan.patches, model):
-            weights = export_onnx(model, graph, plan, staging)
+            weights = exporter.export_graph(model, graph, plan, staging)
         used |= parameter_names(model, weights)
         models.check_missing(missing, used, checkpoint, type(model).__name__)
     model_class = type(model).__name__
@@ -142,6 +151,9 @@ def _build(plan: Plan, checkpoint: Checkpoint, job: Job, staging: Path, emit: Em
     emit("computing golden vectors")
     write_vectors(staging, plan, oracles)
     report = _verify(staging, plan, oracles, emit, is_reference=job.model is None) if job.verify else None
+    if report is None and plan.opset is None:
+        for graph in plan.graphs:
+            write_signature(staging, graph, plan, dict.fromkeys(plan.probes, NOT_PROBED))
     emit("writing the manifest")
     summary = summarize_report(report) if report is not None else None
     artifact.write_manifest(staging, plan, checkpoint, is_reference=job.model is None, report=summary)
@@ -160,6 +172,8 @@ def _verify(
     problems: list[str] = []
     runtime = ""
     for graph in plan.graphs:
+        if plan.opset is None:
+            problems += _probe(staging, graph, plan, oracles[graph.component], emit)
         problems += verification.check_structure(staging / graph.file, graph, plan)
         runtime, found = verification.verify_graph(
             staging / graph.file, graph, plan, oracles[graph.component], lambda text: emit(f"verifying {text}")
@@ -172,6 +186,14 @@ def _verify(
     if not report.passed:
         raise VerificationFailure(report, plan)
     return report
+
+
+def _probe(staging: Path, graph: GraphPlan, plan: Plan, oracle: verification.Oracle, emit: Emit) -> list[str]:
+    """Probe the dims of a torch program, tell the verdict in its sidecar, and return what was baked in."""
+    session = open_session(staging / graph.file, plan.dtype, target=plan.target)
+    verdicts, problems = probe_dims(session, graph, plan, oracle, emit)
+    write_signature(staging, graph, plan, verdicts)
+    return problems
 
 
 class VerificationFailure(VerificationError):

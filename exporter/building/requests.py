@@ -20,8 +20,11 @@ from exporter.planning import Options, find_task, refuse_impossible
 from exporter.schema import check_schema
 from exporter.source import load_document, to_data
 from exporter.spec import WITH_PAST, Spec, TaskSpec
+from exporter.targets import DEFAULT_TARGET, find_target
 
 DEFAULT_OUTPUT = "artifacts"
+# Asks for what is done where no task is named.
+AUTO_TASK = "auto"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,10 +38,11 @@ class Build:
     model: str | None
     revision: str | None
     framework: str | None
+    cache_dir: str | None
     trust_remote_code: bool
     options: Options
     verify: bool
-    target: Path
+    output: Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,14 +50,17 @@ class Wanted:
     """One row of what was asked for, before tasks and places are settled.
 
     ``exact`` says whether ``output`` is the row's own place, or a directory of several rows'; None where only the number of rows tells.
+    Several ``targets`` are several builds, each in a directory of its own.
     """
 
     spec: str | None
     model: str | None = None
     tasks: tuple[str, ...] = ()
+    targets: tuple[str, ...] = (DEFAULT_TARGET,)
     output: Path | None = None
     revision: str | None = None
     framework: str | None = None
+    cache_dir: str | None = None
     trust_remote_code: bool = False
     options: Options = field(default_factory=Options)
     verify: bool = True
@@ -74,17 +81,38 @@ def plan_builds(names: Iterable[str], wanted: Wanted) -> list[Build]:
         CheckpointError: the checkpoint has no config, no weights, or no task of its own.
     """
     rows = list(_rows(names, wanted))
-    builds = [build for row in rows for build in _builds_of(row, alone=len(rows) == 1)]
+    builds = [
+        build for row in rows for one in _by_target(row) for build in _builds_of(one, alone=len(rows) == 1)
+    ]  # fmt: skip
     places: dict[Path, Build] = {}
     for build in builds:
-        other = places.setdefault(build.target.absolute(), build)
+        other = places.setdefault(build.output.absolute(), build)
         if other is not build:
             raise UsageError(
-                f"two builds would be written to '{build.target}': {other.architecture} {other.task} and {build.architecture} {build.task}",
+                f"two builds would be written to '{build.output}': {other.architecture} {other.task} and {build.architecture} {build.task}",
                 help="give them different outputs",
             )
-        artifact.check_place(build.target)
+        artifact.check_place(build.output)
     return builds
+
+
+def _by_target(row: Wanted) -> Iterator[Wanted]:
+    """Yield a row for each target of a row; those of several are written apart."""
+    targets = tuple(dict.fromkeys(row.targets))
+    for name in targets:
+        target = find_target(name)
+        settings = {
+            key: value
+            for key, value in row.options.settings.items()
+            if key in target.settings or not _is_for_another(key, targets)
+        }
+        options = replace(row.options, target=name, settings=settings)
+        output = row.output / name if row.output is not None and len(targets) > 1 else row.output
+        yield replace(row, targets=(name,), options=options, output=output)
+
+
+def _is_for_another(setting: str, targets: Iterable[str]) -> bool:
+    return any(setting in find_target(name).settings for name in targets)
 
 
 def _rows(names: Iterable[str], wanted: Wanted) -> Iterator[Wanted]:
@@ -124,7 +152,19 @@ def _build_file(path: Path, wanted: Wanted) -> Iterator[Wanted]:
             raise UsageError(f"a build of '{path}' has neither 'spec' nor 'model'")
         options = {
             key: entry[key]
-            for key in ("opset", "dtype", "tracer", "atol", "rtol", "weights", "monolith", "variant")
+            for key in (
+                "opset",
+                "dtype",
+                "tracer",
+                "atol",
+                "rtol",
+                "weights",
+                "monolith",
+                "variant",
+                "dims",
+                "static",
+                "settings",
+            )
             if key in entry
         }
         model = entry.get("model")
@@ -135,7 +175,7 @@ def _build_file(path: Path, wanted: Wanted) -> Iterator[Wanted]:
             spec = str(_inside(path.parent, spec, path)) if (path.parent / spec).is_file() else str(find_spec(spec))
         place = _inside(output, entry["output"], path) if "output" in entry else output
         yield replace(
-            wanted, spec=spec, model=model, tasks=tuple(entry.get("tasks", ())), output=place,
+            wanted, spec=spec, model=model, tasks=tuple(entry.get("tasks", ())), targets=tuple(entry.get("targets", wanted.targets)), output=place,
             revision=entry.get("revision"), framework=entry.get("framework"), trust_remote_code=entry.get("trust_remote_code", False),
             options=replace(wanted.options, **options), verify=entry.get("verify", wanted.verify),
             exact="output" in entry,
@@ -153,7 +193,13 @@ def _inside(base: Path, name: str, file: Path) -> Path:
 
 def _builds_of(row: Wanted, *, alone: bool) -> Iterator[Build]:
     checkpoint = (
-        open_checkpoint(row.model, revision=row.revision, code=row.trust_remote_code, framework=row.framework)
+        open_checkpoint(
+            row.model,
+            revision=row.revision,
+            code=row.trust_remote_code,
+            framework=row.framework,
+            cache_dir=row.cache_dir,
+        )
         if row.model is not None
         else None
     )
@@ -169,15 +215,15 @@ def _builds_of(row: Wanted, *, alone: bool) -> Iterator[Build]:
         base, single = row.output, len(tasks) == 1
     else:
         variant = f"-variant-{row.options.variant}" if row.options.variant is not None else ""
-        label = _label(checkpoint) if checkpoint is not None else spec.architecture + variant
+        target = f"-{row.options.target}" if row.options.target != DEFAULT_TARGET else ""
+        label = (_label(checkpoint) if checkpoint is not None else spec.architecture + variant) + target
         base, single = (row.output or Path(DEFAULT_OUTPUT)) / label, False
     for task, reason in tasks:
-        tracer = row.options.tracer or task.tracer.name
-        refuse_impossible(spec, task, tracer, row.options)
+        refuse_impossible(spec, task, row.options)
         yield Build(
             spec=spec_name, architecture=spec.architecture, task=task.name, task_reason=reason, model=row.model,
-            revision=row.revision, framework=row.framework, trust_remote_code=row.trust_remote_code, options=row.options, verify=row.verify,
-            target=base if single else base / task.name,
+            revision=row.revision, framework=row.framework, cache_dir=row.cache_dir, trust_remote_code=row.trust_remote_code, options=row.options, verify=row.verify,
+            output=base if single else base / task.name,
         )  # fmt: skip
 
 
@@ -215,7 +261,7 @@ def _check_architecture(checkpoint: Checkpoint, spec: Spec) -> None:
 
 def _tasks_of(row: Wanted, spec: Spec, checkpoint: Checkpoint | None) -> Iterator[tuple[TaskSpec, str]]:
     """Yield the tasks asked for; else every task of a reference, or the task a checkpoint was saved for."""
-    if row.tasks:
+    if row.tasks not in ((), (AUTO_TASK,)):
         yield from ((find_task(spec, name), "asked for") for name in dict.fromkeys(row.tasks))
         return
     if checkpoint is None:

@@ -118,7 +118,7 @@ def _worker() -> Iterator[_Worker]:
 def _run(worker: _Worker, build: Build, on_stage: OnStage) -> Outcome:
     start = time.monotonic()
     try:
-        with staged_artifact(build.target) as staging:
+        with staged_artifact(build.output) as staging:
             done = worker.build(build, staging, lambda text: on_stage(build, text))
     except VerificationError as error:
         return Outcome(build, time.monotonic() - start, report=error.report, error=error)
@@ -155,7 +155,7 @@ class _Worker:
                 env={"OMP_WAIT_POLICY": "passive", **os.environ},
             )  # fmt: skip
         job = {
-            "spec": build.spec, "task": build.task, "model": build.model, "revision": build.revision, "framework": build.framework,
+            "spec": build.spec, "task": build.task, "model": build.model, "revision": build.revision, "framework": build.framework, "cache_dir": build.cache_dir,
             "trust_remote_code": build.trust_remote_code, "options": dataclasses.asdict(build.options),
             "verify": build.verify, "staging": str(staging.absolute()),
         }  # fmt: skip

@@ -17,6 +17,9 @@ import traceback
 from collections.abc import Mapping
 from typing import Any, TextIO
 
+from exporter.targets import DEFAULT_TARGET
+from exporter.torch_session import start_torch_process
+
 _PR_SET_PDEATHSIG = 1
 
 
@@ -29,6 +32,8 @@ def main() -> None:
     _preload()
     for line in sys.stdin:
         job = json.loads(line)
+        if job["verify"] and job["options"]["target"] != DEFAULT_TARGET:
+            start_torch_process()  # here, so that the children of all jobs share it
         if hasattr(os, "fork"):
             _run_in_child(job, events)
         else:

@@ -18,13 +18,13 @@ from exporter.flatten import FlatModel
 from exporter.planning import GraphPlan, Plan
 
 
-def attention_of(tracer: str) -> str | None:
-    """Return the attention implementation a tracer records best, or None for the model's own."""
-    attention: str | None = _recorder(tracer).ATTENTION
+def attention_of(plan: Plan) -> str | None:
+    """Return the attention implementation the plan's tracer records best, or None for the model's own."""
+    attention: str | None = _recorder(plan.tracer).ATTENTION
     return attention
 
 
-def export_onnx(model: Any, graph: GraphPlan, plan: Plan, directory: Path) -> list[torch.Tensor]:
+def export_graph(model: Any, graph: GraphPlan, plan: Plan, directory: Path) -> list[torch.Tensor]:
     """Write one graph of a model to ``directory`` and return the weights it uses.
 
     Raises:
@@ -36,7 +36,9 @@ def export_onnx(model: Any, graph: GraphPlan, plan: Plan, directory: Path) -> li
 
 
 def _finish(model: Any, graph: GraphPlan, plan: Plan) -> Any:
-    flat = FlatModel(model, graph).eval()
+    if plan.opset is None:
+        raise AssertionError("an ONNX plan has an opset")
+    flat = FlatModel(model, graph, recorded=True).eval()
     inputs = tuple(map(to_torch, make_dummies(graph, plan.trace, plan.seed).values()))
     try:
         recorded: Trace = _recorder(plan.tracer).record(flat, graph, inputs, plan.opset)

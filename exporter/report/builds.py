@@ -9,7 +9,7 @@ from typing import Any
 from exporter.building.requests import Build
 from exporter.building.run import Outcome
 from exporter.measuring import Measurement
-from exporter.planning import GraphPlan, Plan, TensorPlan
+from exporter.planning import GraphPlan, Plan, TensorPlan, describe_recording
 from exporter.verification import Comparison, Report
 
 _LAYER = re.compile(r"\.\d+(?=\.)")
@@ -38,9 +38,9 @@ def outcome_line(outcome: Outcome) -> str:
     if outcome.error is not None:
         return f"✗ {what}  {outcome.seconds:.1f} s"
     if outcome.report is None:
-        return f"✓ {what}  {outcome.seconds:.1f} s  NOT VERIFIED  → {build.target}"
+        return f"✓ {what}  {outcome.seconds:.1f} s  NOT VERIFIED  → {build.output}"
     share = max((one.share for one in outcome.report.comparisons), default=0.0)
-    return f"✓ {what}  {outcome.seconds:.1f} s  verified, largest difference {share:.0%} of its bound  → {build.target}"
+    return f"✓ {what}  {outcome.seconds:.1f} s  verified, largest difference {share:.0%} of its bound  → {build.output}"
 
 
 def summarize(outcome: Outcome) -> Iterator[str]:
@@ -48,7 +48,7 @@ def summarize(outcome: Outcome) -> Iterator[str]:
     plan, report = outcome.plan, outcome.report
     if plan is None:
         return
-    yield f"{outcome.build.target}  ({outcome.model_class}, {plan.dtype}, opset {plan.opset}, {plan.tracer} tracer)"
+    yield f"{outcome.build.output}  ({outcome.model_class}, {plan.dtype}, {describe_recording(plan)})"
     for graph in plan.graphs:
         size = outcome.files.get(graph.file, 0) + outcome.files.get(f"{graph.file}_data", 0)
         yield f"  {graph.file}  {format_bytes(size)}"
@@ -115,7 +115,7 @@ def bound_text(plan: Plan) -> str:
 def plan_text(plan: Plan) -> Iterator[str]:
     """Yield a plan as text: every graph and tensor, the points, the bound."""
     made_by = plan.model_class or plan.auto_class
-    yield f"{plan.architecture} {plan.task}  ({made_by}, {plan.dtype}, opset {plan.opset}, {plan.tracer} tracer)"
+    yield f"{plan.architecture} {plan.task}  ({made_by}, {plan.dtype}, {describe_recording(plan)})"
     for graph in plan.graphs:
         yield f"  {graph.file}" + (f"  of the submodule {graph.module}" if graph.module else "")
         for name, value in graph.constants.items():
@@ -170,7 +170,7 @@ def outcome_data(outcome: Outcome) -> dict[str, Any]:
         "architecture": outcome.build.architecture,
         "task": outcome.build.task,
         "model": outcome.build.model,
-        "output": str(outcome.build.target),
+        "output": str(outcome.build.output),
         "seconds": round(outcome.seconds, 3),
         "ok": error is None,
         "error": {"kind": type(error).__name__, "message": error.message, "help": error.help}

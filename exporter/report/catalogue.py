@@ -28,7 +28,7 @@ def catalogue_data(specs: Iterable[Spec]) -> list[dict[str, Any]]:
                 {
                     "task": task.name,
                     "feature": feature_of(task.name),
-                    "graphs": [graph.file_name for graph in task.graphs],
+                    "graphs": [f"{graph.component_stem}.onnx" for graph in task.graphs],
                     "tracer": task.tracer.name,
                     "tracer_because": task.tracer.because,
                     "tracers": [name for name in TRACERS if name not in task.refused],

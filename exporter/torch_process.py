@@ -1,0 +1,129 @@
+"""A process that runs saved torch programs, and that can import neither transformers nor this package.
+
+A file that needs the Python of the model it was made from is no deployment. This script is started by path, imports torch once, and
+serves every program it is asked to open in a forked child, so that each has a process of its own. It talks to
+`exporter.torch_session` by ``multiprocessing.connection``; the key comes on standard input.
+"""
+
+import contextlib
+import ctypes
+import importlib.abc
+import json
+import os
+import signal
+import sys
+import warnings
+from multiprocessing.connection import Listener
+
+FORBIDDEN = ("transformers", "exporter")
+_PR_SET_PDEATHSIG = 1
+
+
+class _Forbid(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in FORBIDDEN:
+            raise ModuleNotFoundError(f"No module named '{name}': saved programs run without it", name=name)
+        return
+
+
+def main():
+    """Listen, tell where, and serve for as long as the process that started this one lives."""
+    sys.path.pop(0)  # the directory of this script, whose modules are not for others to import
+    sys.meta_path.insert(0, _Forbid())
+    key = bytes.fromhex(sys.stdin.readline().strip())
+    import torch
+
+    torch.set_num_threads(max(1, int(os.environ.get("OMP_NUM_THREADS", "0")) or os.cpu_count() or 1))
+    # On Linux a name that leaves no file behind, whatever ends this process.
+    name = f"\0exporter-{os.getpid()}" if sys.platform == "linux" else None
+    listener = Listener(name, authkey=key)
+    print(json.dumps(name or listener.address), flush=True)
+    if hasattr(os, "fork"):
+        signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    _die_with_parent()
+    while True:
+        try:
+            connection = listener.accept()
+        except Exception:  # a client that went away while it introduced itself
+            continue
+        if not hasattr(os, "fork"):
+            serve(connection)
+        elif os.fork() == 0:
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            try:
+                serve(connection)
+            finally:
+                os._exit(0)
+        connection.close()
+
+
+def _die_with_parent():
+    """Ask the system (Linux) to end this process with the one that started it."""
+    with contextlib.suppress(AttributeError, OSError):
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def serve(connection):
+    """Open one program and run it as often as asked. Every answer is ("ok", value) or ("error", text)."""
+    program = None
+    with contextlib.suppress(EOFError, OSError):
+        while True:
+            command, *arguments = connection.recv()
+            try:
+                if command == "open":
+                    program = open_program(*arguments)
+                    answer = None
+                else:
+                    answer = run_program(program, *arguments)
+                connection.send(("ok", answer))
+            except Exception as error:
+                lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+                connection.send(("error", f"{type(error).__name__}: {lines[-1] if lines else ''}"))
+
+
+def open_program(kind, path, modules):
+    """Return a callable for a saved program, after importing the modules its operators come from."""
+    import importlib
+
+    import torch
+
+    for name in modules:
+        importlib.import_module(name)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        if kind == "torch-export":
+            return torch.export.load(path).module()
+        if kind == "aoti":
+            return torch._inductor.aoti_load_package(path)
+        return torch.jit.load(path).eval()
+
+
+def run_program(program, tensors):
+    """Run a program on tensors given as (dtype, shape, bytes) and return its outputs likewise."""
+    import torch
+
+    inputs = [_tensor(*one) for one in tensors]
+    with torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        outputs = program(*inputs)
+    return [_plain(output) for output in (outputs if isinstance(outputs, tuple | list) else (outputs,))]
+
+
+def _tensor(dtype, shape, data):
+    import torch
+
+    kind = getattr(torch, dtype)
+    flat = torch.frombuffer(bytearray(data), dtype=kind) if data else torch.empty(0, dtype=kind)
+    return flat.reshape(shape)
+
+
+def _plain(tensor):
+    import torch
+
+    tensor = tensor.detach().contiguous()
+    data = bytes(tensor.reshape(-1).view(torch.uint8).numpy()) if tensor.numel() else b""
+    return str(tensor.dtype).removeprefix("torch."), tuple(tensor.shape), data
+
+
+if __name__ == "__main__":
+    main()
