@@ -20,7 +20,12 @@ _COMMIT = re.compile(r"[0-9a-f]{40}\Z")
 
 
 def open_checkpoint(
-    model: str, *, revision: str | None = None, code: bool = False, framework: str | None = None
+    model: str,
+    *,
+    revision: str | None = None,
+    code: bool = False,
+    framework: str | None = None,
+    cache_dir: str | None = None,
 ) -> Checkpoint:
     """Open a directory, or download a hub id into the cache and open that.
 
@@ -29,6 +34,7 @@ def open_checkpoint(
         revision: the branch, tag or commit of a hub id.
         code: also fetch Python files, which only ``--trust-remote-code`` runs.
         framework: whose weights to take where there are several: ``pt``, ``tf`` or ``flax``.
+        cache_dir: where downloads are kept. Default: the cache transformers uses.
 
     Raises:
         UsageError: it is neither a directory nor a hub id.
@@ -41,12 +47,12 @@ def open_checkpoint(
         if revision is not None:
             raise UsageError("--revision goes with a hub id, not with a directory")
         return open_directory(path.expanduser(), model, framework=framework)
-    directory = _download(model, revision, code, framework)
+    directory = _download(model, revision, code, framework, cache_dir)
     commit = directory.name if _COMMIT.match(directory.name) else None
     return open_directory(directory, model, commit, framework)
 
 
-def _download(model: str, revision: str | None, code: bool, framework: str | None) -> Path:
+def _download(model: str, revision: str | None, code: bool, framework: str | None, cache_dir: str | None) -> Path:
     from huggingface_hub import errors, snapshot_download
 
     patterns = [*COMPANIONS, "1_Pooling/*", *(["*.py"] if code else [])]
@@ -54,7 +60,9 @@ def _download(model: str, revision: str | None, code: bool, framework: str | Non
     wanted = [files for owner, files in _WEIGHT_PATTERNS if framework in (None, owner)]
     try:
         for files in wanted:
-            found = snapshot_download(model, revision=revision, allow_patterns=[*patterns, *files], etag_timeout=5)
+            found = snapshot_download(
+                model, revision=revision, cache_dir=cache_dir, allow_patterns=[*patterns, *files], etag_timeout=5
+            )
             directory = Path(found)
             if any(file for pattern in files for file in directory.glob(pattern)):
                 break
