@@ -49,6 +49,19 @@ def quiet_libraries() -> Iterator[None]:
             transformers_logging.set_verbosity(level)
 
 
+def config_names() -> Mapping[str, str]:
+    """Return the name of the config class of every architecture that transformers knows."""
+    from transformers.models.auto import configuration_auto
+
+    names: Mapping[str, str] = configuration_auto.CONFIG_MAPPING_NAMES
+    return names
+
+
+def config_class(architecture: str) -> Any:
+    """Return the config class of an architecture that transformers knows."""
+    return transformers.CONFIG_MAPPING[architecture]
+
+
 def make_config(architecture: str, values: Mapping[str, Data]) -> Any:
     """Return the transformers config of an architecture with the given values.
 
