@@ -1,0 +1,110 @@
+"""``python -m exporter.onnx``: the command line of the earlier system, whose arguments become one build.
+
+Exit codes are its own: 0 good, 1 whatever failed, 2 a command line that cannot be read; 130 interrupted, 3 a bug of ours.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from exporter.building.requests import Wanted, plan_builds
+from exporter.building.run import run_builds
+from exporter.cli import report_bug
+from exporter.diagnostics import ExporterError, SpecError, UsageError
+from exporter.loading import load_spec
+from exporter.onnx.defaults import fill_options
+from exporter.onnx.lines import validation_lines
+from exporter.planning import Options
+from exporter.report.text import render_diagnostics
+
+_UNUSED = (
+    "Accepted and not needed: the inputs come from the spec, and every preprocessing file of the checkpoint is copied."
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code."""
+    given = _read(arguments)
+    try:
+        return _export(given)
+    except KeyboardInterrupt:
+        _say("interrupted")
+        return 130
+    except SpecError as error:
+        _say(render_diagnostics(error.diagnostics))
+    except ExporterError as error:
+        _say(f"error: {error.message}" + (f"\n  = help: {error.help}" if error.help else ""))
+        return 1 if isinstance(error, UsageError) else error.exit_code
+    except Exception as error:
+        report_bug(error)
+    return 1
+
+
+def _export(given: argparse.Namespace) -> int:
+    wanted = Wanted(
+        spec=None, model=given.model, tasks=(given.feature,), output=given.output, framework=given.framework,
+        cache_dir=given.cache_dir, options=Options(opset=given.opset, atol=given.atol),
+    )  # fmt: skip
+    (build,) = plan_builds((), wanted)
+    spec = load_spec(build.spec)
+    build = replace(build, options=fill_options(build.options, spec, spec.tasks[build.task]))
+    (outcome,) = run_builds([build])
+    for line in validation_lines(outcome.report) if outcome.report is not None else ():
+        _say(line)
+    if outcome.error is not None:
+        raise outcome.error
+    if outcome.plan is None:
+        raise AssertionError("a build ends with a plan or an error")
+    files = ", ".join((given.output / graph.file).as_posix() for graph in outcome.plan.graphs)
+    _say(f"All good, model saved at: {files}")
+    return 0
+
+
+def _read(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        "python -m exporter.onnx", description="Export a checkpoint to a verified ONNX graph."
+    )
+    parser.add_argument(
+        "-m", "--model", required=True, help="Model ID on huggingface.co or path on disk to load model from."
+    )
+    parser.add_argument(
+        "--feature",
+        default="default",
+        help="The feature or task to export the model with, such as causal-lm or text-generation. Default: default.",
+    )
+    parser.add_argument("--opset", type=int, help="ONNX opset version to export the model with.")
+    parser.add_argument("--atol", type=_tolerance, help="Absolute difference tolerance when validating the model.")
+    parser.add_argument(
+        "--framework",
+        choices=["pt", "tf"],
+        help="Whose weights to take where the checkpoint holds several. Default: PyTorch's.",
+    )
+    parser.add_argument("output", type=Path, help="Path indicating where to store generated ONNX model.")
+    parser.add_argument("--cache_dir", help="Path indicating where to store cache.")
+    parser.add_argument(
+        "--preprocessor",
+        choices=["auto", "tokenizer", "feature_extractor", "image_processor", "processor"],
+        default="auto",
+        help=_UNUSED,
+    )
+    parser.add_argument("--export_with_transformers", action="store_true", help="Accepted and not needed.")
+    return parser.parse_args(arguments)
+
+
+def _tolerance(text: str) -> float:
+    value = float(text)
+    if not 0 <= value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text} is no tolerance: give a number of 0 or more")
+    return value
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

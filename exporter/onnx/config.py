@@ -1,0 +1,224 @@
+"""``OnnxConfig`` objects: what the boundary of a graph looks like for a transformers config, read off its spec.
+
+A subclass may override ``inputs`` and ``outputs`` to choose tensors, their order, which axes stay open and what those are called.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, Self
+
+from exporter.catalog import resolve_task
+from exporter.diagnostics import UsageError
+from exporter.dummies import make_dummies
+from exporter.loading import load_spec
+from exporter.onnx.boundary import adopt_boundary, choose_tensors, closed_dims
+from exporter.onnx.defaults import default_atol, default_opset, fill_options
+from exporter.planning import GraphPlan, Options, Plan, axis_names, find_task, plan_task
+from exporter.spec import WITH_PAST
+
+Axes = Mapping[str, Mapping[int, str]]
+
+
+class OnnxConfig:
+    """What a graph of one model takes and gives.
+
+    Args:
+        config: the transformers config of the model.
+        task: a feature name or a task.
+        patching_specs: nothing: a spec names the patches its tracing needs.
+
+    Raises:
+        UsageError: there is no spec for the architecture, or it does not have the task.
+    """
+
+    architecture: str | None = None
+    use_past = False
+
+    def __init__(self, config: Any, task: str = "default", patching_specs: None = None) -> None:
+        if patching_specs:
+            raise UsageError(
+                "patching_specs cannot be given", help="name the patch under 'patches:' of the spec, with its reason"
+            )
+        self._config = config
+        self.task = task
+        self._spec = load_spec(self.architecture or config.model_type)
+        resolved = resolve_task(task)
+        self._task = find_task(
+            self._spec, resolved if resolved.endswith(WITH_PAST) or not self.use_past else resolved + WITH_PAST
+        )
+
+    @classmethod
+    def from_model_config(cls, config: Any, task: str = "default") -> Self:
+        """Return the object for a model's config."""
+        return cls(config, task=task)
+
+    @property
+    def inputs(self) -> Axes:
+        """The inputs in order, each with its symbolic dims by axis."""
+        return OrderedDict((tensor.name, tensor.dynamic_axes()) for tensor in self._graph.inputs)
+
+    @property
+    def outputs(self) -> Axes:
+        """The outputs in order, each with its symbolic dims by axis."""
+        return OrderedDict((tensor.name, tensor.dynamic_axes()) for tensor in self._graph.outputs)
+
+    @property
+    def default_onnx_opset(self) -> int:
+        """The opset the earlier system wrote this architecture in, or the lowest one that holds it."""
+        return default_opset(self._spec, self._task)
+
+    @property
+    def atol_for_validation(self) -> float:
+        """The absolute part of the bound that outputs are held to, in their units."""
+        return default_atol(self._task)
+
+    @property
+    def is_torch_support_available(self) -> bool:
+        """Whether the installed PyTorch can export the model: it is the one this package requires."""
+        return True
+
+    @property
+    def values_override(self) -> Mapping[str, Any] | None:
+        """The values that the model's config has while a graph is recorded."""
+        return {"use_cache": self.use_past} if hasattr(self._config, "use_cache") else None
+
+    def generate_dummy_inputs(
+        self,
+        preprocessor: Any = None,
+        batch_size: int = -1,
+        seq_length: int = -1,
+        num_choices: int = -1,
+        is_pair: bool = False,
+        framework: str | None = None,
+        image_width: int = -1,
+        image_height: int = -1,
+    ) -> dict[str, Any]:
+        """Return keyword arguments for the model's ``forward()``, made as the spec says.
+
+        Args:
+            preprocessor: nothing: the spec knows what each input is.
+            batch_size: the size of ``batch``; -1 for the traced one.
+            seq_length: the length of every sequence that is not past; -1 for the traced ones.
+            num_choices: the number of choices; -1 for the traced one.
+            is_pair: nothing: a graph does not see how a text came about.
+            framework: ``pt`` or None for tensors, ``np`` for the arrays of the graph's inputs by name.
+            image_width: the width of images where the model takes any; -1 for the traced one.
+            image_height: their height.
+
+        Raises:
+            UsageError: another framework is asked for.
+        """
+        wanted = {
+            "batch": batch_size,
+            "sequence": seq_length,
+            "choices": num_choices,
+            "width": image_width,
+            "height": image_height,
+        }
+        plan = self._plan_spec()
+        dims = {
+            dim: wanted[kind]
+            for dim in _open_dims(plan)
+            if not dim.startswith("past_") and wanted.get(kind := dim.rpartition("_")[2], -1) > 0
+        }
+        plan = self._plan_spec(dims=dims)
+        graph = choose_tensors(plan.graphs[0], self.inputs, self.outputs)
+        arrays = make_dummies(graph, plan.trace, plan.seed)
+        if framework == "np":
+            return dict(arrays)
+        if framework not in (None, "pt"):
+            raise UsageError(f"dummy inputs cannot be made for '{framework}'", help="ask for 'pt' or 'np'")
+        from exporter.arrays import to_torch
+        from exporter.flatten import pack_arguments
+
+        return pack_arguments(graph, tuple(map(to_torch, arrays.values())))
+
+    def generate_dummy_inputs_onnxruntime(self, reference_model_inputs: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the inputs of the graph by name for keyword arguments of ``forward()``."""
+        from exporter.flatten import unpack_tensors
+
+        found = unpack_tensors(reference_model_inputs)
+        graph = choose_tensors(self._graph, self.inputs, self.outputs)
+        return {tensor.name: found[".".join(map(str, tensor.path))].numpy() for tensor in graph.inputs}
+
+    def plan(self, config: Any = None, **options: Any) -> Plan:
+        """Return the plan of the graph, with what a subclass overrides.
+
+        Args:
+            config: the config of the model to plan for; default the object's own.
+            options: fields of `exporter.planning.Options`.
+
+        Raises:
+            UsageError: the opset or dtype cannot be had, or a subclass declares what the spec does not have.
+        """
+        if type(self).generate_dummy_inputs is not OnnxConfig.generate_dummy_inputs:
+            warnings.warn(
+                f"generate_dummy_inputs of {type(self).__name__} is not called: inputs are made as the spec says",
+                stacklevel=2,
+            )
+        plan = self._plan_spec(config, **options)
+        closed = closed_dims(plan, self.inputs)
+        if closed:
+            plan = self._plan_spec(config, **{**options, "dims": {**closed, **options.get("dims", {})}})
+        return adopt_boundary(plan, self.inputs, self.outputs)
+
+    def _plan_spec(self, config: Any = None, **options: Any) -> Plan:
+        wanted = replace(
+            fill_options(Options(**options), self._spec, self._task), monolith=self._task.monolith is not None
+        )
+        plan = plan_task(self._spec, self._task, config or self._config, wanted, rtol_of="output")
+        if len(plan.graphs) > 1:
+            files = ", ".join(graph.file for graph in plan.graphs)
+            raise UsageError(
+                f"{plan.architecture} {plan.task} is several graphs ({files}), and an OnnxConfig describes one",
+                help=f"build them with exporter.build(model=…, task='{plan.task}')",
+            )
+        return plan
+
+    @property
+    def _graph(self) -> GraphPlan:
+        return self._plan_spec().graphs[0]
+
+
+def _open_dims(plan: Plan) -> list[str]:
+    """Return the dims that an input leaves open."""
+    axes = (axis for tensor in plan.graphs[0].inputs for axis in tensor.shape)
+    return list(dict.fromkeys(name for axis in axes for name in axis_names(axis)))
+
+
+class OnnxConfigWithPast(OnnxConfig):
+    """An `OnnxConfig` of a model that continues from a cache where ``use_past`` is true."""
+
+    def __init__(self, config: Any, task: str = "default", patching_specs: None = None, use_past: bool = False) -> None:
+        self.use_past = use_past or task.endswith(WITH_PAST)
+        super().__init__(config, task=task, patching_specs=patching_specs)
+
+    @classmethod
+    def with_past(cls, config: Any, task: str = "default") -> Self:
+        """Return the object for a model's config with ``use_past``."""
+        return cls(config, task=task, use_past=True)
+
+    def fill_with_past_key_values_(self, inputs_or_outputs: dict[str, Any], direction: str) -> None:
+        """Add the cache to a mapping of tensors to their axes: ``past_key_values`` to ``inputs``, ``present`` to ``outputs``.
+
+        Raises:
+            UsageError: the direction is another word.
+        """
+        if direction not in ("inputs", "outputs"):
+            raise UsageError(f"the direction '{direction}' is neither 'inputs' nor 'outputs'")
+        tensors = self._graph.inputs if direction == "inputs" else self._graph.outputs
+        inputs_or_outputs.update(
+            {
+                tensor.name: tensor.dynamic_axes()
+                for tensor in tensors
+                if tensor.path and tensor.path[0] == "past_key_values"
+            }
+        )
+
+
+class OnnxSeq2SeqConfigWithPast(OnnxConfigWithPast):
+    """An `OnnxConfigWithPast` of a model with an encoder and a decoder."""

@@ -1,0 +1,121 @@
+"""``export`` and ``validate_model_outputs`` for a model somebody holds: the engine's own steps on one graph."""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from exporter.building.job import VerificationFailure, check_outputs, make_oracle
+from exporter.diagnostics import UsageError
+from exporter.export import load_exporter
+from exporter.flatten import FlatModel
+from exporter.onnx.config import OnnxConfig
+from exporter.onnx.lines import validation_lines
+from exporter.onnx.live import plan_model, twin_model
+from exporter.patches import applied_patches
+from exporter.verification import Report, check_structure, verify_graph
+
+logger = logging.getLogger(__name__)
+
+
+def export(
+    preprocessor: Any,
+    model: Any,
+    config: OnnxConfig,
+    opset: int | None,
+    output: str | Path,
+    tokenizer: Any = None,
+    device: str = "cpu",
+) -> tuple[list[str], list[str]]:
+    """Write the graph of a model to a file, which is put in place whole.
+
+    Args:
+        preprocessor: nothing: inputs are made as the spec says.
+        model: a transformers model on the CPU. It is not changed.
+        config: what the graph looks like.
+        opset: the ONNX opset; None for the config's default.
+        output: the file to write. Weights too large for it go beside it, to ``<output>_data``.
+        tokenizer: nothing, as ``preprocessor``.
+        device: ``cpu``.
+
+    Returns:
+        The names of the graph's inputs and outputs, in order.
+
+    Raises:
+        UsageError: the graph cannot be had like this, or the file cannot be written.
+        ExportError: the model refuses the inputs, gives other outputs than declared, or the tracer fails.
+    """
+    if device != "cpu":
+        raise UsageError(f"the device '{device}' cannot be had", help="graphs are recorded on the CPU")
+    path = Path(output)
+    plan = plan_model(config, model, opset=opset)
+    graph = replace(plan.graphs[0], file=path.name)
+    exporter = load_exporter(plan.target)
+    check_outputs(twin_model(config, model), graph, plan)
+    recorded = twin_model(config, model, exporter.attention_of(plan))
+    try:
+        place = tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent)
+    except OSError as error:
+        raise UsageError(f"'{path}' cannot be written: {error.strerror}", help="give another path") from None
+    with place as staging:
+        with applied_patches(plan.patches, recorded):
+            exporter.export_graph(recorded, graph, plan, Path(staging))
+        # The graph goes last: it is what names the weights beside it.
+        for written in sorted(Path(staging).iterdir(), key=lambda one: one.name == path.name):
+            written.replace(path.parent / written.name)
+    return [tensor.name for tensor in graph.inputs], [tensor.name for tensor in graph.outputs]
+
+
+def validate_model_outputs(
+    config: OnnxConfig,
+    preprocessor: Any,
+    reference_model: Any,
+    onnx_model: str | Path,
+    onnx_named_outputs: Iterable[str],
+    atol: float | None,
+    tokenizer: Any = None,
+) -> None:
+    """Compare a graph with the model it was exported from, at all sizes its spec names, and log what was found.
+
+    Args:
+        config: what the graph looks like.
+        preprocessor: nothing: inputs are made as the spec says.
+        reference_model: the model. It is not changed.
+        onnx_model: the graph.
+        onnx_named_outputs: outputs it must have. All it has are compared.
+        atol: the absolute part of the bound; None for the config's default.
+        tokenizer: nothing, as ``preprocessor``.
+
+    Raises:
+        UsageError: there is no such graph.
+        VerificationError: it has other tensors, or computes something else; its ``report`` is what was measured.
+    """
+    path = Path(onnx_model)
+    plan = plan_model(config, reference_model, opset=_read_opset(path), atol=atol)
+    graph = replace(plan.graphs[0], file=path.name)
+    lacking = sorted(set(onnx_named_outputs) - {tensor.name for tensor in graph.outputs})
+    problems = [f"there is no output {', '.join(lacking)}"] if lacking else []
+    problems += check_structure(path, graph, plan)
+    oracle = make_oracle(FlatModel(twin_model(config, reference_model), graph))
+    runtime, comparisons = verify_graph(path, graph, plan, oracle)
+    report = Report(runtime, plan.atol, plan.rtol, tuple(comparisons), tuple(problems))
+    for line in validation_lines(report):
+        logger.info(line)
+    if not report.passed:
+        raise VerificationFailure(report, plan)
+
+
+def _read_opset(path: Path) -> int | None:
+    import onnx
+
+    try:
+        graph = onnx.load(str(path), load_external_data=False)
+    except OSError as error:
+        raise UsageError(f"'{path}' cannot be read: {error.strerror}", help="give a file that export() wrote") from None
+    except Exception:
+        raise UsageError(f"'{path}' is not an ONNX graph", help="give a file that export() wrote") from None
+    return next((entry.version for entry in graph.opset_import if entry.domain == ""), None)

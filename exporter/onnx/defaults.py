@@ -1,0 +1,49 @@
+"""What the earlier system did where nothing was asked for, as far as this engine can."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from exporter.planning import OPSETS, Options, choose_opset, choose_tracer
+from exporter.spec import Spec, TaskSpec
+
+# Its bound on the absolute difference. A spec whose measured bound is wider has a wider one.
+_ATOL = 1e-5
+
+
+def default_opset(spec: Spec, task: TaskSpec) -> int:
+    """Return the opset the earlier system wrote an architecture in; for one it did not know, this engine's default."""
+    known: int | None = _earlier()["opsets"].get(spec.architecture)
+    if known is None:
+        return choose_opset(spec, Options())
+    minimum = spec.minimum_opsets.get("float32")
+    lowest = OPSETS[choose_tracer(task, Options())].start
+    return max(known, lowest, minimum.opset if minimum is not None else 0)
+
+
+def default_atol(task: TaskSpec, dtype: str = "float32") -> float:
+    """Return the absolute part of the bound that outputs are held to."""
+    measured = task.tolerances.get(dtype)
+    return max(_ATOL, measured.atol if measured is not None else 0.0)
+
+
+def fill_options(options: Options, spec: Spec, task: TaskSpec) -> Options:
+    """Return options in which what was not asked for is as the earlier system did it: one graph, its opset, its bound."""
+    apart = spec.architecture in _earlier()["components"]
+    return replace(
+        options,
+        monolith=task.monolith is not None and not apart,
+        opset=options.opset if options.opset is not None else default_opset(spec, task),
+        atol=options.atol if options.atol is not None else default_atol(task, options.dtype),
+    )
+
+
+@lru_cache(maxsize=1)
+def _earlier() -> Mapping[str, Any]:
+    data: Mapping[str, Any] = json.loads(Path(__file__).with_name("earlier.json").read_text("utf-8"))
+    return data

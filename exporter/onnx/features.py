@@ -1,0 +1,132 @@
+"""``FeaturesManager``: which features an architecture has, and the model and the config object for one, all from the specs."""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from exporter.catalog import feature_of, list_specs, load_tasks, resolve_task
+from exporter.checkpoints import open_checkpoint
+from exporter.diagnostics import UsageError, did_you_mean
+from exporter.loading import load_spec
+from exporter.onnx.config import OnnxConfig
+from exporter.onnx.defaults import fill_options
+from exporter.onnx.models import describe_architecture
+from exporter.planning import Options, find_task, plan_task
+from exporter.spec import WITH_PAST
+
+Constructor = Callable[[Any], OnnxConfig]
+
+logger = logging.getLogger(__name__)
+
+
+class FeaturesManager:
+    """The features of every architecture with a spec."""
+
+    AVAILABLE_FEATURES = sorted(
+        name for task in load_tasks().values() for name in (task.feature, task.feature + WITH_PAST)
+    )
+
+    @staticmethod
+    def get_supported_features_for_model_type(model_type: str, model_name: str | None = None) -> dict[str, Constructor]:
+        """Return what makes an `OnnxConfig` from a transformers config, for every feature of an architecture.
+
+        Args:
+            model_type: an architecture, with ``-`` or ``_``.
+            model_name: nothing.
+
+        Raises:
+            UsageError: there is no spec for the architecture.
+        """
+        architecture = _find_architecture(model_type)
+        described: Any = describe_architecture(architecture)
+        return {
+            task.feature: partial(described.with_past, task=task.feature.removesuffix(WITH_PAST))
+            if task.feature.endswith(WITH_PAST)
+            else partial(described.from_model_config, task=task.feature)
+            for task in load_spec(architecture).tasks.values()
+        }
+
+    @staticmethod
+    def get_config(model_type: str, feature: str) -> Constructor:
+        """Return what makes the `OnnxConfig` of one feature of an architecture.
+
+        Raises:
+            UsageError: there is no spec for the architecture, or it does not have the feature.
+        """
+        features = FeaturesManager.get_supported_features_for_model_type(model_type)
+        found = features.get(feature_of(resolve_task(feature)))
+        if found is None:
+            hint = did_you_mean(feature, features, otherwise="its features are")
+            raise UsageError(f"the architecture '{model_type}' has no feature '{feature}'", help=hint)
+        return found
+
+    @staticmethod
+    def check_supported_model_or_raise(model: Any, feature: str = "default") -> tuple[str, Constructor]:
+        """Return the architecture of a model, and what makes its `OnnxConfig` for a feature.
+
+        Raises:
+            UsageError: there is no spec for the architecture, or it does not have the feature.
+        """
+        architecture = model.config.model_type
+        return architecture, FeaturesManager.get_config(architecture, feature)
+
+    @staticmethod
+    def feature_to_task(feature: str) -> str:
+        """Return a feature without its past."""
+        return feature.removesuffix(WITH_PAST)
+
+    @staticmethod
+    def determine_framework(model: str, framework: str | None = None) -> str:
+        """Return whose weights are taken: the asked for, a local checkpoint's own, or PyTorch's.
+
+        Raises:
+            CheckpointError: the local checkpoint has no weights.
+        """
+        if framework is not None:
+            return framework
+        return open_checkpoint(model).framework if Path(model).is_dir() else "pt"
+
+    @staticmethod
+    def get_model_from_feature(
+        feature: str, model: str, framework: str | None = None, cache_dir: str | None = None
+    ) -> Any:
+        """Return the PyTorch model of a checkpoint for a feature, in evaluation mode. Weights of other frameworks are converted.
+
+        Args:
+            feature: a feature or a task.
+            model: a directory or hub id.
+            framework: whose weights to take where there are several: ``pt`` or ``tf``.
+            cache_dir: where downloads are kept.
+
+        Raises:
+            UsageError: there is no spec for the architecture, or it does not have the feature.
+            CheckpointError: the checkpoint cannot be loaded as this model.
+        """
+        from exporter import models
+
+        checkpoint = open_checkpoint(model, framework=framework, cache_dir=cache_dir)
+        spec = load_spec(_find_architecture(str(checkpoint.read_config().get("model_type"))))
+        task = find_task(spec, feature)
+        config = models.load_config(checkpoint, task.config)
+        plan = plan_task(spec, task, config, fill_options(Options(), spec, task), rtol_of="output")
+        with tempfile.TemporaryDirectory(prefix="exporter-") as scratch:
+            loaded, missing = models.load_model(plan, models.convert_weights(plan, checkpoint, Path(scratch)))
+        if missing:
+            logger.warning("'%s' has no values for %s: they are random", model, ", ".join(sorted(missing)))
+        return loaded
+
+
+def _find_architecture(model_type: str) -> str:
+    """Return the architecture of a model type, whose words the earlier system always joined by ``-``."""
+    known = [path.stem for path in list_specs()]
+    wanted = model_type.lower().replace("_", "-")
+    found = next((name for name in known if name.replace("_", "-") == wanted), None)
+    if found is None:
+        hint = did_you_mean(model_type, known, otherwise="the architectures are")
+        raise UsageError(f"there is no spec for the architecture '{model_type}'", help=hint)
+    return found

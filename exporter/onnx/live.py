@@ -1,0 +1,56 @@
+"""A model somebody holds, instead of a checkpoint: its plan, and a twin to record or compare with, so that the model stays as it is."""
+
+from __future__ import annotations
+
+import copy
+from itertools import chain
+from typing import Any
+
+from exporter import models
+from exporter.diagnostics import UsageError
+from exporter.onnx.config import OnnxConfig
+from exporter.planning import Plan
+
+
+def plan_model(config: OnnxConfig, model: Any, **options: Any) -> Plan:
+    """Return the plan of a live model's graph.
+
+    Args:
+        config: what the graph looks like.
+        model: a transformers model; its config and dtype are what counts.
+        options: fields of `exporter.planning.Options`.
+
+    Raises:
+        UsageError: the model is not on the CPU, or was made for another task.
+    """
+    devices = {str(tensor.device) for tensor in chain(model.parameters(), model.buffers())} - {"cpu"}
+    if devices:
+        raise UsageError(
+            f"the model is on {', '.join(sorted(devices))}", help="graphs are recorded on the CPU: model.to('cpu')"
+        )
+    plan = config.plan(model.config, dtype=str(model.dtype).removeprefix("torch."), **options)
+    for key, value in plan.config.items():
+        if getattr(model.config, key, None) != value:
+            raise UsageError(
+                f"the model was made with {key}={getattr(model.config, key, None)!r}, and {plan.task} needs {value!r}",
+                help=f"from_pretrained(…, {key}={value!r})",
+            )
+    return plan
+
+
+def twin_model(config: OnnxConfig, model: Any, attention: str | None = None) -> Any:
+    """Return a copy of a model in evaluation mode that shares its weights, with the values that ``config`` overrides.
+
+    Args:
+        config: whose ``values_override`` holds.
+        model: the model, which stays as it is.
+        attention: the attention implementation of the copy, where the model can change it; None for the model's own.
+    """
+    shared = {id(tensor): tensor for tensor in chain(model.parameters(), model.buffers())}
+    twin = copy.deepcopy(model, shared).eval()
+    for key, value in (config.values_override or {}).items():
+        setattr(twin.config, key, value)
+    if attention is not None:
+        with models.quiet_libraries():
+            twin.set_attn_implementation(attention)
+    return twin

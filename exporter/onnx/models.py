@@ -1,0 +1,45 @@
+"""A class for every architecture with a spec, as ``transformers.models`` had them: ``<Name>OnnxConfig``, and ``<Name>Config`` beside it.
+
+Nothing is listed here: the names are those of transformers' config classes, and the classes are made from specs when they are imported.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+from exporter.catalog import list_specs
+from exporter.loading import load_spec
+from exporter.onnx.config import OnnxConfig, OnnxConfigWithPast, OnnxSeq2SeqConfigWithPast
+from exporter.spec import WITH_PAST, Spec
+
+
+@lru_cache
+def describe_architecture(architecture: str) -> type[OnnxConfig]:
+    """Return the class whose objects describe graphs of an architecture."""
+    from exporter import models
+
+    name = models.config_names()[architecture].removesuffix("Config") + "OnnxConfig"
+    about = {
+        "architecture": architecture,
+        "__module__": __name__,
+        "__doc__": f"Graphs of the architecture '{architecture}'.",
+    }
+    return type(name, (_base_of(load_spec(architecture)),), about)
+
+
+def _base_of(spec: Spec) -> type[OnnxConfig]:
+    if not any(name.endswith(WITH_PAST) for name in spec.tasks):
+        return OnnxConfig
+    return OnnxSeq2SeqConfigWithPast if any(task.monolith for task in spec.tasks.values()) else OnnxConfigWithPast
+
+
+def __getattr__(name: str) -> Any:
+    from exporter import models
+
+    config = name.removesuffix("Config").removesuffix("Onnx") + "Config"
+    known = {path.stem for path in list_specs()}
+    found = next((one for one, named in models.config_names().items() if named == config and one in known), None)
+    if not name.endswith("Config") or found is None:
+        raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
+    return describe_architecture(found) if name.endswith("OnnxConfig") else models.config_class(found)
