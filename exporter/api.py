@@ -20,6 +20,7 @@ from exporter.linting import LintResult, lint_paths
 from exporter.loading import load_spec
 from exporter.planning import Options, Plan, find_task, plan_task
 from exporter.spec import Spec, overlay_config
+from exporter.targets import DEFAULT_TARGET
 from exporter.verification import Report
 
 Progress = Callable[[str], None]
@@ -77,6 +78,7 @@ def build(
     trust_remote_code: bool = False,
     verify: bool = True,
     jobs: int = 1,
+    target: str | Iterable[str] = DEFAULT_TARGET,
     progress: Progress = lambda _: None,
     **options: Any,
 ) -> list[BuildResult]:
@@ -93,9 +95,10 @@ def build(
         trust_remote_code: let the checkpoint run Python of its own.
         verify: compare with PyTorch, and fail where the graph differs.
         jobs: how many builds run at once, each in a process of its own.
+        target: what to build: ``onnx``, ``torchscript``, ``neuron`` or ``torch-export``; several are several artifacts.
         progress: told what is being done.
-        options: fields of `exporter.planning.Options`: ``opset``, ``dtype``, ``tracer``, ``atol``, ``rtol``, ``weights``, ``monolith``,
-            ``variant``.
+        options: fields of `exporter.planning.Options`: ``dims``, ``static``, ``settings``, ``opset``, ``dtype``, ``tracer``, ``atol``,
+            ``rtol``, ``weights``, ``monolith``, ``variant``.
 
     Raises:
         ExporterError: the first build that failed; earlier artifacts stay.
@@ -106,6 +109,7 @@ def build(
     tasks = (task,) if isinstance(task, str) else tuple(task or ())
     wanted = Wanted(
         spec=None, model=str(model) if model is not None else None, tasks=tasks,
+        targets=(target,) if isinstance(target, str) else tuple(target),
         output=Path(output) if output is not None else None, revision=revision, framework=framework, cache_dir=cache_dir,
         trust_remote_code=trust_remote_code, options=Options(**options), verify=verify,
     )  # fmt: skip
@@ -214,8 +218,8 @@ class ExportConfig:
         return {tensor.name: tensor.dynamic_axes() for tensor in self.graph.outputs}
 
     @property
-    def opset(self) -> int:
-        """The ONNX opset a build uses."""
+    def opset(self) -> int | None:
+        """The ONNX opset a build uses; None for a target that has none."""
         return self.plan.opset
 
     @property

@@ -74,10 +74,11 @@ def verify_golden(directory: Path, plan: Plan, progress: Callable[[str], None] =
     runtime = ""
     for graph in plan.graphs:
         problems += check_structure(directory / graph.file, graph, plan)
-        session = open_session(directory / graph.file, plan.dtype, target=plan.target, prepack=True)
-        runtime = session.name
-        for index, point in enumerate(plan.points):
-            progress(f"{graph.component}, {point.name}")
-            inputs, expected = read_golden(directory, index, graph)
-            comparisons += compare_outputs(session, graph, plan, point, plan.seed, inputs, expected)
+        for file in plan.programs(graph):
+            session = open_session(directory / file, plan.dtype, target=plan.target, settings=plan.settings, prepack=True)
+            runtime = session.name
+            for index, point in enumerate(plan.points):
+                progress(f"{graph.component}, {point.name}")
+                inputs, expected = read_golden(directory, index, graph)
+                comparisons += compare_outputs(session, graph, plan, point, plan.seed, inputs, expected)
     return Report(runtime, plan.atol, plan.rtol, tuple(comparisons), tuple(problems))

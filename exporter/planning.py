@@ -14,7 +14,7 @@ from typing import Any
 from exporter.catalog import resolve_task
 from exporter.diagnostics import Diagnostic, SpecError, UsageError, did_you_mean
 from exporter.expressions import ExpressionError, evaluate_expression, expression_names
-from exporter.fixing import fix_dims, fixed_dims
+from exporter.fixing import check_leading, fix_dims, fixed_dims
 from exporter.source import Data, Span
 from exporter.spec import (
     DTYPES,
@@ -30,10 +30,12 @@ from exporter.spec import (
     StaticDim,
     TaskSpec,
     TensorSpec,
+    Tolerance,
     overlay_config,
 )
 from exporter.targets import DEFAULT_TARGET, Setting, Target, check_settings, find_target
 from exporter.tensor_type import WORDY
+from exporter.torch_process import COMPILED, PROGRAM
 
 # Several operators take bfloat16 since opset 20 only.
 DEFAULT_OPSETS = {"float32": 18, "float16": 18, "bfloat16": 20}
@@ -123,10 +125,12 @@ class GraphPlan:
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """Sizes of all dynamic dims at once: the traced ones, or one set to verify at."""
+    """Sizes of all dynamic dims at once: the traced ones, or one set to verify at. ``all_padded``: masks are padded in every row,
+    where there may be one row only."""
 
     name: str
     sizes: Mapping[str, int]
+    all_padded: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +174,11 @@ class Plan:
     def trace(self) -> Point:
         """The sizes the model is traced at."""
         return self.points[0]
+
+    def programs(self, graph: GraphPlan) -> list[str]:
+        """Return the files that each hold a graph: its own, and what that was compiled to."""
+        compiled = [graph.file.removesuffix(PROGRAM) + COMPILED] if self.settings.get("aoti") else []
+        return [graph.file, *compiled]
 
     def to_data(self) -> dict[str, Any]:
         """Return the plan as JSON-serialisable data."""
@@ -260,7 +269,7 @@ def plan_task(spec: Spec, task: TaskSpec, config: Any, options: Options, *, rtol
     target = find_target(options.target)
     refuse_impossible(spec, task, options)
     sizes = _Sizes(spec, config)
-    _refuse_config(spec, task, (tracer, options.dtype), sizes)
+    _refuse_config(spec, task, (tracer, options.dtype, *(["merged"] if options.merged else [])), sizes)
     if task.when is not None and not sizes.holds(task.when):
         raise UsageError(
             f"the task '{task.name}' needs a config where {task.when.text}", help=f"see {task.when.span.location()}"
@@ -268,13 +277,20 @@ def plan_task(spec: Spec, task: TaskSpec, config: Any, options: Options, *, rtol
     graphs = _plan_graphs(spec, task, sizes, options)
     fixed = fix_dims(task, target, _open_dims(sizes, graphs), options)
     if fixed:
-        sizes = _Sizes(dataclasses.replace(spec, dims={**spec.dims, **fixed_dims(spec.dims, fixed)}), config)
+        left_open = [dim for setting, dim in target.open.items() if options.settings.get(setting)]
+        dims = {**spec.dims, **fixed_dims(spec.dims, fixed, left_open)}
+        sizes = _Sizes(dataclasses.replace(spec, dims=dims), config)
         graphs = _plan_graphs(spec, task, sizes, options)
-    tolerance = task.tolerances.get(options.dtype)
+        check_leading(graphs, task, left_open)
+        fixed = {name: size for name, size in fixed.items() if name not in left_open}
+    limit = task.targets.get(target.name)
+    computed = target.computed_dtype(options.settings, options.dtype)
+    tolerance = task.tolerances.get(computed)
     floor = CHECKPOINT_RTOL if rtol_of == "output" else 0.0
     if tolerance is None and (options.atol is None or options.rtol is None):
+        cast = f", which the target {target.name} casts {options.dtype} to" if computed != options.dtype else ""
         raise UsageError(
-            f"the spec has no tolerance for {options.dtype}",
+            f"the spec has no tolerance for {computed}{cast}",
             help="give --atol and --rtol, or add one under 'tolerances'",
         )
     return Plan(
@@ -289,7 +305,7 @@ def plan_task(spec: Spec, task: TaskSpec, config: Any, options: Options, *, rtol
         reference_config=overlay_config(spec.reference, task.reference_config),
         reference_gain=spec.gain,
         target=target.name,
-        settings=dict(options.settings),
+        settings={**(limit.settings if limit is not None else {}), **options.settings},
         fixed=fixed,
         dtype=options.dtype,
         opset=choose_opset(spec, options) if target.has_opset else None,
@@ -298,15 +314,24 @@ def plan_task(spec: Spec, task: TaskSpec, config: Any, options: Options, *, rtol
         atol=options.atol if options.atol is not None else tolerance.atol if tolerance else 0.0,
         rtol=options.rtol if options.rtol is not None else max(tolerance.rtol if tolerance else 0.0, floor),
         rtol_of=rtol_of,
-        tolerance_because=tolerance.because if tolerance else None,
-        patches=_patches(task, choose_graphs(spec, task, options)),
-        notes=tuple(_note_text(note, sizes) for note in task.notes if note.when is None or sizes.holds(note.when)),
+        tolerance_because=_because(tolerance, computed, options),
+        patches={**_patches(task, choose_graphs(spec, task, options)), **target.patches},
+        notes=(
+            *(_note_text(note, sizes) for note in task.notes if note.when is None or sizes.holds(note.when)),
+            *target.notes,
+        ),
         weights=options.weights,
         seed=options.seed,
-        points=tuple(_points(sizes, graphs)),
+        points=tuple(_points(sizes, graphs, target)),
         probes={} if target.has_opset else dict(_probes(sizes, graphs)),
         graphs=graphs,
     )
+
+
+def _because(tolerance: Tolerance | None, computed: str, options: Options) -> str | None:
+    """Return why the bound is as wide as it is, where there is something to say."""
+    cast = f"operations on {options.dtype} are cast to {computed}" if computed != options.dtype else None
+    return "; ".join(filter(None, (cast, tolerance.because if tolerance is not None else None))) or None
 
 
 def _patches(task: TaskSpec, graphs: Iterable[GraphSpec]) -> dict[str, str]:
@@ -402,7 +427,7 @@ def refuse_impossible(spec: Spec, task: TaskSpec, options: Options) -> None:
 def _refuse_config(spec: Spec, task: TaskSpec, asked: tuple[str, ...], sizes: _Sizes) -> None:
     """Refuse what cannot be had from this config."""
     for name, refusal in task.refused_when.items():
-        is_choice = name in (*TRACERS, *DTYPES)
+        is_choice = name in (*TRACERS, *DTYPES, "merged")
         if (is_choice and name not in asked) or not sizes.holds(refusal.when):
             continue
         what = f"{spec.architecture} {task.name}{f' with {name}' if is_choice else ''}"
@@ -604,20 +629,33 @@ def _open_dims(sizes: _Sizes, graphs: Iterable[GraphPlan]) -> tuple[list[Dynamic
         for name in axis_names(axis)
     }
     derived: list[DerivedDim] = []
-    while found := [dim for name, dim in spec.dims.items() if name in used and isinstance(dim, DerivedDim) and dim not in derived]:
+    while found := [
+        dim for name, dim in spec.dims.items() if name in used and isinstance(dim, DerivedDim) and dim not in derived
+    ]:
         # A dim comes after those that follow from it, and is evaluated before them.
         derived = [*found, *derived]
         used.update(name for dim in found for name in expression_names(dim.value.text))
     return [dim for name, dim in spec.dims.items() if name in used and isinstance(dim, DynamicDim)], derived
 
 
-def _points(sizes: _Sizes, graphs: Iterable[GraphPlan]) -> Iterator[Point]:
-    """Yield the trace point, then the check points: the k-th takes the k-th size of every dim, shorter lists cycling."""
+def _points(sizes: _Sizes, graphs: Iterable[GraphPlan], target: Target) -> Iterator[Point]:
+    """Yield the trace point, then the check points: the k-th takes the k-th size of every dim, shorter lists cycling.
+
+    With a batch of one size no other size has a padded row, or one that is not: it is traced with every row padded, and checked as
+    any graph is.
+    """
     dims, derived = _open_dims(sizes, graphs)
-    yield _point("trace", {dim.name: dim.trace for dim in dims}, sizes, derived)
-    for index in range(max((len(dim.check) for dim in dims), default=0)):
-        at = {dim.name: dim.check[index % len(dim.check)] for dim in dims}
-        yield _point(f"check {index + 1}", at, sizes, derived)
+    traced = _point("trace", {dim.name: dim.trace for dim in dims}, sizes, derived)
+    checks = [
+        _point("check", {dim.name: dim.check[index % len(dim.check)] for dim in dims}, sizes, derived)
+        for index in range(max((len(dim.check) for dim in dims), default=0))
+    ]
+    if not dims or target.all_static:
+        checks = [traced, *checks]
+        traced = dataclasses.replace(traced, all_padded=True)
+    yield traced
+    for number, point in enumerate(checks, start=1):
+        yield dataclasses.replace(point, name=f"check {number}")
 
 
 def _probes(sizes: _Sizes, graphs: Iterable[GraphPlan]) -> Iterator[tuple[str, tuple[Point, ...]]]:

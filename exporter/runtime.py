@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from exporter.diagnostics import ExportError
-from exporter.targets import DEFAULT_TARGET, find_target
+from exporter.targets import DEFAULT_TARGET, NO_SETTINGS, Settings, find_target
 
 Array = np.ndarray[Any, Any]
 
@@ -89,8 +89,17 @@ def _gather_elements() -> Any:
     return GatherElements
 
 
-def open_session(path: Path, dtype: str, *, target: str = DEFAULT_TARGET, prepack: bool = False) -> Session:
+def open_session(
+    path: Path, dtype: str, *, target: str = DEFAULT_TARGET, settings: Settings = NO_SETTINGS, prepack: bool = False
+) -> Session:
     """Open a graph in the runtime of its target that can compute its dtype.
+
+    Args:
+        path: the file.
+        dtype: of weights and computation.
+        target: what the file is.
+        settings: the target's own options that it was built with.
+        prepack: let ONNX Runtime make its private copy of every weight, as it does for users.
 
     Raises:
         ExportError: the runtime refuses the file.
@@ -98,7 +107,8 @@ def open_session(path: Path, dtype: str, *, target: str = DEFAULT_TARGET, prepac
     if target != DEFAULT_TARGET:
         from exporter.torch_session import TorchSession
 
-        return TorchSession(path, target, find_target(target).modules)
+        kind = find_target(target)
+        return TorchSession(path, kind.runtime_modules(settings), help=kind.help)
     if dtype == "bfloat16":
         return ReferenceSession(path)
     return OnnxRuntimeSession(path, prepack=prepack)

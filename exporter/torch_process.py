@@ -5,35 +5,41 @@ serves every program it is asked to open in a forked child, so that each has a p
 `exporter.torch_session` by ``multiprocessing.connection``; the key comes on standard input.
 """
 
+from __future__ import annotations
+
 import contextlib
 import ctypes
+import importlib
 import importlib.abc
 import json
 import os
 import signal
 import sys
 import warnings
+from collections.abc import Callable, Iterable
 from multiprocessing.connection import Listener
+from typing import Any
 
 FORBIDDEN = ("transformers", "exporter")
 _PR_SET_PDEATHSIG = 1
+# How an exported program ends, and one compiled by AOTInductor.
+PROGRAM, COMPILED = ".pt2", ".aoti.pt2"
+# A tensor as it travels: dtype, shape, bytes.
+Plain = tuple[str, tuple[int, ...], bytes]
 
 
 class _Forbid(importlib.abc.MetaPathFinder):
-    def find_spec(self, name, path=None, target=None):
+    def find_spec(self, name: str, path: Any = None, target: Any = None) -> None:
         if name.partition(".")[0] in FORBIDDEN:
             raise ModuleNotFoundError(f"No module named '{name}': saved programs run without it", name=name)
-        return
 
 
-def main():
+def main() -> None:
     """Listen, tell where, and serve for as long as the process that started this one lives."""
     sys.path.pop(0)  # the directory of this script, whose modules are not for others to import
     sys.meta_path.insert(0, _Forbid())
     key = bytes.fromhex(sys.stdin.readline().strip())
-    import torch
-
-    torch.set_num_threads(max(1, int(os.environ.get("OMP_NUM_THREADS", "0")) or os.cpu_count() or 1))
+    importlib.import_module("torch")
     # On Linux a name that leaves no file behind, whatever ends this process.
     name = f"\0exporter-{os.getpid()}" if sys.platform == "linux" else None
     listener = Listener(name, authkey=key)
@@ -57,23 +63,23 @@ def main():
         connection.close()
 
 
-def _die_with_parent():
+def _die_with_parent() -> None:
     """Ask the system (Linux) to end this process with the one that started it."""
     with contextlib.suppress(AttributeError, OSError):
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
-def serve(connection):
+def serve(connection: Any) -> None:
     """Open one program and run it as often as asked. Every answer is ("ok", value) or ("error", text)."""
-    program = None
+    program: Callable[..., Any] | None = None
     with contextlib.suppress(EOFError, OSError):
         while True:
             command, *arguments = connection.recv()
             try:
+                answer = None
                 if command == "open":
                     program = open_program(*arguments)
-                    answer = None
-                else:
+                elif program is not None:
                     answer = run_program(program, *arguments)
                 connection.send(("ok", answer))
             except Exception as error:
@@ -81,25 +87,25 @@ def serve(connection):
                 connection.send(("error", f"{type(error).__name__}: {lines[-1] if lines else ''}"))
 
 
-def open_program(kind, path, modules):
+def open_program(path: str, modules: Iterable[str]) -> Callable[..., Any]:
     """Return a callable for a saved program, after importing the modules its operators come from."""
-    import importlib
-
-    import torch
-
+    torch: Any = importlib.import_module("torch")
     for name in modules:
         importlib.import_module(name)
+    program: Callable[..., Any]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        if kind == "torch-export":
-            return torch.export.load(path).module()
-        if kind == "aoti":
-            return torch._inductor.aoti_load_package(path)
-        return torch.jit.load(path).eval()
+        if path.endswith(COMPILED):
+            program = torch._inductor.aoti_load_package(path)
+        elif path.endswith(PROGRAM):
+            program = torch.export.load(path).module()
+        else:
+            program = torch.jit.load(path).eval()
+    return program
 
 
-def run_program(program, tensors):
-    """Run a program on tensors given as (dtype, shape, bytes) and return its outputs likewise."""
+def run_program(program: Callable[..., Any], tensors: Iterable[Plain]) -> list[Plain]:
+    """Run a program and return its outputs."""
     import torch
 
     inputs = [_tensor(*one) for one in tensors]
@@ -109,15 +115,15 @@ def run_program(program, tensors):
     return [_plain(output) for output in (outputs if isinstance(outputs, tuple | list) else (outputs,))]
 
 
-def _tensor(dtype, shape, data):
+def _tensor(dtype: str, shape: tuple[int, ...], data: bytes) -> Any:
     import torch
 
-    kind = getattr(torch, dtype)
+    kind: Any = getattr(torch, dtype)
     flat = torch.frombuffer(bytearray(data), dtype=kind) if data else torch.empty(0, dtype=kind)
     return flat.reshape(shape)
 
 
-def _plain(tensor):
+def _plain(tensor: Any) -> Plain:
     import torch
 
     tensor = tensor.detach().contiguous()

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from multiprocessing.connection import Client, Connection
 from pathlib import Path
 from typing import Any
@@ -76,24 +77,25 @@ def _stop(starter: int) -> None:
 class TorchSession:
     """A saved program, opened in a fresh process without transformers."""
 
-    def __init__(self, path: Path, kind: str, modules: Iterable[str] = ()) -> None:
+    def __init__(self, path: Path, modules: Collection[str] = (), *, help: str | None = None) -> None:
         """Open a program.
 
         Args:
             path: the file.
-            kind: its target.
             modules: what to import first: the packages whose operators the program uses.
+            help: where to get those packages.
 
         Raises:
             ExportError: torch refuses the file.
         """
         start_torch_process()
-        self.name = f"torch {version('torch')} without transformers"
+        packages = ", ".join(f"{name} {version(name)}" for name in ("torch", *_installed(modules)))
+        self.name = f"{packages} without transformers"
         self._connection: Connection = Client(_running[0].address, authkey=_running[0].key)
         try:
-            self._ask("open", kind, str(path.absolute()), list(modules))
+            self._ask("open", str(path.absolute()), list(modules))
         except RuntimeError as error:
-            raise ExportError(f"torch cannot open {path.name}: {error}") from error
+            raise ExportError(f"torch cannot open {path.name}: {error}", help=help) from error
 
     def run(self, inputs: Mapping[str, Array]) -> list[Array]:
         """Return the outputs in graph order for inputs in graph order."""
@@ -110,6 +112,15 @@ class TorchSession:
         if state != "ok":
             raise RuntimeError(answer)
         return answer
+
+
+def _installed(modules: Iterable[str]) -> Iterator[str]:
+    """Yield the packages of these modules that have a version."""
+    for module in modules:
+        package = module.replace("_", "-")
+        with contextlib.suppress(PackageNotFoundError):
+            version(package)
+            yield package
 
 
 def _dtype(array: Array) -> str:

@@ -53,8 +53,9 @@ def verify_beside(
     for graph in plan.graphs:
         problems += check_structure(directory / graph.file, graph, plan)
         oracle = make_oracle(FlatModel(loaded, graph))
-        runtime, found = verify_graph(
-            directory / graph.file, graph, fresh, oracle, lambda text: progress(f"verifying {text}")
-        )
-        comparisons += found
+        for file in plan.programs(graph):
+            runtime, found = verify_graph(
+                directory / file, graph, fresh, oracle, lambda text: progress(f"verifying {text}")
+            )
+            comparisons += found
     return Report(runtime, plan.atol, plan.rtol, tuple(comparisons), tuple(problems))

@@ -175,10 +175,11 @@ def _verify(
         if plan.opset is None:
             problems += _probe(staging, graph, plan, oracles[graph.component], emit)
         problems += verification.check_structure(staging / graph.file, graph, plan)
-        runtime, found = verification.verify_graph(
-            staging / graph.file, graph, plan, oracles[graph.component], lambda text: emit(f"verifying {text}")
-        )
-        comparisons += found
+        for file in plan.programs(graph):
+            runtime, found = verification.verify_graph(
+                staging / file, graph, plan, oracles[graph.component], lambda text: emit(f"verifying {text}")
+            )
+            comparisons += found
     if is_reference:
         # A trained model's outputs are what they are; a reference is ours to make expressive.
         problems += verification.feeble_outputs(comparisons, plan)
@@ -190,7 +191,7 @@ def _verify(
 
 def _probe(staging: Path, graph: GraphPlan, plan: Plan, oracle: verification.Oracle, emit: Emit) -> list[str]:
     """Probe the dims of a torch program, tell the verdict in its sidecar, and return what was baked in."""
-    session = open_session(staging / graph.file, plan.dtype, target=plan.target)
+    session = open_session(staging / graph.file, plan.dtype, target=plan.target, settings=plan.settings)
     verdicts, problems = probe_dims(session, graph, plan, oracle, emit)
     write_signature(staging, graph, plan, verdicts)
     return problems
