@@ -50,7 +50,7 @@ def main() -> None:
     except ExporterError as error:
         _leave(f"error: {error.message}", error.help, error.exit_code)
     except Exception as error:
-        _report_bug(error)
+        report_bug(error)
     sys.exit(code if isinstance(code, int) else 0)
 
 
@@ -61,7 +61,8 @@ def _leave(message: str, help_: str | None, code: int) -> NoReturn:
     sys.exit(code)
 
 
-def _report_bug(error: Exception) -> NoReturn:
+def report_bug(error: Exception) -> NoReturn:
+    """Write what happened to a log, name it, and leave with exit code 3."""
     import platform
 
     with tempfile.NamedTemporaryFile("w", prefix="exporter-", suffix=".log", delete=False, encoding="utf-8") as log:
@@ -160,6 +161,11 @@ def _options(command: Callable[..., Any]) -> Callable[..., Any]:
                 help="Build a task of several graphs (encoder, decoder, …) as the single graph earlier systems wrote.",
             ),
             click.option(
+                "--merged",
+                is_flag=True,
+                help="Build one decoder for the first step and the later ones, in place of one for each.",
+            ),
+            click.option(
                 "--variant",
                 type=click.IntRange(min=1),
                 metavar="N",
@@ -192,23 +198,33 @@ def _settings(command: Callable[..., Any]) -> Callable[..., Any]:
 
     add("--cpu-backend", "neuron: compile on the CPU, for a machine without the device.", is_flag=True)
     add("--compiler-workdir", "neuron: where the compiler keeps what it makes.", metavar="DIR")
-    add("--dynamic-batch", "neuron: let the program run on multiples of the batch it is compiled for.", is_flag=True)
+    add("--dynamic-batch", "neuron: let the program run on any batch, in pieces of the one it is compiled for.", is_flag=True)
     add(
         "--inline-weights/--separate-weights",
         "neuron: weights inside the compiled program (the compiler's default) or beside it, where they can be replaced.",
         is_flag=True,
     )
-    add("--optlevel", "neuron: how long the compiler may optimize.", type=click.Choice(["1", "2", "3"]))
-    add("--auto-cast-type", "neuron: the dtype computation is cast to.", type=click.Choice(["bf16", "fp16", "tf32"]))
+    words: dict[str, Any] = {name: kind for target in TARGETS.values() for name, kind in target.settings.items()}
+    add("--optlevel", "neuron: how long the compiler may optimize. Default: 2.", type=click.Choice(words["optlevel"]))
+    add(
+        "--model-type",
+        "neuron: the kind of model the compiler optimizes for. Default: the family's, or the compiler's.",
+        type=click.Choice(words["model_type"]),
+    )
+    add(
+        "--auto-cast-type",
+        "neuron: the dtype float32 operations are cast to. Default: bf16.",
+        type=click.Choice(words["auto_cast_type"]),
+    )
     add(
         "--auto-cast",
-        "neuron: which float32 operations are cast to a faster dtype.",
-        type=click.Choice(["none", "matmult", "all"]),
+        "neuron: which float32 operations are cast to a faster dtype. Default: none.",
+        type=click.Choice(words["auto_cast"]),
     )
     add(
         "--instance-type",
         "neuron: the machine compiled for; inf1 takes torch_neuron, the others torch_neuronx. Default: the compiler's.",
-        type=click.Choice(["inf1", "inf2", "trn1", "trn1n", "trn2"]),
+        type=click.Choice(words["instance_type"]),
     )
     add(
         "--aoti",

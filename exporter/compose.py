@@ -15,13 +15,13 @@ Tensors that the cache brings come last in a graph.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from exporter.catalog import family_names, feature_of, find_family, find_task, load_tasks, scalar_text
 from exporter.diagnostics import Diagnostic, did_you_mean
 from exporter.expressions import ExpressionError, expression_names
-from exporter.merging import child, is_null, merge_all, only, without
+from exporter.merging import GRAPH, cache_last, child, is_null, merge_all, monolith_of, only, without
 from exporter.schema import check_schema
 from exporter.source import Data, Document, Mapping, Node, Scalar, Sequence, Span, to_data
 from exporter.spec import (
@@ -48,8 +48,6 @@ from exporter.tensor_type import BUILT, TensorTypeError, parse_tensor_type
 
 Reasons = dict[str, str]
 _SHARED = ("inputs", "arguments", "outputs_ignored", "tolerances", "tracer", "refused", "targets", "patches", "notes")
-_GRAPH = ("inputs", "outputs", "arguments", "outputs_ignored")
-_CACHED = ("inputs", "outputs")
 _PICKS = ("components", "merged")
 # What `argument:` says of an input that the model is not given.
 _NOT_GIVEN = "none"
@@ -237,11 +235,11 @@ class _Composer:
             body = merge_all((before, cached, *past)) or Mapping((), key.span)
             picks = body.get("components")
             if isinstance(picks, Mapping):
-                monolith = _monolith(body, before, cached)
+                monolith = monolith_of(body, before, cached)
                 body = self._with_components(body, offered, child(cache, "components") if with_past else None)
                 body = monolith(body)
             elif cached is not None:
-                body = _cache_last(body, cached, before)
+                body = cache_last(body, cached, before)
             yield name, (key, body)
 
     def _is_known(self, key: Scalar, name: str, stem: str, base: Mapping, node: Node, cache: Mapping | None) -> bool:
@@ -280,7 +278,7 @@ class _Composer:
     def _with_components(self, body: Mapping, offered: Mapping | None, cached: Node | None) -> Mapping:
         """Put the composed graphs in place of those a task picks, for its components and for its merged form."""
         entries: list[tuple[Scalar, Node]] = []
-        for key, node in without(body, _GRAPH).entries:
+        for key, node in without(body, GRAPH).entries:
             if key.value in _PICKS and isinstance(node, Mapping):
                 node = Mapping(tuple(self._components(node, offered, cached)), node.span)
             entries.append((key, node))
@@ -309,7 +307,7 @@ class _Composer:
                 continue
             before = merge_all((template, picked))
             component = merge_all((template, past, picked)) or Mapping((), key.span)
-            yield key, _cache_last(component, past, before) if isinstance(past, Mapping) else component
+            yield key, cache_last(component, past, before) if isinstance(past, Mapping) else component
 
     def _task(self, name: str, key: Scalar, body: Mapping) -> TaskSpec:
         vocabulary = load_tasks()[name.removesuffix(WITH_PAST)]
@@ -359,7 +357,9 @@ class _Composer:
     def _graphs(self, node: Node | None) -> tuple[GraphSpec, ...]:
         entries = node.entries if isinstance(node, Mapping) else ()
         return tuple(
-            self._graph(str(key.value), body, key.span, _reasons(child(body, "patches")), _reasons(child(body, "refused")))
+            self._graph(
+                str(key.value), body, key.span, _reasons(child(body, "patches")), _reasons(child(body, "refused"))
+            )
             for key, body in entries
             if isinstance(body, Mapping)
         )
@@ -525,40 +525,6 @@ def _field_of(name: str) -> str:
     return f"past_key_values{dot}{rest}" if head == "present" and dot else name
 
 
-def _cache_last(body: Mapping, cached: Mapping, before: Mapping | None) -> Mapping:
-    """Order tensors so that those only the cache brings come after the task's own."""
-    entries: list[tuple[Scalar, Node]] = []
-    for key, node in body.entries:
-        if key.value in _CACHED and isinstance(node, Mapping):
-            brought = cached.get(str(key.value))
-            earlier = child(before, str(key.value))
-
-            def is_cached(name: str, brought: Node | None = brought, earlier: Node | None = earlier) -> bool:
-                return child(brought, name) is not None and child(earlier, name) is None
-
-            node = Mapping(tuple(sorted(node.entries, key=lambda entry: is_cached(str(entry[0].value)))), node.span)
-        entries.append((key, node))
-    return Mapping(tuple(entries), body.span)
-
-
-def _monolith(body: Mapping, before: Mapping | None, cached: Mapping | None) -> Callable[[Mapping], Mapping]:
-    """Return a function that puts the single graph of a task of components into its composed body."""
-    own = body.get("monolith")
-    if not isinstance(own, Mapping):
-        return lambda composed: composed
-    shared = only(body, _GRAPH)
-    graph = merge_all((shared, own)) or own
-    brought = child(cached, "monolith")
-    if isinstance(brought, Mapping):
-        graph = _cache_last(graph, brought, merge_all((shared, child(before, "monolith"))))
-
-    def place(composed: Mapping) -> Mapping:
-        entries = tuple((key, graph if key.value == "monolith" else node) for key, node in composed.entries)
-        return Mapping(entries, composed.span)
-
-    return place
-
-
 def _variants(node: Node | None) -> tuple[dict[str, Data], ...]:
     return tuple(_config(item) for item in node.items) if isinstance(node, Sequence) else ()
 
@@ -599,8 +565,18 @@ def _targets(node: Node | None) -> Iterator[tuple[str, TargetLimit]]:
             static = [_text(item) or "" for item in listed.items] if isinstance(listed, Sequence) else []
             yield (
                 str(key.value),
-                TargetLimit(_text(value.get("refused")), tuple(static), _text(value.get("because")), value.span),
+                TargetLimit(
+                    refused=_text(value.get("refused")),
+                    static=tuple(static),
+                    because=_text(value.get("because")),
+                    settings=_settings(value.get("settings")),
+                    span=value.span,
+                ),
             )
+
+
+def _settings(node: Node | None) -> dict[str, bool | int | str]:
+    return {name: value for name, value in _config(node).items() if isinstance(value, bool | int | str)}
 
 
 def _reasons(node: Node | None) -> Reasons:

@@ -111,9 +111,11 @@ class _Examiner:
         try:
             options = Options(atol=0.0, rtol=0.0)
             plan = plan_task(spec, task, config, options)
-            single = (
-                plan_task(spec, task, config, replace(options, monolith=True)) if task.monolith is not None else None
-            )
+            planned = [(plan, task.graphs)]
+            if task.monolith is not None:
+                planned.append((plan_task(spec, task, config, replace(options, monolith=True)), (task.monolith,)))
+            if task.merged and "merged" not in task.refused:
+                planned.append((plan_task(spec, task, config, replace(options, merged=True)), task.merged))
             models.find_class(plan, config)
         except SpecError as error:
             yield from error.diagnostics
@@ -123,9 +125,8 @@ class _Examiner:
             return
         try:
             model = self._model(plan)
-            yield from self._examine_graphs(plan, task.graphs, model)
-            if single is not None and task.monolith is not None:
-                yield from self._examine_graphs(single, (task.monolith,), model)
+            for form, graphs in planned:
+                yield from self._examine_graphs(form, graphs, model)
         except ExporterError as error:
             place = self._reference_place() if not unknown else task.span
             yield Diagnostic("reference-does-not-build", error.message, place, help=error.help)
@@ -219,8 +220,8 @@ def _unknown_arguments(model: Any, graph: GraphSpec, planned: GraphPlan) -> Iter
     for one in (module, getattr(module, "base_model", module)):
         names |= set(inspect.signature(one.forward).parameters)
     names -= {"self", "args", "kwargs"}
-    planned_names = {str(tensor.path[0]) for tensor in (*planned.inputs, *planned.built)}
-    spans = {str(tensor.argument): tensor.span for tensor in (*graph.inputs, *graph.built)}
+    planned_names = {str(tensor.path[0]) for tensor in (*planned.inputs, *planned.built) if tensor.path}
+    spans = {str(tensor.argument): tensor.span for tensor in (*graph.inputs, *graph.built) if tensor.argument}
     for path, span in {**dict.fromkeys(graph.constants, graph.span), **spans}.items():
         argument = path.partition(".")[0]
         # A tensor whose condition does not hold for the reference is never passed.

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import dataclasses
+from collections.abc import Collection, Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from exporter.diagnostics import UsageError, did_you_mean
@@ -11,7 +12,7 @@ from exporter.spec import DerivedDim, DimSpec, DynamicDim, StaticDim, TaskSpec
 from exporter.targets import Target
 
 if TYPE_CHECKING:
-    from exporter.planning import Options
+    from exporter.planning import GraphPlan, Options
 
 
 def fix_dims(
@@ -61,12 +62,44 @@ def _flags(names: Iterable[str]) -> str:
     return " ".join(f"--dim {name}=N" for name in names)
 
 
-def fixed_dims(dims: Mapping[str, DimSpec], sizes: Mapping[str, int]) -> dict[str, DimSpec]:
-    """Return the dims that have one size once the given ones do, those that follow from nothing else among them."""
-    fixed: dict[str, DimSpec] = {name: StaticDim(name, size, dims[name].span) for name, size in sizes.items()}
+def fixed_dims(
+    dims: Mapping[str, DimSpec], sizes: Mapping[str, int], left_open: Collection[str] = ()
+) -> dict[str, DimSpec]:
+    """Return the dims that have one size once the given ones do, those that follow from nothing else among them.
+
+    Those ``left_open`` are traced at the size they are given and stay open: they are checked at twice that, and one more.
+    """
+    fixed: dict[str, DimSpec] = {
+        name: StaticDim(name, size, dims[name].span) for name, size in sizes.items() if name not in left_open
+    }
     for name, dim in dims.items():
         if isinstance(dim, DerivedDim):
             sources = [dims[other] for other in expression_names(dim.value.text) if other in dims]
             if all(isinstance(other, StaticDim) or other.name in fixed for other in sources):
                 fixed[name] = StaticDim(name, dim.value, dim.span)
+    for name in left_open:
+        dim = dims.get(name)
+        if isinstance(dim, DynamicDim) and name in sizes:
+            size = sizes[name]
+            fixed[name] = dataclasses.replace(dim, trace=size, check=(2 * size, 2 * size + 1))
     return fixed
+
+
+def check_leading(graphs: Iterable[GraphPlan], task: TaskSpec, left_open: Iterable[str]) -> None:
+    """Check that every input and output has an open dim as its first axis and nowhere else: it is there that batches are split.
+
+    Raises:
+        UsageError: names the tensors that do not.
+    """
+    tensors = {tensor.name: tensor.shape for graph in graphs for tensor in (*graph.inputs, *graph.outputs)}
+    for dim in left_open:
+        others = [
+            name
+            for name, shape in tensors.items()
+            if not shape or shape[0] != dim or any(dim in str(axis).split(" + ") for axis in shape[1:])
+        ]
+        if others:
+            raise UsageError(
+                f"the {dim} of {task.name} cannot be left open: {', '.join(others)} cannot be split along a first axis '{dim}'",
+                help="leave --dynamic-batch out, and compile for each batch",
+            )

@@ -30,8 +30,16 @@ class FlatModel(nn.Module):
     Call ``.eval()`` on this module, not on the model inside it: torch restores the training mode of the module it traced.
     """
 
-    def __init__(self, model: nn.Module, graph: GraphPlan) -> None:
+    def __init__(self, model: nn.Module, graph: GraphPlan, *, recorded: bool = False) -> None:
+        """
+        Args:
+            model: what the graph computes.
+            graph: its tensors.
+            recorded: a graph is made of it, which cannot choose between two computations. Where the model either fills its cache
+                from an input or reads it, the graph does both: it computes what the cache lacks, and nothing where it is full.
+        """
         super().__init__()
+        self.recorded = recorded
         self.model = find_module(model, graph.module)
         self.graph = graph
         parameters = inspect.signature(self.model.forward).parameters
@@ -47,12 +55,21 @@ class FlatModel(nn.Module):
         """Run the model and return every tensor it gives, by dotted path, declared or not."""
         tree: dict[str | int, Any] = {}
         for plan, tensor in zip(self.graph.inputs, tensors, strict=True):
-            _place(tree, plan.path, tensor)
+            if plan.path:
+                _place(tree, plan.path, self._lacking(plan, tensor, tensors))
         for plan in self.graph.built:
             _place(tree, plan.path, _build(plan, self.graph.inputs, tensors))
-        arguments = {str(name): _pack(value) for name, value in tree.items()}
+        fills = self.recorded and any(plan.beyond is not None for plan in self.graph.inputs)
+        arguments = {str(name): _pack(value, fills=fills) for name, value in tree.items()}
         output = self.model(**arguments, **self.graph.constants, **self.keywords)
         return dict(_unpack("", output))
+
+    def _lacking(self, plan: TensorPlan, tensor: torch.Tensor, tensors: tuple[torch.Tensor, ...]) -> torch.Tensor:
+        """Return the part of an input that the cache lacks yet, while a graph is recorded; the model itself knows what it has."""
+        if plan.beyond is None or not self.recorded:
+            return tensor
+        index, at = _find_axis(plan, plan.beyond, self.graph.inputs)
+        return tensor[:, tensors[index].shape[at] :]
 
     def _pick(self, leaves: Mapping[str, torch.Tensor], plan: TensorPlan) -> torch.Tensor:
         path = ".".join(map(str, plan.path))
@@ -61,6 +78,22 @@ class FlatModel(nn.Module):
                 f"the model returns no '{path}' for the output '{plan.name}'", help=f"it returns {', '.join(leaves)}"
             )
         return leaves[path]
+
+
+def pack_arguments(graph: GraphPlan, tensors: tuple[torch.Tensor, ...]) -> dict[str, Any]:
+    """Return the arguments of ``forward()`` for the declared inputs, in order: caches and outputs of other modules are put together."""
+    tree: dict[str | int, Any] = {}
+    for plan, tensor in zip(graph.inputs, tensors, strict=True):
+        if plan.path:
+            _place(tree, plan.path, tensor)
+    for plan in graph.built:
+        _place(tree, plan.path, _build(plan, graph.inputs, tensors))
+    return {str(name): _pack(value, fills=False) for name, value in tree.items()}
+
+
+def unpack_tensors(values: Mapping[str, Any]) -> dict[str, torch.Tensor]:
+    """Return every tensor among arguments or outputs of a model, by dotted path."""
+    return dict(_unpack("", values))
 
 
 def undeclared_outputs(graph: GraphPlan, leaves: Mapping[str, torch.Tensor]) -> list[str]:
@@ -106,22 +139,25 @@ def _build(plan: TensorPlan, inputs: tuple[TensorPlan, ...], tensors: tuple[torc
         if isinstance(axis, int):
             shape.append(axis)
             continue
-        sources = [
-            (index, at) for index, other in enumerate(inputs) for at, name in enumerate(other.shape) if name == axis
-        ]
-        if not sources:
-            raise ExportError(
-                f"'{plan.name}' is built inside the graph, but no input has the axis '{axis}'",
-                help=f"declare an input with the dim {' and '.join(axis_names(axis))}",
-            )
-        index, at = sources[0]
+        index, at = _find_axis(plan, axis, inputs)
         shape.append(tensors[index].shape[at])
     fill = plan.fill
     if fill is not None and fill.name == "positions":
         names = [other.name for other in inputs]
         return _positions(tensors[names.index(str(fill.args[0]))], shape[-1])
     make = torch.ones if fill is not None and fill.name == "ones" else torch.zeros
-    return make(shape, dtype=TORCH_DTYPES[plan.dtype])
+    return make(shape, dtype=TORCH_DTYPES[plan.dtype], device=tensors[0].device)
+
+
+def _find_axis(plan: TensorPlan, axis: str, inputs: tuple[TensorPlan, ...]) -> tuple[int, int]:
+    """Return the first input, and the axis of it, that is as long as a symbolic dim."""
+    for index, other in enumerate(inputs):
+        if axis in other.shape:
+            return index, other.shape.index(axis)
+    raise ExportError(
+        f"'{plan.name}' depends on the length of an axis '{axis}', which no input has",
+        help=f"declare an input with the dim {' and '.join(axis_names(axis))}",
+    )
 
 
 def _positions(mask: torch.Tensor, length: Any) -> torch.Tensor:
@@ -134,22 +170,30 @@ def _positions(mask: torch.Tensor, length: Any) -> torch.Tensor:
         length: how many tokens, counted from the end.
     """
     leading = (mask.cumsum(-1) == 0).sum(-1, keepdim=True)
-    counted = torch.arange(mask.shape[-1]).unsqueeze(0) - leading
+    counted = torch.arange(mask.shape[-1], device=mask.device).unsqueeze(0) - leading
     return counted.clamp(min=0)[:, mask.shape[-1] - length :]
 
 
-def _pack(value: Any) -> Any:
-    """Turn a tree of tensors into what ``forward()`` takes: a tensor, a cache, or an output of another module."""
+def _pack(value: Any, *, fills: bool) -> Any:
+    """Turn a tree of tensors into what ``forward()`` takes: a tensor, a cache, or an output of another module.
+
+    Args:
+        value: the tree.
+        fills: a cache of cross-attention is taken for one to be filled whatever it holds.
+    """
     if not isinstance(value, dict):
         return value
     if all(isinstance(key, int) for key in value):
         layers = [value[index] for index in sorted(value)]
         if all("key" in layer for layer in layers):
             return _cache(layers)
-        return EncoderDecoderCache(
+        cache = EncoderDecoderCache(
             _cache([layer["decoder"] for layer in layers]), _cache([layer["encoder"] for layer in layers])
         )
-    return BaseModelOutput(**{name: _pack(part) for name, part in value.items()})
+        if fills:
+            cache.is_updated = dict.fromkeys(cache.is_updated, False)
+        return cache
+    return BaseModelOutput(**{name: _pack(part, fills=fills) for name, part in value.items()})
 
 
 def _cache(layers: list[dict[str, torch.Tensor]]) -> DynamicCache:

@@ -5,10 +5,14 @@ Mappings merge by key, anything else replaces, ``null`` removes. Every node keep
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import reduce
 
 from exporter.source import Mapping, Node, Scalar
+
+# What a graph is made of.
+GRAPH = ("inputs", "outputs", "arguments", "outputs_ignored")
+_CACHED = ("inputs", "outputs")
 
 
 def merge_nodes(base: Node | None, over: Node | None) -> Node | None:
@@ -63,3 +67,37 @@ def only(node: Mapping, keys: tuple[str, ...]) -> Mapping:
 def without(node: Mapping, keys: tuple[str, ...]) -> Mapping:
     """Return the entries of a mapping with other keys."""
     return Mapping(tuple(entry for entry in node.entries if entry[0].value not in keys), node.span)
+
+
+def cache_last(body: Mapping, cached: Mapping, before: Mapping | None) -> Mapping:
+    """Order tensors so that those only the cache brings come after the task's own."""
+    entries: list[tuple[Scalar, Node]] = []
+    for key, node in body.entries:
+        if key.value in _CACHED and isinstance(node, Mapping):
+            brought = cached.get(str(key.value))
+            earlier = child(before, str(key.value))
+
+            def is_cached(name: str, brought: Node | None = brought, earlier: Node | None = earlier) -> bool:
+                return child(brought, name) is not None and child(earlier, name) is None
+
+            node = Mapping(tuple(sorted(node.entries, key=lambda entry: is_cached(str(entry[0].value)))), node.span)
+        entries.append((key, node))
+    return Mapping(tuple(entries), body.span)
+
+
+def monolith_of(body: Mapping, before: Mapping | None, cached: Mapping | None) -> Callable[[Mapping], Mapping]:
+    """Return a function that puts the single graph of a task of components into its composed body."""
+    own = body.get("monolith")
+    if not isinstance(own, Mapping):
+        return lambda composed: composed
+    shared = only(body, GRAPH)
+    graph = merge_all((shared, own)) or own
+    brought = child(cached, "monolith")
+    if isinstance(brought, Mapping):
+        graph = cache_last(graph, brought, merge_all((shared, child(before, "monolith"))))
+
+    def place(composed: Mapping) -> Mapping:
+        entries = tuple((key, graph if key.value == "monolith" else node) for key, node in composed.entries)
+        return Mapping(entries, composed.span)
+
+    return place

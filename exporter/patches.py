@@ -20,6 +20,7 @@ from exporter.traced_python import (
     record_function,
     record_interpolate,
     record_stride,
+    record_view,
 )
 
 Patch = Callable[[Sequence[ModuleType]], AbstractContextManager[None]]
@@ -68,6 +69,21 @@ def _single_sequence_masks(_: Sequence[ModuleType]) -> AbstractContextManager[No
     from transformers import masking_utils
 
     return _replaced(masking_utils, find_packed_sequence_indices=lambda position_ids: None)
+
+
+@contextmanager
+def _kept_masks(_: Sequence[ModuleType]) -> Iterator[None]:
+    """Build every mask, as transformers does where it sees a tracer: else it leaves out one that pads nothing in the example.
+
+    What the mask modules alone are told is enough; elsewhere the answer also chooses between ways to compute the same.
+    """
+    from transformers import masking_utils, modeling_attn_mask_utils
+
+    def is_tracing(tensor: Any = None) -> bool:
+        return True
+
+    with _replaced(masking_utils, is_tracing=is_tracing), _replaced(modeling_attn_mask_utils, is_tracing=is_tracing):
+        yield
 
 
 @contextmanager
@@ -126,11 +142,24 @@ def _empty_axes(_: Sequence[ModuleType]) -> Iterator[None]:
             return symbolic_helper._reshape_helper(graph, tensor, shape)
         return symbolic_helper._reshape_helper(graph, tensor, shape, allowzero=1)
 
-    exporter.register_custom_op_symbolic("aten::reshape", reshape, _ALLOWZERO_OPSET)
+    operators = ("aten::reshape", "aten::view")
+    for operator in operators:
+        exporter.register_custom_op_symbolic(operator, reshape, _ALLOWZERO_OPSET)
     try:
         yield
     finally:
-        exporter.unregister_custom_op_symbolic("aten::reshape", _ALLOWZERO_OPSET)
+        for operator in operators:
+            exporter.unregister_custom_op_symbolic(operator, _ALLOWZERO_OPSET)
+
+
+def _split_axes(_: Sequence[ModuleType]) -> AbstractContextManager[None]:
+    """Record the split of the last axis in two with both lengths, where the model leaves the first open (-1).
+
+    A runtime finds an open length by dividing, and where another axis is empty it would divide nothing by nothing.
+    """
+    import torch
+
+    return _replaced(torch.Tensor, view=record_view)
 
 
 def _indexed_nearest(_: Sequence[ModuleType]) -> AbstractContextManager[None]:
@@ -146,9 +175,11 @@ def _indexed_nearest(_: Sequence[ModuleType]) -> AbstractContextManager[None]:
 
 PATCHES: Mapping[str, Patch] = {
     "single-sequence-masks": _single_sequence_masks,
+    "kept-masks": _kept_masks,
     "recorded-sizes": _recorded_sizes,
     "gathered-strides": _gathered_strides,
     "multiplied-einsum": _multiplied_einsum,
     "empty-axes": _empty_axes,
     "indexed-nearest": _indexed_nearest,
+    "split-axes": _split_axes,
 }

@@ -107,8 +107,9 @@ class GraphSpec:
 
     @property
     def component_stem(self) -> str:
-        """The file name without its suffix, as today's runtimes look for it: ``model``, or ``<component>_model`` of several."""
-        return self.component if self.component == "model" else f"{self.component}_model"
+        """The file name without its suffix, as today's runtimes look for it: ``model``, or ``<component>_model`` of several,
+        or a component's own name where it says ``model``."""
+        return self.component if "model" in self.component.split("_") else f"{self.component}_model"
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,11 +170,15 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class TargetLimit:
-    """What a target cannot do: anything at all (``refused`` is the reason), or leave some dims open (``static``, ``because``)."""
+    """What a target cannot do: anything at all (``refused`` is the reason), or leave some dims open (``static``, ``because``).
+
+    ``settings`` are the target's own options where a build gives none.
+    """
 
     refused: str | None
     static: tuple[str, ...]
     because: str | None
+    settings: Mapping[str, bool | int | str]
     span: Span = dataclasses.field(compare=False)
 
 

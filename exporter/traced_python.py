@@ -21,6 +21,7 @@ _tensor: Any = torch.tensor
 _stride: Any = torch.Tensor.stride
 _as_strided: Any = torch.Tensor.as_strided
 _einsum: Any = torch.einsum
+_view: Any = torch.Tensor.view
 
 
 def record_function(name: str) -> Callable[..., Any]:
@@ -146,6 +147,16 @@ def record_einsum(equation: str, *operands: Any) -> torch.Tensor:
     product = torch.matmul(matrix(first, left, rows, summed), matrix(second, right, summed, columns))
     made = [*batch, *rows, *columns]
     return product.reshape([sizes[label] for label in made]).permute([made.index(label) for label in result])
+
+
+def record_view(tensor: torch.Tensor, *shape: Any) -> torch.Tensor:
+    """Return a view; where it splits the last axis into parts and leaves their number open, with that number."""
+    lengths = tuple(shape[0]) if len(shape) == 1 and isinstance(shape[0], tuple | list) else shape
+    splits = len(lengths) == tensor.dim() + 1 and isinstance(lengths[-2], int) and lengths[-2] == -1
+    if _jit.is_tracing() and splits and isinstance(lengths[-1], int):
+        shape = (*lengths[:-2], int(tensor.shape[-1]) // lengths[-1], lengths[-1])
+    view: torch.Tensor = _view(tensor, *shape)
+    return view
 
 
 def record_interpolate(original: Callable[..., torch.Tensor]) -> Callable[..., torch.Tensor]:

@@ -84,14 +84,29 @@ def test_components_start_from_what_the_family_offers():
     plain, past = (spec.tasks[name].graphs for name in ("text2text-generation", "text2text-generation-with-past"))
     assert [graph.component for graph in plain] == ["encoder", "decoder"]
     assert [graph.component_stem for graph in past] == [
-        "encoder_model.onnx",
-        "decoder_model.onnx",
-        "decoder_with_past_model.onnx",
+        "encoder_model",
+        "decoder_model",
+        "decoder_with_past_model",
     ]
     assert not plain[1].constants["use_cache"]
     assert past[1].constants["use_cache"]
     assert past[0].module == "encoder"
     assert names(past[2].built) == ["encoder_outputs.last_hidden_state"]
+
+
+def test_the_merged_form_is_declared_once_for_the_family():
+    spec = compose("extends: encoder-decoder\ntasks: {text2text-generation: {}, text2text-generation-with-past: {}}\n")
+    assert spec.tasks["text2text-generation"].merged == ()
+    merged = spec.tasks["text2text-generation-with-past"].merged
+    assert [graph.component_stem for graph in merged] == ["encoder_model", "decoder_model_merged"]
+    encoder, decoder = merged
+    assert (encoder.patches, list(decoder.patches)) == ({}, ["split-axes"])
+    assert list(decoder.refused) == ["dynamo"]
+    states = next(tensor for tensor in decoder.inputs if tensor.name == "encoder_hidden_states")
+    assert (states.argument, states.beyond) == ("encoder_outputs.last_hidden_state", "past_encoder_sequence")
+    branch = next(tensor for tensor in decoder.inputs if tensor.name == "use_cache_branch")
+    assert branch.argument == ""
+    assert branch.unused
 
 
 def test_a_task_can_define_itself():

@@ -59,7 +59,7 @@ def test_the_bundle_needs_no_other_file(kind):
 def test_schema_and_code_agree_on_the_closed_sets():
     definitions = load_schema("defs")["$defs"]
     assert set(definitions["tolerances"]["properties"]) == set(meaning.DTYPES)
-    assert set(definitions["refused"]["properties"]) == {*meaning.DTYPES, *meaning.TRACERS} - {"float32"}
+    assert set(definitions["refused"]["properties"]) == {*meaning.DTYPES, *meaning.TRACERS, "merged"} - {"float32"}
     text = json.dumps(definitions["tracer"])
     assert all(f'"{name}"' in text for name in meaning.TRACERS)
     build = load_schema("build")["properties"]["builds"]["items"]["properties"]

@@ -112,6 +112,13 @@ def bound_text(plan: Plan) -> str:
     return f"{plan.atol:.1e} + {plan.rtol:.1e}·{'|x|' if plan.rtol_of == 'element' else 'max|x|'}"
 
 
+def _handed_over(tensor: TensorPlan) -> str:
+    """Return how an input meets the model, where that is not under its own name and whole."""
+    passed = ".".join(map(str, tensor.path))
+    name = "" if passed == tensor.name else f"  as {passed}" if passed else "  for clients alone"
+    return name + (f", beyond {tensor.beyond}" if tensor.beyond is not None else "")
+
+
 def plan_text(plan: Plan) -> Iterator[str]:
     """Yield a plan as text: every graph and tensor, the points, the bound."""
     made_by = plan.model_class or plan.auto_class
@@ -124,10 +131,7 @@ def plan_text(plan: Plan) -> Iterator[str]:
             yield f"    with  {'.'.join(map(str, tensor.path))} = {tensor_text(tensor)} {_fill_text(tensor)}"
         for tensor in graph.inputs:
             text = f" = {_fill_text(tensor)}" if tensor.fill is not None else ""
-            passed = ".".join(map(str, tensor.path))
-            yield f"    in    {tensor.name}: {tensor_text(tensor)}{text}" + (
-                f"  as {passed}" if passed != tensor.name else ""
-            )
+            yield f"    in    {tensor.name}: {tensor_text(tensor)}{text}{_handed_over(tensor)}"
         for tensor in graph.outputs:
             read = ".".join(map(str, tensor.path))
             yield f"    out   {tensor.name}: {tensor_text(tensor)}" + (f"  from {read}" if read != tensor.name else "")

@@ -40,6 +40,7 @@ def catalogue_data(specs: Iterable[Spec]) -> list[dict[str, Any]]:
                     },
                     "patches": dict(task.patches),
                     "monolith": task.monolith is not None,
+                    "merged": bool(task.merged) and "merged" not in task.refused,
                 }
                 for task in spec.tasks.values()
             ],

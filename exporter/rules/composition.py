@@ -85,6 +85,16 @@ def _check_cache(graph: GraphSpec) -> Iterator[Diagnostic]:
                     value.type_span,
                     "the keys and values of a layer have one shape",
                 )
+    filled = {
+        tensor.beyond: str(tensor.type.dims[1]) for tensor in graph.inputs if tensor.beyond and tensor.type.dims[1:]
+    }
+    for tensor in graph.inputs:
+        if tensor.beyond and not any(tensor.beyond in map(str, past.type.dims) for past in pasts.values()):
+            yield finding(
+                f"'{tensor.name}' goes on beyond '{tensor.beyond}', and no past of the graph is as long",
+                tensor.span,
+                "name the dim that counts what the cache holds of it",
+            )
     lengths: set[str] = set()
     growing = {
         str(axis) for path, past in pasts.items() if path in presents for axis in _grown_axes(past, presents[path])
@@ -98,6 +108,10 @@ def _check_cache(graph: GraphSpec) -> Iterator[Diagnostic]:
                     past.span,
                     "declare the output, or put its field under 'outputs_ignored:' with the reason",
                 )
+            continue
+        if [filled.get(str(dim), str(dim)) for dim in past.type.dims] == [
+            str(dim) for dim in present.type.dims
+        ] and filled:
             continue
         if not _hands_back(graph, past, present, growing):
             yield from _check_growth(past, present)

@@ -9,7 +9,7 @@ from exporter.diagnostics import Diagnostic, Edit, Fix, Label, Severity, did_you
 from exporter.expressions import ExpressionError, expression_names
 from exporter.rules.registry import Subject, finding, rule, staged
 from exporter.source import Mapping
-from exporter.spec import LAYER_DIM, LAYER_SLOT, DerivedDim, DynamicDim, Expression, Spec, StaticDim, TensorSpec
+from exporter.spec import LAYER_DIM, LAYER_SLOT, DerivedDim, Expression, Spec, StaticDim, TensorSpec
 
 
 @rule("EXP201", "unknown-family")
@@ -86,6 +86,12 @@ def unknown_dim(subject: Subject, _: tuple[Subject, ...]) -> Iterator[Diagnostic
                     tensor.type_span.within(term.start, term.end),
                     did_you_mean(term.value, spec.dims, otherwise="the dims are"),
                 )
+        if tensor.beyond is not None and tensor.beyond not in spec.dims:
+            yield finding(
+                f"'{tensor.name}' goes on beyond an unknown dim '{tensor.beyond}'",
+                tensor.span,
+                did_you_mean(tensor.beyond, spec.dims, otherwise="the dims are"),
+            )
         if LAYER_SLOT in tensor.name and LAYER_DIM not in spec.dims:
             yield finding(
                 f"'{tensor.name}' is repeated for each layer, but there is no dim '{LAYER_DIM}'",
@@ -93,10 +99,9 @@ def unknown_dim(subject: Subject, _: tuple[Subject, ...]) -> Iterator[Diagnostic
                 f"bind '{LAYER_DIM}' under 'dims:', as in 'layers: config.num_hidden_layers'",
             )
     static = {name for name, dim in spec.dims.items() if isinstance(dim, StaticDim)}
-    dynamic = {name for name, dim in spec.dims.items() if isinstance(dim, DynamicDim)}
     derived = {id(dim.value) for dim in spec.dims.values() if isinstance(dim, DerivedDim)}
     for expression in expressions_of(spec):
-        known = static | dynamic if id(expression) in derived else static
+        known = set(spec.dims) if id(expression) in derived else static
         try:
             names = expression_names(expression.text)
         except ExpressionError:

@@ -173,7 +173,8 @@ def no_batch_axis(subject: Subject, _: tuple[Subject, ...]) -> Iterator[Diagnost
         batches = {name for tensor in tensors for dim in tensor.type.dims for name in dim.names() if _is_batch(name)}
         for tensor in tensors if batches else ():
             first = tensor.type.dims[0].names() if tensor.type.dims else ()
-            if not any(map(_is_batch, first)):
+            # What the model is not given cannot be broadcast in it.
+            if not any(map(_is_batch, first)) and tensor.argument:
                 role = "input" if tensor.type.fill is not None else "output"
                 yield finding(
                     f"the first axis of the {role} '{tensor.name}' is not the batch",
