@@ -1,0 +1,57 @@
+"""What the tests of clients share: an installer, checkpoints with tokenizers, and the artifacts built of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+from pathlib import Path
+
+import pytest
+
+from clients.checkpoints import KINDS, make_kind
+from clients.environments import Installer
+from exporter.building.requests import Build, Wanted, plan_builds
+from exporter.building.run import Outcome
+from exporter.planning import Options
+
+Artifact = Callable[..., Path]
+
+
+@pytest.fixture(scope="session")
+def installer(request: pytest.FixtureRequest) -> Installer:
+    return Installer(request.config.cache)
+
+
+@pytest.fixture(scope="session")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Make a checkpoint of a kind, with its tokenizer or its processor beside it as trained checkpoints have them."""
+
+    @lru_cache
+    def checkpoint(kind: str) -> Path:
+        folder = tmp_path_factory.mktemp("checkpoint") / kind
+        make_kind(kind, folder)
+        return folder
+
+    return checkpoint
+
+
+@pytest.fixture(scope="session")
+def artifact(
+    checkpoint: Callable[[str], Path],
+    build_one: Callable[[Build], Outcome],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Artifact:
+    """Build the artifact of a kind, once for every set of options."""
+
+    @lru_cache
+    def artifact(kind: str, **options: str) -> Path:
+        target = tmp_path_factory.mktemp("artifact") / kind
+        (build,) = plan_builds(
+            [],
+            Wanted(None, str(checkpoint(kind)), (KINDS[kind].task,), target, exact=True, options=Options(**options)),
+        )
+        outcome = build_one(build)
+        assert outcome.error is None, outcome.error
+        return target
+
+    return artifact

@@ -1,0 +1,106 @@
+"""optimum's classes load artifacts as they are built, and give what PyTorch gives. It lives with an older transformers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from clients import pytorch
+from clients.checkpoints import SENTENCES
+from clients.conftest import Artifact
+from clients.environments import Array, Installer, run_on_arrays
+
+pytestmark = [pytest.mark.clients, pytest.mark.timeout(2400)]
+
+# What it takes for itself, and what sentence-transformers takes: torch 2.13 is the one the exporter has too.
+REQUIREMENTS = ("torch==2.13.0", "optimum-onnx[onnxruntime]==0.1.0", "transformers<4.58", "sentence-transformers>=5,<6")
+TEXTS = SENTENCES[:3]
+# Beginnings of unequal length.
+PROMPTS = ["The train", "Nobody knows where the old", "He bought three apples, two pears and"]
+ATOL = 2e-5
+
+
+@pytest.fixture(scope="session")
+def optimum(installer: Installer) -> Path:
+    return installer.python("optimum", *REQUIREMENTS)
+
+
+Ask = Callable[..., dict[str, Array]]
+
+
+@pytest.fixture
+def ask(optimum: Path, artifact: Artifact, tmp_path: Path) -> Ask:
+    """Have an artifact of a kind loaded by a class of optimum, on arrays or on texts that its own tokenizer takes apart."""
+
+    def ask(class_name: str, kind: str, arrays: dict[str, Array] | None = None, **request: Any) -> dict[str, Array]:
+        settings = {"texts": None, "padding_side": "right", "generate": None, **request}
+        asked = {"class": class_name, "directory": artifact(kind), **settings}
+        return run_on_arrays(optimum, "optimum_model.py", asked, arrays or {}, tmp_path / kind)
+
+    return ask
+
+
+def assert_close(answered: Array, expected: Array) -> None:
+    np.testing.assert_allclose(answered, expected, rtol=0, atol=ATOL)
+    print(f"largest difference {np.abs(answered - expected).max():.1e}")
+
+
+@pytest.mark.parametrize(
+    ("class_name", "auto", "kind", "output"),
+    [
+        ("ORTModelForFeatureExtraction", "AutoModel", "sentences", "last_hidden_state"),
+        ("ORTModelForSequenceClassification", "AutoModelForSequenceClassification", "moods", "logits"),
+        ("ORTModelForTokenClassification", "AutoModelForTokenClassification", "parts", "logits"),
+    ],
+)
+def test_a_text_encoder(class_name, auto, kind, output, ask: Ask, checkpoint: Callable[[str], Path]) -> None:
+    expected = pytorch.call(auto, checkpoint(kind), pytorch.tokenize(checkpoint(kind), TEXTS))
+    assert_close(ask(class_name, kind, texts=TEXTS)[output], expected[output])
+
+
+def test_an_image_classifier(ask: Ask, checkpoint: Callable[[str], Path]) -> None:
+    pixels = pytorch.pixels_of(pytorch.picture())
+    expected = pytorch.call("AutoModelForImageClassification", checkpoint("things"), pixels)
+    assert_close(ask("ORTModelForImageClassification", "things", pixels)["logits"], expected["logits"])
+
+
+GENERATE = {"do_sample": False, "num_beams": 1, "max_new_tokens": pytorch.NEW_TOKENS}
+
+
+@pytest.mark.parametrize("kind", ["stories", "essays"])
+def test_a_decoder_generates(kind: str, ask: Ask, checkpoint: Callable[[str], Path]) -> None:
+    inputs = pytorch.tokenize(checkpoint(kind), PROMPTS, "left")
+    expected = pytorch.generate("AutoModelForCausalLM", checkpoint(kind), inputs)
+    answered = ask("ORTModelForCausalLM", kind, texts=PROMPTS, padding_side="left", generate=GENERATE)
+    assert answered["tokens"].tolist() == expected.tolist()
+
+
+@pytest.mark.parametrize("kind", ["stories", "essays"])
+def test_a_decoder_scores(kind: str, ask: Ask, checkpoint: Callable[[str], Path]) -> None:
+    inputs = pytorch.tokenize(checkpoint(kind), PROMPTS[-1:])
+    expected = pytorch.call("AutoModelForCausalLM", checkpoint(kind), inputs)
+    assert_close(ask("ORTModelForCausalLM", kind, texts=PROMPTS[-1:])["logits"], expected["logits"])
+
+
+def test_an_encoder_decoder_generates(ask: Ask, checkpoint: Callable[[str], Path]) -> None:
+    inputs = pytorch.tokenize(checkpoint("translations"), TEXTS)
+    expected = pytorch.generate("AutoModelForSeq2SeqLM", checkpoint("translations"), inputs)
+    answered = ask("ORTModelForSeq2SeqLM", "translations", texts=TEXTS, generate=GENERATE)
+    assert answered["tokens"].tolist() == expected.tolist()
+
+
+def test_an_encoder_decoder_scores(ask: Ask, checkpoint: Callable[[str], Path]) -> None:
+    inputs = {**pytorch.tokenize(checkpoint("translations"), TEXTS), "decoder_input_ids": np.array([[0, 7, 9, 4]] * 3)}
+    expected = pytorch.call("AutoModelForSeq2SeqLM", checkpoint("translations"), inputs)
+    assert_close(ask("ORTModelForSeq2SeqLM", "translations", inputs)["logits"], expected["logits"])
+
+
+def test_a_recogniser_of_speech_generates(ask: Ask, checkpoint: Callable[[str], Path]) -> None:
+    features = pytorch.features_of(checkpoint("recordings"), pytorch.recording())
+    expected = pytorch.generate("AutoModelForSpeechSeq2Seq", checkpoint("recordings"), features)
+    answered = ask("ORTModelForSpeechSeq2Seq", "recordings", features, generate=GENERATE)
+    assert answered["tokens"].tolist() == expected.tolist()
