@@ -62,10 +62,11 @@ def built(tmp_path_factory: pytest.TempPathFactory, build_one: Callable[[Build],
 
 def assert_refused(architecture: str, task: str, **options: Any) -> None:
     """Check that what a spec says cannot be had is refused before any work, with the spec's reason."""
-    refused = SPECS[architecture].tasks[task].refused
+    spec = SPECS[architecture].tasks[task]
+    reasons = (*spec.refused.values(), *(refusal.because for refusal in spec.refused_when.values()))
     with pytest.raises(UsageError) as refusal:
         exporter.plan(architecture, task, **options)
-    assert any(reason in refusal.value.message for reason in refused.values()) or "needs" in refusal.value.message
+    assert any(reason in refusal.value.message for reason in reasons) or "needs" in refusal.value.message
 
 
 @pytest.mark.parametrize(("architecture", "task"), pairs())
