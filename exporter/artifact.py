@@ -7,6 +7,7 @@ looks sees the old artifact, the new one, or none, and never a part of one.
 from __future__ import annotations
 
 import ctypes
+import dataclasses
 import json
 import os
 import re
@@ -20,6 +21,7 @@ from typing import Any
 from exporter.checkpoints.directory import Checkpoint, digest_file
 from exporter.diagnostics import ExportError, UsageError
 from exporter.planning import Plan
+from exporter.targets import find_target, lasting_settings
 
 MANIFEST = "manifest.json"
 MANIFEST_VERSION = 1
@@ -37,6 +39,7 @@ def write_manifest(
 
     It holds no time and no path, so that equal builds give equal bytes.
     """
+    target = find_target(plan.target)
     data = {
         "manifest_version": MANIFEST_VERSION,
         "architecture": plan.architecture,
@@ -51,8 +54,8 @@ def write_manifest(
             "commit": checkpoint.commit,
             "files": checkpoint.digests(),
         },
-        "versions": {name: _version(name) for name in PACKAGES},
-        "plan": plan.to_data(),
+        "versions": {name: _version(name) for name in (*PACKAGES, *target.packages(plan.settings))},
+        "plan": dataclasses.replace(plan, settings=lasting_settings(target, plan.settings)).to_data(),
         "report": report,
         "files": {
             path.relative_to(directory).as_posix(): {"sha256": digest_file(path), "bytes": path.stat().st_size}

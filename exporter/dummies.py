@@ -28,15 +28,23 @@ def make_dummies(graph: GraphPlan, point: Point, seed: int) -> dict[str, Array]:
     """
     rng = np.random.default_rng([seed, *point.name.encode()])
     return {
-        tensor.name: fill_array(tensor.fill, tensor.sizes_at(point.sizes), NUMPY_DTYPES[tensor.dtype], rng)
+        tensor.name: fill_array(
+            tensor.fill, tensor.sizes_at(point.sizes), NUMPY_DTYPES[tensor.dtype], rng, all_padded=point.all_padded
+        )
         for tensor in graph.inputs
         if tensor.fill is not None
     }
 
 
-def fill_array(fill: FillPlan, shape: tuple[int, ...], dtype: np.dtype[Any], rng: np.random.Generator) -> Array:
-    """Return an array of ``shape`` made as ``fill`` says (see docs/spec-language.md, Fills)."""
-    array: Array = _FILLS[fill.name](fill.args, shape, rng).astype(dtype)
+def fill_array(
+    fill: FillPlan, shape: tuple[int, ...], dtype: np.dtype[Any], rng: np.random.Generator, *, all_padded: bool = False
+) -> Array:
+    """Return an array of ``shape`` made as ``fill`` says (see docs/spec-language.md, Fills).
+
+    ``all_padded``: a mask is padded in its first row too.
+    """
+    make = _all_padding if all_padded and fill.name == "padding" else _FILLS[fill.name]
+    array: Array = make(fill.args, shape, rng).astype(dtype)
     if fill.ending is not None and array.size:
         array[..., -1] = fill.ending
     return array
@@ -60,9 +68,18 @@ def _arange(args: tuple[Any, ...], shape: tuple[int, ...], rng: np.random.Genera
 
 def _padding(args: tuple[Any, ...], shape: tuple[int, ...], rng: np.random.Generator) -> Array:
     """Return ones; every row but the first has zeros at its end (or start), more in later rows, never only zeros."""
+    return _padded_from(1, args, shape)
+
+
+def _all_padding(args: tuple[Any, ...], shape: tuple[int, ...], rng: np.random.Generator) -> Array:
+    """Return a padding whose first row has zeros too."""
+    return _padded_from(0, args, shape)
+
+
+def _padded_from(first: int, args: tuple[Any, ...], shape: tuple[int, ...]) -> Array:
     mask = np.ones(shape, dtype=np.int64)
     rows = mask.reshape(-1, shape[-1]) if mask.size else mask[:0]
-    for index in range(1, len(rows)):
+    for index in range(first, len(rows)):
         padded = min(index + 1, shape[-1] // 2)
         if padded:
             side = slice(0, padded) if args and args[0] == "left" else slice(shape[-1] - padded, None)

@@ -78,10 +78,10 @@ def fixed_dims(
             if all(isinstance(other, StaticDim) or other.name in fixed for other in sources):
                 fixed[name] = StaticDim(name, dim.value, dim.span)
     for name in left_open:
-        dim = dims.get(name)
-        if isinstance(dim, DynamicDim) and name in sizes:
+        kept = dims.get(name)
+        if isinstance(kept, DynamicDim) and name in sizes:
             size = sizes[name]
-            fixed[name] = dataclasses.replace(dim, trace=size, check=(2 * size, 2 * size + 1))
+            fixed[name] = dataclasses.replace(kept, trace=size, check=(2 * size, 2 * size + 1))
     return fixed
 
 

@@ -187,7 +187,7 @@ def verify_graph(
     Returns:
         The name of the runtime, and every comparison.
     """
-    session = open_session(path, plan.dtype, target=plan.target)
+    session = open_session(path, plan.dtype, target=plan.target, settings=plan.settings)
     comparisons: list[Comparison] = []
     for point in plan.points:
         progress(
@@ -199,7 +199,7 @@ def verify_graph(
     name = session.name
     if isinstance(session, OnnxRuntimeSession) and _weight_bytes(path) < EMBEDDED_LIMIT:
         del session
-        default = open_session(path, plan.dtype, target=plan.target, prepack=True)
+        default = open_session(path, plan.dtype, target=plan.target, settings=plan.settings, prepack=True)
         inputs = make_dummies(graph, plan.trace, plan.seed)
         comparisons += compare_outputs(default, graph, plan, plan.trace, plan.seed, inputs, oracle(inputs))
     return name, comparisons
@@ -255,7 +255,8 @@ def feeble_outputs(comparisons: Iterable[Comparison], plan: Plan) -> list[str]:
 
     Near-zeros agree whatever the graph computes, so such a comparison proves nothing.
     """
-    least = FEEBLE_FACTORS[plan.dtype] * plan.atol
+    computed = find_target(plan.target).computed_dtype(plan.settings, plan.dtype)
+    least = FEEBLE_FACTORS[computed] * plan.atol
     largest: dict[tuple[str, str], float] = {}
     for comparison in comparisons:
         if comparison.problem is None and comparison.point == "trace":

@@ -23,7 +23,7 @@ from exporter.checkpoints import FRAMEWORKS, Checkpoint, open_checkpoint, open_d
 from exporter.diagnostics import CheckpointError, ExportError, VerificationError
 from exporter.dummies import make_dummies
 from exporter.examination import examine_outputs
-from exporter.export import load_exporter
+from exporter.export import import_toolchain, load_exporter
 from exporter.flatten import FlatModel
 from exporter.golden import write_golden
 from exporter.loading import load_spec
@@ -34,6 +34,7 @@ from exporter.runtime import open_session
 from exporter.signature import NOT_PROBED, write_signature
 from exporter.spec import overlay_config
 
+from exporter.targets import find_target
 Array = np.ndarray[Any, Any]
 Emit = Callable[[str], None]
 
@@ -82,6 +83,7 @@ def build_artifact(job: Job, emit: Emit) -> Built:
     spec = load_spec(job.spec).with_variant(job.options.variant)
     task = find_task(spec, job.task)
     staging = Path(job.staging)
+    import_toolchain(find_target(job.options.target), job.options.settings)
     with ExitStack() as stack:
         if job.model is None:
             emit("making the reference")
@@ -135,6 +137,10 @@ def _build(plan: Plan, checkpoint: Checkpoint, job: Job, staging: Path, emit: Em
         plan, checkpoint, attention=exporter.attention_of(plan), trust_remote_code=job.trust_remote_code
     )
     used: set[str] = set()
+    for path in checkpoint.companions():
+        copy = staging / path.relative_to(checkpoint.path)
+        copy.parent.mkdir(exist_ok=True)
+        shutil.copyfile(path, copy)
     for graph in plan.graphs:
         emit(f"exporting {graph.component} ({describe_recording(plan)})")
         with applied_patches(plan.patches, model):
@@ -144,10 +150,6 @@ def _build(plan: Plan, checkpoint: Checkpoint, job: Job, staging: Path, emit: Em
     model_class = type(model).__name__
     del model
     gc.collect()
-    for path in checkpoint.companions():
-        copy = staging / path.relative_to(checkpoint.path)
-        copy.parent.mkdir(exist_ok=True)
-        shutil.copyfile(path, copy)
     emit("computing golden vectors")
     write_vectors(staging, plan, oracles)
     report = _verify(staging, plan, oracles, emit, is_reference=job.model is None) if job.verify else None

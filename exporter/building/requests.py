@@ -161,6 +161,7 @@ def _build_file(path: Path, wanted: Wanted) -> Iterator[Wanted]:
                 "weights",
                 "monolith",
                 "variant",
+                "merged",
                 "dims",
                 "static",
                 "settings",
@@ -222,6 +223,8 @@ def _builds_of(row: Wanted, *, alone: bool) -> Iterator[Build]:
         refuse_impossible(spec, task, row.options)
         yield Build(
             spec=spec_name, architecture=spec.architecture, task=task.name, task_reason=reason, model=row.model,
+        if row.verify:
+            find_target(row.options.target).refuse_verification(row.options.settings)
             revision=row.revision, framework=row.framework, cache_dir=row.cache_dir, trust_remote_code=row.trust_remote_code, options=row.options, verify=row.verify,
             output=base if single else base / task.name,
         )  # fmt: skip

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import dataclasses
+import importlib
 import json
 import os
 import signal
@@ -21,6 +22,11 @@ from exporter.targets import DEFAULT_TARGET
 from exporter.torch_session import start_torch_process
 
 _PR_SET_PDEATHSIG = 1
+_PRELOADED = (
+    "onnxruntime", "onnxscript.optimizer", "torch.onnx._internal.torchscript_exporter.utils", "transformers.activations",
+    "transformers.conversion_mapping", "transformers.generation.utils", "transformers.masking_utils", "transformers.modeling_layers",
+    "transformers.models.auto.modeling_auto", "exporter.building.job",
+)  # fmt: skip
 
 
 def main() -> None:
@@ -41,20 +47,13 @@ def main() -> None:
 
 
 def _preload() -> None:
-    """Import in the parent what every job needs, so that a fork starts ready.
+    """Import in the parent what jobs need, so that a fork starts ready.
 
-    No thread of these libraries holds a lock or a job at this point; models and sessions are opened in the children."""
-    import onnxruntime
-    import onnxscript.optimizer
-    import torch.onnx._internal.torchscript_exporter.utils
-    import transformers.activations
-    import transformers.conversion_mapping
-    import transformers.generation.utils
-    import transformers.masking_utils
-    import transformers.modeling_layers
-    import transformers.models.auto.modeling_auto
-
-    import exporter.building.job
+    No thread of these libraries holds a lock or a job at this point; models and sessions are opened in the children. Not every target
+    needs them all, and not every torch has them: a job that misses one says so."""
+    for name in _PRELOADED:
+        with contextlib.suppress(ImportError):
+            importlib.import_module(name)
 
 
 def _run_in_child(job: Mapping[str, Any], events: TextIO) -> None:
