@@ -173,22 +173,6 @@ def _indexed_nearest(_: Sequence[ModuleType]) -> AbstractContextManager[None]:
     return _replaced(functional, interpolate=record_interpolate(functional.interpolate))
 
 
-class _NoContext:
-    """What ``forward()`` of an autograd function is given where nothing will be differentiated: whatever it keeps is dropped."""
-
-    def __getattr__(self, name: str) -> Callable[..., None]:
-        return lambda *_, **__: None
-
-
-    """Record what autograd functions written in Python compute; a tracer records the call, which no saved program can make."""
-    import torch
-
-    def apply(cls: Any, *args: Any) -> Any:
-        return cls.forward(_NoContext(), *args)
-
-    return _replaced(torch.autograd.Function, apply=classmethod(apply))
-
-
 PATCHES: Mapping[str, Patch] = {
     "single-sequence-masks": _single_sequence_masks,
     "kept-masks": _kept_masks,
