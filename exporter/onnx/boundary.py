@@ -23,19 +23,19 @@ def closed_dims(plan: Plan, inputs: Axes) -> dict[str, int]:
     }
 
 
-def adopt_boundary(plan: Plan, inputs: Axes, outputs: Axes) -> Plan:
-    """Return a plan whose graph has the declared tensors in their order, under the declared names of axes.
+def name_dims(plan: Plan, inputs: Axes, outputs: Axes) -> dict[str, str]:
+    """Return what the declared axes call the dims of a plan, where that is another name.
 
     Raises:
         UsageError: a tensor is not one of the graph's, an axis is not open, or a name would stand for two lengths.
     """
-    (graph,) = plan.graphs
-    chosen = choose_tensors(graph, inputs, outputs)
+    graph = choose_tensors(plan.graphs[0], inputs, outputs)
     names: dict[str, str] = {}
-    for tensor in (*chosen.inputs, *chosen.outputs):
-        for index, label in (inputs.get(tensor.name) or outputs.get(tensor.name) or {}).items():
-            _name_axis(tensor, index, label, names, plan.trace.sizes)
-    return _rename(plan, chosen, names)
+    for tensors, declared in ((graph.inputs, inputs), (graph.outputs, outputs)):
+        for tensor in tensors:
+            for index, label in declared[tensor.name].items():
+                _name_axis(tensor, index, label, names, plan.trace.sizes)
+    return names
 
 
 def choose_tensors(graph: GraphPlan, inputs: Axes, outputs: Axes) -> GraphPlan:
@@ -82,7 +82,9 @@ def _name_axis(tensor: TensorPlan, index: int, label: str, names: dict[str, str]
             )
 
 
-def _rename(plan: Plan, graph: GraphPlan, names: Mapping[str, str]) -> Plan:
+def rename_dims(plan: Plan, names: Mapping[str, str]) -> Plan:
+    """Return a plan whose dims have other names."""
+
     def shape(tensors: tuple[TensorPlan, ...]) -> tuple[TensorPlan, ...]:
         return tuple(replace(tensor, shape=tuple(map(_renaming(names), tensor.shape))) for tensor in tensors)
 
@@ -91,9 +93,12 @@ def _rename(plan: Plan, graph: GraphPlan, names: Mapping[str, str]) -> Plan:
             replace(point, sizes={names.get(name, name): size for name, size in point.sizes.items()}) for point in given
         )
 
-    renamed = replace(graph, inputs=shape(graph.inputs), outputs=shape(graph.outputs), built=shape(graph.built))
+    graphs = tuple(
+        replace(graph, inputs=shape(graph.inputs), outputs=shape(graph.outputs), built=shape(graph.built))
+        for graph in plan.graphs
+    )
     probes = {names.get(name, name): points(group) for name, group in plan.probes.items()}
-    return replace(plan, graphs=(renamed,), points=points(plan.points), probes=probes)
+    return replace(plan, graphs=graphs, points=points(plan.points), probes=probes)
 
 
 def _renaming(names: Mapping[str, str]) -> Callable[[int | str], int | str]:

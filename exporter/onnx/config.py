@@ -15,7 +15,7 @@ from exporter.catalog import resolve_task
 from exporter.diagnostics import UsageError
 from exporter.dummies import make_dummies
 from exporter.loading import load_spec
-from exporter.onnx.boundary import adopt_boundary, choose_tensors, closed_dims
+from exporter.onnx.boundary import choose_tensors, closed_dims, name_dims, rename_dims
 from exporter.onnx.defaults import default_atol, default_opset, fill_options
 from exporter.planning import GraphPlan, Options, Plan, axis_names, find_task, plan_task
 from exporter.spec import WITH_PAST
@@ -161,10 +161,11 @@ class OnnxConfig:
                 stacklevel=2,
             )
         plan = self._plan_spec(config, **options)
-        closed = closed_dims(plan, self.inputs)
+        names, closed = name_dims(plan, self.inputs, self.outputs), closed_dims(plan, self.inputs)
         if closed:
             plan = self._plan_spec(config, **{**options, "dims": {**closed, **options.get("dims", {})}})
-        return adopt_boundary(plan, self.inputs, self.outputs)
+        graph = choose_tensors(plan.graphs[0], self.inputs, self.outputs)
+        return rename_dims(replace(plan, graphs=(graph,)), names)
 
     def _plan_spec(self, config: Any = None, **options: Any) -> Plan:
         wanted = replace(
