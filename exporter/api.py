@@ -98,7 +98,7 @@ def build(
         target: what to build: ``onnx``, ``torchscript``, ``neuron`` or ``torch-export``; several are several artifacts.
         progress: told what is being done.
         options: fields of `exporter.planning.Options`: ``dims``, ``static``, ``settings``, ``opset``, ``dtype``, ``tracer``, ``atol``,
-            ``rtol``, ``weights``, ``monolith``, ``variant``.
+            ``rtol``, ``weights``, ``monolith``, ``merged``, ``layout``, ``variant``.
 
     Raises:
         ExporterError: the first build that failed; earlier artifacts stay.

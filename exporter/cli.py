@@ -18,6 +18,7 @@ import click
 
 import exporter
 from exporter.diagnostics import ExporterError, SpecError, UsageError
+from exporter.layouts import DEFAULT_LAYOUT, LAYOUTS
 from exporter.targets import DEFAULT_TARGET, TARGETS, parse_dims
 
 if TYPE_CHECKING:
@@ -164,6 +165,13 @@ def _options(command: Callable[..., Any]) -> Callable[..., Any]:
                 "--merged",
                 is_flag=True,
                 help="Build one decoder for the first step and the later ones, in place of one for each.",
+            ),
+            click.option(
+                "--layout",
+                type=click.Choice(list(LAYOUTS)),
+                default=DEFAULT_LAYOUT,
+                show_default=True,
+                help="Whose files to write: flat is for ONNX Runtime and optimum.",
             ),
             click.option(
                 "--variant",

@@ -15,6 +15,7 @@ from exporter.catalog import resolve_task
 from exporter.diagnostics import Diagnostic, SpecError, UsageError, did_you_mean
 from exporter.expressions import ExpressionError, evaluate_expression, expression_names
 from exporter.fixing import check_leading, fix_dims, fixed_dims
+from exporter.layouts import DEFAULT_LAYOUT, find_layout
 from exporter.source import Data, Span
 from exporter.spec import (
     DTYPES,
@@ -53,7 +54,8 @@ EMBEDDED_LIMIT = (1 << 31) - (1 << 26)
 class Options:
     """What a build is asked for beside model and task; None means the spec's or the engine's default.
 
-    ``monolith`` asks for a task of several graphs as one, ``merged`` for one decoder that serves every step; ``variant`` (from 1) for a
+    ``monolith`` asks for a task of several graphs as one, ``merged`` for one decoder that serves every step, ``layout`` for the
+    files of a kind of consumer; ``variant`` (from 1) for a
     variant of the spec in place of its reference.
     ``dims`` fixes dynamic dims at sizes, ``static`` asks that none be left open; ``settings`` are the target's own options.
     """
@@ -70,6 +72,7 @@ class Options:
     weights: str = "auto"
     monolith: bool = False
     merged: bool = False
+    layout: str = DEFAULT_LAYOUT
     variant: int | None = None
     seed: int = DEFAULT_SEED
 
@@ -152,6 +155,7 @@ class Plan:
     reference_config: Mapping[str, Data]
     reference_gain: float
     target: str
+    layout: str
     settings: Mapping[str, Setting]
     fixed: Mapping[str, int]
     dtype: str
@@ -293,7 +297,7 @@ def plan_task(spec: Spec, task: TaskSpec, config: Any, options: Options, *, rtol
             f"the spec has no tolerance for {computed}{cast}",
             help="give --atol and --rtol, or add one under 'tolerances'",
         )
-    return Plan(
+    plan = Plan(
         architecture=spec.architecture,
         task=task.name,
         feature=task.feature,
@@ -305,6 +309,7 @@ def plan_task(spec: Spec, task: TaskSpec, config: Any, options: Options, *, rtol
         reference_config=overlay_config(spec.reference, task.reference_config),
         reference_gain=spec.gain,
         target=target.name,
+        layout=options.layout,
         settings={**(limit.settings if limit is not None else {}), **options.settings},
         fixed=fixed,
         dtype=options.dtype,
@@ -326,6 +331,7 @@ def plan_task(spec: Spec, task: TaskSpec, config: Any, options: Options, *, rtol
         probes={} if target.has_opset else dict(_probes(sizes, graphs)),
         graphs=graphs,
     )
+    return find_layout(options.layout).arrange(plan)
 
 
 def _because(tolerance: Tolerance | None, computed: str, options: Options) -> str | None:
@@ -349,17 +355,19 @@ def choose_graphs(spec: Spec, task: TaskSpec, options: Options) -> tuple[GraphSp
     Raises:
         UsageError: the task has several graphs and not the form asked for.
     """
-    if not (options.monolith or options.merged) or len(task.graphs) == 1:
+    merged = options.merged or find_layout(options.layout).merged
+    if not (options.monolith or merged) or len(task.graphs) == 1:
         return task.graphs
-    if options.monolith and options.merged:
-        raise UsageError("--monolith and --merged are two forms of one task", help="leave one of them out")
-    if options.merged:
+    if options.monolith and merged:
+        asked = "--merged" if options.merged else f"--layout {options.layout}"
+        raise UsageError(f"--monolith and {asked} ask for two forms of one task", help="leave one of them out")
+    if merged:
         if "merged" in task.refused:
             raise UsageError(f"{spec.architecture} {task.name} cannot be had merged: {task.refused['merged']}")
         if not task.merged:
             raise UsageError(
                 f"{spec.architecture} {task.name} cannot be had with one decoder for every step",
-                help="leave --merged out, or declare 'merged:' under the task",
+                help=f"leave {'--merged' if options.merged else '--layout'} out, or declare 'merged:' under the task",
             )
         return task.merged
     if task.monolith is None:
@@ -392,6 +400,7 @@ def refuse_impossible(spec: Spec, task: TaskSpec, options: Options) -> None:
         raise UsageError(f"unknown tracer '{tracer}'", help=f"the tracers are {', '.join(TRACERS)}")
     if dtype not in DTYPES:
         raise UsageError(f"unknown dtype '{dtype}'", help=f"the dtypes are {', '.join(DTYPES)}")
+    find_layout(options.layout).refuse_impossible(spec, task, target=target.name, dtype=dtype)
     what = f"{spec.architecture} {task.name}"
     refused = {what: why for graph in choose_graphs(spec, task, options) for what, why in graph.refused.items()}
     refused.update(task.refused)

@@ -26,6 +26,7 @@ from exporter.examination import examine_outputs
 from exporter.export import import_toolchain, load_exporter
 from exporter.flatten import FlatModel
 from exporter.golden import write_golden
+from exporter.layouts import find_layout
 from exporter.loading import load_spec
 from exporter.patches import applied_patches
 from exporter.planning import GraphPlan, Options, Plan, describe_recording, find_task, plan_task
@@ -33,8 +34,8 @@ from exporter.probing import probe_dims
 from exporter.runtime import open_session
 from exporter.signature import NOT_PROBED, write_signature
 from exporter.spec import overlay_config
-
 from exporter.targets import find_target
+
 Array = np.ndarray[Any, Any]
 Emit = Callable[[str], None]
 
@@ -82,8 +83,8 @@ def build_artifact(job: Job, emit: Emit) -> Built:
     """
     spec = load_spec(job.spec).with_variant(job.options.variant)
     task = find_task(spec, job.task)
-    staging = Path(job.staging)
     import_toolchain(find_target(job.options.target), job.options.settings)
+    staging = Path(job.staging)
     with ExitStack() as stack:
         if job.model is None:
             emit("making the reference")
@@ -136,11 +137,11 @@ def _build(plan: Plan, checkpoint: Checkpoint, job: Job, staging: Path, emit: Em
     model, _ = models.load_model(
         plan, checkpoint, attention=exporter.attention_of(plan), trust_remote_code=job.trust_remote_code
     )
-    used: set[str] = set()
     for path in checkpoint.companions():
         copy = staging / path.relative_to(checkpoint.path)
         copy.parent.mkdir(exist_ok=True)
         shutil.copyfile(path, copy)
+    used: set[str] = set()
     for graph in plan.graphs:
         emit(f"exporting {graph.component} ({describe_recording(plan)})")
         with applied_patches(plan.patches, model):
@@ -150,6 +151,7 @@ def _build(plan: Plan, checkpoint: Checkpoint, job: Job, staging: Path, emit: Em
     model_class = type(model).__name__
     del model
     gc.collect()
+    find_layout(plan.layout).finish(staging, plan, checkpoint, truth.config)
     emit("computing golden vectors")
     write_vectors(staging, plan, oracles)
     report = _verify(staging, plan, oracles, emit, is_reference=job.model is None) if job.verify else None

@@ -15,6 +15,7 @@ from exporter import artifact
 from exporter.catalog import find_spec, list_specs, spec_directory
 from exporter.checkpoints import Checkpoint, open_checkpoint, pytorch_class
 from exporter.diagnostics import CheckpointError, SpecError, UsageError
+from exporter.layouts import find_layout
 from exporter.loading import load_spec
 from exporter.planning import Options, find_task, refuse_impossible
 from exporter.schema import check_schema
@@ -160,8 +161,9 @@ def _build_file(path: Path, wanted: Wanted) -> Iterator[Wanted]:
                 "rtol",
                 "weights",
                 "monolith",
-                "variant",
                 "merged",
+                "layout",
+                "variant",
                 "dims",
                 "static",
                 "settings",
@@ -221,10 +223,11 @@ def _builds_of(row: Wanted, *, alone: bool) -> Iterator[Build]:
         base, single = (row.output or Path(DEFAULT_OUTPUT)) / label, False
     for task, reason in tasks:
         refuse_impossible(spec, task, row.options)
-        yield Build(
-            spec=spec_name, architecture=spec.architecture, task=task.name, task_reason=reason, model=row.model,
+        find_layout(row.options.layout).check(checkpoint, task)
         if row.verify:
             find_target(row.options.target).refuse_verification(row.options.settings)
+        yield Build(
+            spec=spec_name, architecture=spec.architecture, task=task.name, task_reason=reason, model=row.model,
             revision=row.revision, framework=row.framework, cache_dir=row.cache_dir, trust_remote_code=row.trust_remote_code, options=row.options, verify=row.verify,
             output=base if single else base / task.name,
         )  # fmt: skip

@@ -31,7 +31,9 @@ def export_graph(model: Any, graph: GraphPlan, plan: Plan, directory: Path) -> l
         ExportError: the tracer fails, or records another graph than planned.
     """
     finished = _finish(model, graph, plan)
-    write_onnx(finished, directory / graph.file, plan.weights)
+    path = directory / graph.file
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_onnx(finished, path, plan.weights)
     return [weight.raw for weight in weights_of(finished)]
 
 
