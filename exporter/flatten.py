@@ -53,23 +53,8 @@ class FlatModel(nn.Module):
 
     def leaves(self, *tensors: torch.Tensor) -> dict[str, torch.Tensor]:
         """Run the model and return every tensor it gives, by dotted path, declared or not."""
-        tree: dict[str | int, Any] = {}
-        for plan, tensor in zip(self.graph.inputs, tensors, strict=True):
-            if plan.path:
-                _place(tree, plan.path, self._lacking(plan, tensor, tensors))
-        for plan in self.graph.built:
-            _place(tree, plan.path, _build(plan, self.graph.inputs, tensors))
-        fills = self.recorded and any(plan.beyond is not None for plan in self.graph.inputs)
-        arguments = {str(name): _pack(value, fills=fills) for name, value in tree.items()}
-        output = self.model(**arguments, **self.graph.constants, **self.keywords)
-        return dict(_unpack("", output))
-
-    def _lacking(self, plan: TensorPlan, tensor: torch.Tensor, tensors: tuple[torch.Tensor, ...]) -> torch.Tensor:
-        """Return the part of an input that the cache lacks yet, while a graph is recorded; the model itself knows what it has."""
-        if plan.beyond is None or not self.recorded:
-            return tensor
-        index, at = _find_axis(plan, plan.beyond, self.graph.inputs)
-        return tensor[:, tensors[index].shape[at] :]
+        arguments = pack_arguments(self.graph, tensors, recorded=self.recorded)
+        return unpack_tensors(self.model(**arguments, **self.graph.constants, **self.keywords))
 
     def _pick(self, leaves: Mapping[str, torch.Tensor], plan: TensorPlan) -> torch.Tensor:
         path = ".".join(map(str, plan.path))
@@ -80,18 +65,35 @@ class FlatModel(nn.Module):
         return leaves[path]
 
 
-def pack_arguments(graph: GraphPlan, tensors: tuple[torch.Tensor, ...]) -> dict[str, Any]:
-    """Return the arguments of ``forward()`` for the declared inputs, in order: caches and outputs of other modules are put together."""
+def pack_arguments(graph: GraphPlan, tensors: tuple[torch.Tensor, ...], *, recorded: bool = False) -> dict[str, Any]:
+    """Return the arguments of ``forward()`` for the declared inputs, in order: caches and outputs of other modules are put together.
+
+    Args:
+        graph: declares the inputs, and what is built inside the graph.
+        tensors: the inputs.
+        recorded: see `FlatModel`.
+    """
+    fills = recorded and any(plan.beyond is not None for plan in graph.inputs)
     tree: dict[str | int, Any] = {}
     for plan, tensor in zip(graph.inputs, tensors, strict=True):
         if plan.path:
-            _place(tree, plan.path, tensor)
+            _place(tree, plan.path, _lacking(plan, tensor, graph, tensors) if fills else tensor)
     for plan in graph.built:
         _place(tree, plan.path, _build(plan, graph.inputs, tensors))
-    return {str(name): _pack(value, fills=False) for name, value in tree.items()}
+    return {str(name): _pack(value, fills=fills) for name, value in tree.items()}
 
 
-def unpack_tensors(values: Mapping[str, Any]) -> dict[str, torch.Tensor]:
+def _lacking(
+    plan: TensorPlan, tensor: torch.Tensor, graph: GraphPlan, tensors: tuple[torch.Tensor, ...]
+) -> torch.Tensor:
+    """Return the part of an input that the cache lacks yet; the model itself knows what it has."""
+    if plan.beyond is None:
+        return tensor
+    index, at = _find_axis(plan, plan.beyond, graph.inputs)
+    return tensor[:, tensors[index].shape[at] :]
+
+
+def unpack_tensors(values: Any) -> dict[str, torch.Tensor]:
     """Return every tensor among arguments or outputs of a model, by dotted path."""
     return dict(_unpack("", values))
 
