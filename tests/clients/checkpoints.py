@@ -102,6 +102,8 @@ def _bytes(folder: Path, class_name: str, template: str | None, *more: str) -> t
         initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
     )  # fmt: skip
     tokenizer.train_from_iterator(SENTENCES, trainer)
+    # Behind all others, where those of trained checkpoints are: clients take what follows them for times.
+    tokenizer.add_special_tokens([end, *more])
     tokens = [(token, tokenizer.token_to_id(token)) for token in (end, *more)]
     tokenizer.post_processor = (
         processors.TemplateProcessing(single=template, special_tokens=tokens)
@@ -192,9 +194,21 @@ def _amend(path: Path, **settings: Any) -> None:
     _write_json(path, {**json.loads(path.read_text("utf-8")), **settings})
 
 
-_MOODS = {"id2label": {"0": "glad", "1": "sad", "2": "angry"}, "label2id": {"glad": 0, "sad": 1, "angry": 2}}
-_PARTS = {"id2label": {"0": "noun", "1": "verb", "2": "name"}, "label2id": {"noun": 0, "verb": 1, "name": 2}}
-_THINGS = {"id2label": {"0": "cat", "1": "ship", "2": "tree"}, "label2id": {"cat": 0, "ship": 1, "tree": 2}}
+_MOODS = {
+    "num_labels": 3,
+    "id2label": {"0": "glad", "1": "sad", "2": "angry"},
+    "label2id": {"glad": 0, "sad": 1, "angry": 2},
+}
+_PARTS = {
+    "num_labels": 3,
+    "id2label": {"0": "noun", "1": "verb", "2": "name"},
+    "label2id": {"noun": 0, "verb": 1, "name": 2},
+}
+_THINGS = {
+    "num_labels": 3,
+    "id2label": {"0": "cat", "1": "ship", "2": "tree"},
+    "label2id": {"cat": 0, "ship": 1, "tree": 2},
+}
 
 KINDS = {
     "sentences": Kind("bert", "feature-extraction", _wordpiece),

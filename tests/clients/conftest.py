@@ -46,10 +46,11 @@ def artifact(
     @lru_cache
     def artifact(kind: str, **options: str) -> Path:
         target = tmp_path_factory.mktemp("artifact") / kind
-        (build,) = plan_builds(
-            [],
-            Wanted(None, str(checkpoint(kind)), (KINDS[kind].task,), target, exact=True, options=Options(**options)),
-        )
+        wanted = Wanted(
+            spec=None, model=str(checkpoint(kind)), tasks=(KINDS[kind].task,), output=target, exact=True,
+            options=Options(**options),
+        )  # fmt: skip
+        (build,) = plan_builds([], wanted)
         outcome = build_one(build)
         assert outcome.error is None, outcome.error
         return target

@@ -55,6 +55,10 @@ class Installer:
         quiet = ["--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]
         return self._install(name, packages, [["npm", "install", *quiet, "--prefix", "{folder}", *packages]])
 
+    def transformers_js(self) -> Path:
+        """Return the directory of transformers.js, for Node and for a browser."""
+        return self.node("transformers-js", "@huggingface/transformers@4.3.1")
+
     def _install(self, name: str, key: Sequence[str], commands: Sequence[Sequence[str]]) -> Path:
         if self.cache is None:
             pytest.skip("pytest runs without its cache, where clients are installed")
