@@ -173,6 +173,23 @@ def _indexed_nearest(_: Sequence[ModuleType]) -> AbstractContextManager[None]:
     return _replaced(functional, interpolate=record_interpolate(functional.interpolate))
 
 
+class _NoContext:
+    """What ``forward()`` of an autograd function is given where nothing will be differentiated: whatever it keeps is dropped."""
+
+    def __getattr__(self, name: str) -> Callable[..., None]:
+        return lambda *_, **__: None
+
+
+def _inlined_functions(_: Sequence[ModuleType]) -> AbstractContextManager[None]:
+    """Record what autograd functions written in Python compute; a tracer records the call, which no saved program can make."""
+    import torch
+
+    def apply(cls: Any, *args: Any) -> Any:
+        return cls.forward(_NoContext(), *args)
+
+    return _replaced(torch.autograd.Function, apply=classmethod(apply))
+
+
 PATCHES: Mapping[str, Patch] = {
     "single-sequence-masks": _single_sequence_masks,
     "kept-masks": _kept_masks,
@@ -182,4 +199,5 @@ PATCHES: Mapping[str, Patch] = {
     "empty-axes": _empty_axes,
     "indexed-nearest": _indexed_nearest,
     "split-axes": _split_axes,
+    "inlined-functions": _inlined_functions,
 }
