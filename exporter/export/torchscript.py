@@ -54,20 +54,20 @@ def trace_graph(model: Any, graph: GraphPlan, plan: Plan) -> torch.jit.ScriptMod
         ExportError: the model cannot be traced.
     """
     flat = FlatModel(model, graph).eval()
+    trace: Any = torch.jit.trace
     inputs = tuple(map(to_torch, make_dummies(graph, plan.trace, plan.seed).values()))
     try:
         with torch.no_grad(), warnings.catch_warnings():
             # That sizes may be baked in is what the probes find out.
             warnings.simplefilter("ignore")
-            traced: Any = torch.jit.trace(flat, inputs, check_trace=False, strict=False)
+            traced: torch.jit.ScriptModule = trace(flat, inputs, check_trace=False, strict=False)
     except Exception as error:
         lines = str(error).strip().splitlines() or [""]
         raise ExportError(
             f"torch.jit.trace failed on '{graph.component}' of {plan.architecture} {plan.task}: {type(error).__name__}: {lines[0][:300]}",
             help="say so in the spec under 'targets:' with the reason, or build another target",
         ) from error
-    module: torch.jit.ScriptModule = traced
-    return module
+    return traced
 
 
 def used_weights(traced: torch.jit.ScriptModule) -> list[torch.Tensor]:

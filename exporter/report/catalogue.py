@@ -7,10 +7,8 @@ from typing import Any
 
 from exporter.catalog import feature_of, load_tasks
 from exporter.source import Mapping, Node, Scalar, Sequence
-from exporter.spec import DEFAULT_TRACER, DTYPES, TRACERS, WITH_PAST, Spec
-
-# What a graph is written as.
-TARGETS = ("onnx",)
+from exporter.spec import DEFAULT_TRACER, DTYPES, TRACERS, WITH_PAST, Spec, TaskSpec
+from exporter.targets import TARGETS, Target
 
 
 def catalogue_data(specs: Iterable[Spec]) -> list[dict[str, Any]]:
@@ -20,7 +18,6 @@ def catalogue_data(specs: Iterable[Spec]) -> list[dict[str, Any]]:
             "architecture": spec.architecture,
             "family": spec.family,
             "spec": spec.path,
-            "targets": list(TARGETS),
             "minimum_opsets": {
                 dtype: {"opset": least.opset, "because": least.because} for dtype, least in spec.minimum_opsets.items()
             },
@@ -28,7 +25,8 @@ def catalogue_data(specs: Iterable[Spec]) -> list[dict[str, Any]]:
                 {
                     "task": task.name,
                     "feature": feature_of(task.name),
-                    "graphs": [f"{graph.component_stem}.onnx" for graph in task.graphs],
+                    "graphs": [graph.component_stem for graph in task.graphs],
+                    "targets": {target.name: _target_data(task, target) for target in TARGETS.values()},
                     "tracer": task.tracer.name,
                     "tracer_because": task.tracer.because,
                     "tracers": [name for name in TRACERS if name not in task.refused],
@@ -49,6 +47,14 @@ def catalogue_data(specs: Iterable[Spec]) -> list[dict[str, Any]]:
     ]
 
 
+def _target_data(task: TaskSpec, target: Target) -> dict[str, Any]:
+    """Return whether a task can be had as a target, and which dims have one size there."""
+    limit = task.targets.get(target.name)
+    static = ["every dim"] if target.all_static else list(limit.static) if limit is not None else []
+    because = limit.because if limit is not None else None
+    return {"refused": limit.refused if limit is not None else None, "static": static, "because": because}
+
+
 def catalogue_text(specs: Iterable[Spec]) -> Iterator[str]:
     """Yield the architectures with their tasks, one task a line."""
     listed = catalogue_data(specs)
@@ -58,12 +64,24 @@ def catalogue_text(specs: Iterable[Spec]) -> Iterator[str]:
     for entry in listed:
         yield f"{entry['architecture']}  ({entry['family']})"
         for task in entry["tasks"]:
-            yield f"  {task['task'].ljust(width)}  {task['feature'].ljust(features)}  {', '.join(task['tracers'])}  {', '.join(task['dtypes'])}"
+            targets = ", ".join(name for name, target in task["targets"].items() if target["refused"] is None)
+            yield f"  {task['task'].ljust(width)}  {task['feature'].ljust(features)}  {', '.join(task['tracers'])}  {', '.join(task['dtypes'])}  {targets}"
             for what, reason in task["refused"].items():
                 yield f"    not {what}: {reason}"
             for name, refusal in task["refused_when"].items():
                 yield f"    not {_choice(name, name + ' ')}where {refusal['when']}: {refusal['because']}"
+            for line in _target_notes(task):
+                yield f"    {line}"
     yield f"{len(listed)} architectures, {len(tasks)} tasks"
+
+
+def _target_notes(task: dict[str, Any]) -> Iterator[str]:
+    """Yield what a task cannot do as a target, one target a line."""
+    for name, target in task["targets"].items():
+        if target["refused"] is not None:
+            yield f"not as {name}: {target['refused']}"
+        elif target["because"] is not None:
+            yield f"as {name} at one {' and '.join(target['static'])}: {target['because']}"
 
 
 def catalogue_markdown(specs: Iterable[Spec]) -> str:
@@ -90,9 +108,9 @@ def catalogue_markdown(specs: Iterable[Spec]) -> str:
 
 
 _KEY = (
-    "Every cell is the target `onnx`. ✓: the task builds; `+past`: so does its `-with-past` form; `past`: only that form; "
-    f"✗: refused. Graphs are recorded with the {DEFAULT_TRACER} tracer where the cell names no other, in float32, float16 or "
-    "bfloat16. A number says what is refused or different, and why."
+    "✓: the task builds, as every target (`onnx`, `torchscript`, `torch-export` and, at fixed sizes, `neuron`) that no number refuses; "
+    "`+past`: so does its `-with-past` form; `past`: only that form; ✗: refused. ONNX graphs are recorded with the "
+    f"{DEFAULT_TRACER} tracer where the cell names no other, in float32, float16 or bfloat16. A number says what is refused or different, and why."
 )
 
 
@@ -121,6 +139,7 @@ def _notes(entry: dict[str, Any], task: dict[str, Any]) -> list[str]:
         f"{_choice(name, f'`{name}` is ')}refused where `{refusal['when']}`: {refusal['because']}"
         for name, refusal in task["refused_when"].items()
     ]
+    found += _target_notes(task)
     if task["tracer"] != DEFAULT_TRACER:
         found.append(f"the tracer is `{task['tracer']}`: {task['tracer_because']}")
     found += [f"recorded with the patch `{patch}`: {reason}" for patch, reason in task["patches"].items()]
