@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from collections import OrderedDict
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ import transformers
 
 import exporter
 from exporter.catalog import list_specs, load_tasks, resolve_task
+from exporter.cli import cli
 from exporter.diagnostics import CheckpointError, UsageError, VerificationError
 from exporter.loading import load_spec
 from exporter.onnx import (
@@ -280,7 +282,7 @@ def test_configs_of_the_three_kinds():
         models.GPT2OnnxConfig(config, task="masked-lm")
     with pytest.raises(UsageError, match="neither 'inputs' nor 'outputs'"):
         decoder.fill_with_past_key_values_(cache, direction="present")
-    with pytest.raises(UsageError, match="no spec for the architecture"):
+    with pytest.raises(UsageError, match="there is no spec for the architecture"):
         OnnxConfig(transformers.CTRLConfig())
 
 
@@ -433,6 +435,33 @@ def test_tasks_go_by_all_their_names():
         assert {resolve_task(f"{word}-with-past") for word in task.words} == {f"{name}-with-past"}
     assert resolve_task("summarization-with-past") == "text2text-generation-with-past"
     assert resolve_task("audio-ctc") == "automatic-speech-recognition"
+
+
+def rows(title: str) -> list[list[str]]:
+    """Return the cells of the table under a heading of the page on migrating."""
+    page = (TESTS.parent / "docs" / "migrating.md").read_text("utf-8")
+    section = page.partition(f"\n## {title}\n")[2].partition("\n## ")[0]
+    lines = [line.replace("\\|", "/") for line in section.splitlines() if line.startswith("|")]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:]]
+
+
+def test_the_page_on_migrating_names_what_there_is(capsys):
+    """Every flag it sends people to exists, every flag of the earlier systems is in it, and so is every name of a task."""
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    ours = {
+        "From `transformers.onnx`": set(re.findall(r"--\w+", capsys.readouterr().out)) - {"--help"},
+        "From `optimum-cli export onnx`": {name for option in cli.commands["build"].params for name in option.opts},
+    }
+    for title, flags in ours.items():
+        table = rows(title)
+        assert all(len(cells) == 3 for cells in table)
+        assert {flag for cells in table for flag in re.findall(r"`(--[\w-]+)", cells[1])} <= flags
+    earlier = {flag for cells in rows("From `transformers.onnx`") for flag in re.findall(r"`(--\w+)", cells[0])}
+    assert earlier == ours["From `transformers.onnx`"]
+    assert [re.findall(r"`([\w-]+)`", " ".join(cells)) for cells in rows("Names of tasks")] == [
+        list(dict.fromkeys(task.words)) for task in load_tasks().values()
+    ]
 
 
 def test_auto_is_the_checkpoints_own_task(make_checkpoint, tmp_path: Path):

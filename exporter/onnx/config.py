@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Self
 
-from exporter.catalog import resolve_task
-from exporter.diagnostics import UsageError
+from exporter.catalog import list_specs, resolve_task
+from exporter.diagnostics import UsageError, did_you_mean
 from exporter.dummies import make_dummies
 from exporter.loading import load_spec
 from exporter.onnx.boundary import choose_tensors, closed_dims, name_dims, rename_dims
@@ -45,7 +45,7 @@ class OnnxConfig:
             )
         self._config = config
         self.task = task
-        self._spec = load_spec(self.architecture or config.model_type)
+        self._spec = load_spec(self.architecture or find_architecture(config.model_type))
         resolved = resolve_task(task)
         self._task = find_task(
             self._spec, resolved if resolved.endswith(WITH_PAST) or not self.use_past else resolved + WITH_PAST
@@ -189,6 +189,21 @@ def _open_dims(plan: Plan) -> list[str]:
     """Return the dims that an input leaves open."""
     axes = (axis for tensor in plan.graphs[0].inputs for axis in tensor.shape)
     return list(dict.fromkeys(name for axis in axes for name in axis_names(axis)))
+
+
+def find_architecture(model_type: str) -> str:
+    """Return the architecture of a model type, whose words the earlier system always joined by ``-``.
+
+    Raises:
+        UsageError: there is no spec for it.
+    """
+    known = [path.stem for path in list_specs()]
+    wanted = model_type.lower().replace("_", "-")
+    found = next((name for name in known if name.replace("_", "-") == wanted), None)
+    if found is None:
+        hint = did_you_mean(model_type, known) or "describe it in a spec: docs/adding-a-model.md"
+        raise UsageError(f"there is no spec for the architecture '{model_type}'", help=hint)
+    return found
 
 
 class OnnxConfigWithPast(OnnxConfig):

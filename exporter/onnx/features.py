@@ -9,11 +9,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from exporter.catalog import feature_of, list_specs, load_tasks, resolve_task
+from exporter.catalog import feature_of, load_tasks, resolve_task
 from exporter.checkpoints import open_checkpoint
 from exporter.diagnostics import UsageError, did_you_mean
 from exporter.loading import load_spec
-from exporter.onnx.config import OnnxConfig
+from exporter.onnx.config import OnnxConfig, find_architecture
 from exporter.onnx.defaults import fill_options
 from exporter.onnx.models import describe_architecture
 from exporter.planning import Options, find_task, plan_task
@@ -42,7 +42,7 @@ class FeaturesManager:
         Raises:
             UsageError: there is no spec for the architecture.
         """
-        architecture = _find_architecture(model_type)
+        architecture = find_architecture(model_type)
         described: Any = describe_architecture(architecture)
         return {
             task.feature: partial(described.with_past, task=task.feature.removesuffix(WITH_PAST))
@@ -110,7 +110,7 @@ class FeaturesManager:
         from exporter import models
 
         checkpoint = open_checkpoint(model, framework=framework, cache_dir=cache_dir)
-        spec = load_spec(_find_architecture(str(checkpoint.read_config().get("model_type"))))
+        spec = load_spec(find_architecture(str(checkpoint.read_config().get("model_type"))))
         task = find_task(spec, feature)
         config = models.load_config(checkpoint, task.config)
         plan = plan_task(spec, task, config, fill_options(Options(), spec, task), rtol_of="output")
@@ -119,14 +119,3 @@ class FeaturesManager:
         if missing:
             logger.warning("'%s' has no values for %s: they are random", model, ", ".join(sorted(missing)))
         return loaded
-
-
-def _find_architecture(model_type: str) -> str:
-    """Return the architecture of a model type, whose words the earlier system always joined by ``-``."""
-    known = [path.stem for path in list_specs()]
-    wanted = model_type.lower().replace("_", "-")
-    found = next((name for name in known if name.replace("_", "-") == wanted), None)
-    if found is None:
-        hint = did_you_mean(model_type, known, otherwise="the architectures are")
-        raise UsageError(f"there is no spec for the architecture '{model_type}'", help=hint)
-    return found
