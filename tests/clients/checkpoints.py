@@ -61,8 +61,12 @@ def make_kind(kind: str, folder: Path) -> None:
         replace(plan, reference_config={**plan.reference_config, **wanted.config, **settled, **untied}), folder
     )
     if wanted.generation:
+        path = folder / "generation_config.json"
+        written = json.loads(path.read_text("utf-8"))
+        # Settings that came from the config alone would be made from it anew, without what is chosen here.
+        del written["_from_model_config"]
         chosen = {name: settled.get(value, value) for name, value in wanted.generation.items()}
-        _amend(folder / "generation_config.json", **chosen)
+        _write_json(path, {**written, **chosen})
 
 
 def _wordpiece(folder: Path) -> dict[str, Any]:
@@ -98,7 +102,7 @@ def _bytes(folder: Path, class_name: str, template: str | None, *more: str) -> t
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
-        vocab_size=320, special_tokens=[end, *more], show_progress=False,
+        vocab_size=320, show_progress=False,
         initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
     )  # fmt: skip
     tokenizer.train_from_iterator(SENTENCES, trainer)
@@ -188,10 +192,6 @@ def _write_tokenizer(
 
 def _write_json(path: Path, data: Mapping[str, Any]) -> None:
     path.write_text(json.dumps(data, indent=1, sort_keys=True), "utf-8")
-
-
-def _amend(path: Path, **settings: Any) -> None:
-    _write_json(path, {**json.loads(path.read_text("utf-8")), **settings})
 
 
 _MOODS = {
