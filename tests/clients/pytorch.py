@@ -38,6 +38,14 @@ def call(auto: str, checkpoint: Path, inputs: Mapping[str, Array]) -> dict[str, 
     return {name: value.numpy() for name, value in outputs.items() if isinstance(value, torch.Tensor)}
 
 
+def embed(checkpoint: Path, texts: list[str]) -> Array:
+    """Return the mean of the hidden states of each text's tokens, with length 1."""
+    inputs = tokenize(checkpoint, texts)
+    mask = inputs["attention_mask"][..., None].astype(np.float32)
+    means = (call("AutoModel", checkpoint, inputs)["last_hidden_state"] * mask).sum(1) / mask.sum(1)
+    return np.asarray(means / np.linalg.norm(means, axis=1, keepdims=True))
+
+
 def generate(auto: str, checkpoint: Path, inputs: Mapping[str, Array]) -> Array:
     """Return the tokens of greedy decoding as the checkpoint's own settings have it."""
     model = load_model(auto, checkpoint)

@@ -1,4 +1,4 @@
-"""optimum's classes load artifacts as they are built, and give what PyTorch gives. It lives with an older transformers."""
+"""optimum's classes load artifacts as they are built, and give what PyTorch gives."""
 
 from __future__ import annotations
 
@@ -11,35 +11,28 @@ import pytest
 
 from clients import pytorch
 from clients.checkpoints import SENTENCES
-from clients.conftest import Artifact
+from clients.conftest import TRAINED, Artifact
 from clients.environments import Array, Installer, run_on_arrays
 
 pytestmark = [pytest.mark.clients, pytest.mark.timeout(2400)]
 
-# What it takes for itself, and what sentence-transformers takes: torch 2.13 is the one the exporter has too.
-REQUIREMENTS = ("torch==2.13.0", "optimum-onnx[onnxruntime]==0.1.0", "transformers<4.58", "sentence-transformers>=5,<6")
 TEXTS = SENTENCES[:3]
 # Beginnings of unequal length.
 PROMPTS = ["The train", "Nobody knows where the old", "He bought three apples, two pears and"]
 ATOL = 2e-5
 
 
-@pytest.fixture(scope="session")
-def optimum(installer: Installer) -> Path:
-    return installer.python("optimum", *REQUIREMENTS)
-
-
 Ask = Callable[..., dict[str, Array]]
 
 
 @pytest.fixture
-def ask(optimum: Path, artifact: Artifact, tmp_path: Path) -> Ask:
+def ask(installer: Installer, artifact: Artifact, tmp_path: Path) -> Ask:
     """Have an artifact of a kind loaded by a class of optimum, on arrays or on texts that its own tokenizer takes apart."""
 
     def ask(class_name: str, kind: str, arrays: dict[str, Array] | None = None, **request: Any) -> dict[str, Array]:
         settings = {"texts": None, "padding_side": "right", "generate": None, **request}
         asked = {"class": class_name, "directory": artifact(kind), **settings}
-        return run_on_arrays(optimum, "optimum_model.py", asked, arrays or {}, tmp_path / kind)
+        return run_on_arrays(installer.optimum(), "optimum_model.py", asked, arrays or {}, tmp_path / kind)
 
     return ask
 
@@ -53,6 +46,7 @@ def assert_close(answered: Array, expected: Array) -> None:
     ("class_name", "auto", "kind", "output"),
     [
         ("ORTModelForFeatureExtraction", "AutoModel", "sentences", "last_hidden_state"),
+        ("ORTModelForFeatureExtraction", "AutoModel", TRAINED, "last_hidden_state"),
         ("ORTModelForSequenceClassification", "AutoModelForSequenceClassification", "moods", "logits"),
         ("ORTModelForTokenClassification", "AutoModelForTokenClassification", "parts", "logits"),
     ],

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from onnx.reference import ReferenceEvaluator
 
-from clients.conftest import Artifact
+from clients.conftest import TRAINED, Artifact
 from clients.environments import Array, Installer, run_on_arrays
 from exporter.artifact import read_plan
 from exporter.golden import read_golden
@@ -21,7 +21,7 @@ pytestmark = [pytest.mark.clients, pytest.mark.timeout(1200)]
 
 OPENVINO = ("openvino==2026.4.1",)
 TRACT = ("tract==0.23.9", "numpy")
-KINDS = ["sentences", "moods", "parts", "stories", "essays", "translations", "things", "recordings"]
+KINDS = ["sentences", "moods", "parts", "stories", "essays", "translations", "things", "recordings", TRAINED]
 
 
 @dataclass(frozen=True)

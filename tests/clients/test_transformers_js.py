@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ import transformers
 
 from clients import pytorch
 from clients.checkpoints import IMAGE_SIZE, SENTENCES
-from clients.conftest import Artifact
+from clients.conftest import TRAINED, Artifact
 from clients.environments import PROGRAMS, Array, Installer, run_program
 from exporter.models import quiet_libraries
 
@@ -72,12 +71,13 @@ def one_by_one(auto: str, directory: Path, output: str) -> list[Array]:
     return [pytorch.call(auto, directory, pytorch.tokenize(directory, [text]))[output][0] for text in TEXTS]
 
 
-def test_feature_extraction(ask: Ask, checkpoint: Callable[[str], Path]) -> None:
-    expected = one_by_one("AutoModel", checkpoint("sentences"), "last_hidden_state")
-    answer = ask("feature-extraction", "sentences", texts(TEXTS))
+@pytest.mark.parametrize("kind", ["sentences", TRAINED])
+def test_feature_extraction(kind: str, ask: Ask, checkpoint: Callable[[str], Path]) -> None:
+    expected = one_by_one("AutoModel", checkpoint(kind), "last_hidden_state")
+    answer = ask("feature-extraction", kind, texts(TEXTS))
     for answered, states in zip(answer["answers"], expected, strict=True):
         assert_close(answered[0], states)
-    pooled = ask("feature-extraction", "sentences", texts(TEXTS), options={"pooling": "mean", "normalize": True})
+    pooled = ask("feature-extraction", kind, texts(TEXTS), options={"pooling": "mean", "normalize": True})
     means = [states.mean(0) / np.linalg.norm(states.mean(0)) for states in expected]
     assert_close([answered[0] for answered in pooled["answers"]], np.array(means))
 
@@ -143,7 +143,6 @@ def test_automatic_speech_recognition(ask: Ask, checkpoint: Callable[[str], Path
     answer = ask(
         "automatic-speech-recognition", "recordings", [{"samples": sound.tolist()}], options=GREEDY, generate=True
     )
-    print(json.dumps(answer), expected)
     assert answer["tokens"][0][0][-len(expected[0]) :] == expected[0].tolist()
     assert [answer["answers"][0]["text"].strip()] == [text.strip() for text in decode(folder, list(expected))]
 
