@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import re
+import shutil
 from collections import OrderedDict
 from pathlib import Path
 from typing import Any
@@ -150,6 +151,20 @@ def check_refused(capsys: pytest.CaptureFixture[str], code: int, *arguments: str
     assert said.count("error: ") == 1, said
     assert "Traceback" not in said
     return said
+
+
+def test_downloads_are_kept_where_the_user_says(capsys, make_checkpoint, tmp_path: Path):
+    """Without a network, what was downloaded before is found there, under the name and commit it was downloaded by."""
+    entry, commit = tmp_path / "cache" / "models--organization--model", "0123456789abcdef0123456789abcdef01234567"
+    checkpoint = make_checkpoint("BertForQuestionAnswering", "bert", **ENCODER)
+    shutil.copytree(checkpoint, entry / "snapshots" / commit)
+    (entry / "refs").mkdir()
+    (entry / "refs" / "main").write_text(commit, "utf-8")
+    arguments = ["--model", "organization/model", "--cache_dir", tmp_path / "cache"]
+    check_export(capsys, arguments, tmp_path / "onnx", ticked({"last_hidden_state": (2, 8, 24)}), 11, "model.onnx")
+    source = json.loads((tmp_path / "onnx" / "manifest.json").read_text("utf-8"))["source"]
+    assert (source["name"], source["commit"]) == ("organization/model", commit)
+    assert "hub cannot be reached" in check_refused(capsys, 1, "--model", "organization/model", tmp_path / "other")
 
 
 @pytest.mark.parametrize(

@@ -32,6 +32,7 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    if name.startswith("__"):
-        raise AttributeError(name)
-    return getattr(importlib.import_module(f"{__name__}.{_HOMES.get(name, 'models')}"), name)
+    home = _HOMES.get(name, "models" if name.endswith("Config") else None)
+    if home is None:
+        raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
+    return getattr(importlib.import_module(f"{__name__}.{home}"), name)
