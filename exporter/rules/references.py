@@ -9,7 +9,7 @@ from exporter.diagnostics import Diagnostic, Edit, Fix, Label, Severity, did_you
 from exporter.expressions import ExpressionError, expression_names
 from exporter.rules.registry import Subject, finding, rule, staged
 from exporter.source import Mapping
-from exporter.spec import LAYER_DIM, LAYER_SLOT, DerivedDim, Expression, Spec, StaticDim, TensorSpec
+from exporter.spec import LAYER_DIM, LAYER_SLOT, DerivedDim, DynamicDim, Expression, Spec, StaticDim, TensorSpec
 
 
 @rule("EXP201", "unknown-family")
@@ -58,7 +58,7 @@ def unknown_task(subject: Subject, _: tuple[Subject, ...]) -> Iterator[Diagnosti
 
 @rule("EXP203", "unknown-dim")
 def unknown_dim(subject: Subject, _: tuple[Subject, ...]) -> Iterator[Diagnostic]:
-    """A shape, a fill or an expression names a dim that `dims:` does not bind.
+    """A shape, a fill, an expression or a target's limit names a dim that `dims:` does not bind.
 
     **Why it is bad:** the axis has no length and no symbolic name.
 
@@ -98,6 +98,15 @@ def unknown_dim(subject: Subject, _: tuple[Subject, ...]) -> Iterator[Diagnostic
                 tensor.span,
                 f"bind '{LAYER_DIM}' under 'dims:', as in 'layers: config.num_hidden_layers'",
             )
+    dynamic = [name for name, dim in spec.dims.items() if isinstance(dim, DynamicDim)]
+    for task in spec.tasks.values():
+        for target, limit in task.targets.items():
+            for name in limit.static:
+                if name not in dynamic:
+                    yield finding(
+                        f"'{name}', which {target} bakes in, is no dynamic dim", limit.span,
+                        did_you_mean(name, dynamic, otherwise="the dynamic dims are"),
+                    )  # fmt: skip
     static = {name for name, dim in spec.dims.items() if isinstance(dim, StaticDim)}
     derived = {id(dim.value) for dim in spec.dims.values() if isinstance(dim, DerivedDim)}
     for expression in expressions_of(spec):
