@@ -25,6 +25,9 @@ from exporter.targets import find_target, lasting_settings
 
 MANIFEST = "manifest.json"
 MANIFEST_VERSION = 1
+# The model card is for people, who edit it: no digest holds them to our text, and one without our mark is theirs and is kept.
+CARD = "README.md"
+CARD_MARK = "<!-- Written by exporter, and anew by every build. Remove this line to keep the text as it is. -->"
 # The versions that shape a graph's bytes or its verdict.
 PACKAGES = ("exporter", "torch", "transformers", "onnx", "onnxscript", "onnx-ir", "onnxruntime", "numpy")
 _TEMPORARY = re.compile(r"\.(?P<name>.+)\.exporter-(?P<pid>\d+)\.tmp(-old)?\Z")
@@ -60,7 +63,7 @@ def write_manifest(
         "files": {
             path.relative_to(directory).as_posix(): {"sha256": digest_file(path), "bytes": path.stat().st_size}
             for path in sorted(directory.rglob("*"))
-            if path.is_file()
+            if path.is_file() and path != directory / CARD
         },
     }
     text = json.dumps(data, indent=1, sort_keys=True, ensure_ascii=False)
@@ -208,9 +211,17 @@ def _keep_foreign(target: Path, staging: Path) -> None:
     old = set(read_manifest(target)["files"]) | {MANIFEST} if (target / MANIFEST).is_file() else set()
     for path in sorted(target.rglob("*")):
         name = path.relative_to(target)
-        if path.is_file() and name.as_posix() not in old and not (staging / name).exists():
+        if not path.is_file() or name.as_posix() in old:
+            continue
+        if name.as_posix() == CARD and not _is_our_card(path):
+            (staging / name).unlink(missing_ok=True)
+        if not (staging / name).exists():
             (staging / name).parent.mkdir(parents=True, exist_ok=True)
             os.link(path, staging / name)
+
+
+def _is_our_card(path: Path) -> bool:
+    return CARD_MARK.encode() in path.read_bytes()
 
 
 def _exchange(one: Path, other: Path) -> bool:

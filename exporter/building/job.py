@@ -31,6 +31,7 @@ from exporter.loading import load_spec
 from exporter.patches import applied_patches
 from exporter.planning import GraphPlan, Options, Plan, describe_recording, find_task, plan_task
 from exporter.probing import probe_dims
+from exporter.report.card import write_card
 from exporter.runtime import open_session
 from exporter.signature import NOT_PROBED, write_signature
 from exporter.spec import overlay_config
@@ -161,6 +162,7 @@ def _build(plan: Plan, checkpoint: Checkpoint, job: Job, staging: Path, emit: Em
     emit("writing the manifest")
     summary = summarize_report(report) if report is not None else None
     artifact.write_manifest(staging, plan, checkpoint, is_reference=job.model is None, report=summary)
+    write_card(staging)
     files = {
         path.relative_to(staging).as_posix(): path.stat().st_size
         for path in sorted(staging.rglob("*"))

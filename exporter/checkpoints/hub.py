@@ -55,7 +55,7 @@ def open_checkpoint(
 def _download(model: str, revision: str | None, code: bool, framework: str | None, cache_dir: str | None) -> Path:
     from huggingface_hub import errors, snapshot_download
 
-    patterns = [*COMPANIONS, "1_Pooling/*", *(["*.py"] if code else [])]
+    patterns = [*COMPANIONS, "[0-9]_*/*", *(["*.py"] if code else [])]
     # One framework's weights are enough, and the first of them that is there.
     wanted = [files for owner, files in _WEIGHT_PATTERNS if framework in (None, owner)]
     try:

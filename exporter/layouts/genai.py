@@ -140,7 +140,8 @@ def _tokens(checkpoint: Checkpoint, text: Any) -> dict[str, int | list[int]]:
     found = {
         name: value
         for name in ("bos_token_id", "eos_token_id", "pad_token_id")
-        if (value := generation.get(name, getattr(text, name, None))) is not None
+        if (value := next((one for one in (generation.get(name), getattr(text, name, None)) if one is not None), None))
+        is not None
     }
     if "eos_token_id" not in found:
         raise CheckpointError(

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 _TASK = "feature-extraction"
 _MODULES = "modules.json"
+# Modules with nothing to save, whose empty directories are lost on the way through a hub.
+_WITHOUT_FILES = (".Normalize",)
 _SETTINGS = ("config_sentence_transformers.json", "sentence_*_config.json")
 
 
@@ -56,20 +58,22 @@ def _modules(checkpoint: Checkpoint) -> list[Path]:
     """
     path = checkpoint.path / _MODULES
     try:
-        paths = [PurePosixPath(module["path"]) for module in json.loads(path.read_text("utf-8"))]
+        modules = [
+            (PurePosixPath(module["path"]), str(module["type"])) for module in json.loads(path.read_text("utf-8"))
+        ]
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         raise CheckpointError(
             f"{_MODULES} of '{checkpoint.name}' is no list of modules", help="copy the whole checkpoint"
         ) from None
-    for one in paths:
+    for one, kind in modules:
         if one.is_absolute() or ".." in one.parts:
             raise CheckpointError(f"{_MODULES} of '{checkpoint.name}' names '{one}', which is outside the checkpoint")
-        if not (checkpoint.path / one).is_dir():
+        if not (checkpoint.path / one).is_dir() and not kind.endswith(_WITHOUT_FILES):
             raise CheckpointError(
                 f"'{checkpoint.name}' has no directory '{one}', which its {_MODULES} names",
                 help="copy the whole checkpoint",
             )
-    return [Path(one) for one in paths if one.parts]
+    return [Path(one) for one, _ in modules if one.parts]
 
 
 def _finish(directory: Path, _: Plan, checkpoint: Checkpoint, __: Any) -> None:

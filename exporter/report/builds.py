@@ -74,7 +74,7 @@ def summarize(outcome: Outcome) -> Iterator[str]:
 
 def _rows(graph: GraphPlan, report: Report | None) -> Iterator[tuple[str, str, str, str]]:
     for role, tensors in (("in", graph.inputs), ("out", graph.outputs)):
-        for name, group in _group_layers(tensors).items():
+        for name, group in group_layers(tensors).items():
             measured = _measured(graph, group, report) if role == "out" and report is not None else ""
             yield role, name, tensor_text(group[0]), measured
 
@@ -88,7 +88,7 @@ def _measured(graph: GraphPlan, group: list[TensorPlan], report: Report) -> str:
     return f"max difference {max(one.max_abs for one in found):.1e}, {worst.share:.0%} of its bound"
 
 
-def _group_layers(tensors: Iterable[TensorPlan]) -> dict[str, list[TensorPlan]]:
+def group_layers(tensors: Iterable[TensorPlan]) -> dict[str, list[TensorPlan]]:
     """Group tensors that differ by their layer only: 48 lines of cache say what two do."""
     groups: dict[str, list[TensorPlan]] = {}
     for tensor in tensors:
