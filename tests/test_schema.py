@@ -64,8 +64,12 @@ def test_schema_and_code_agree_on_the_closed_sets():
     assert all(f'"{name}"' in text for name in meaning.TRACERS)
     build = load_schema("build")["properties"]["builds"]["items"]["properties"]
     from exporter.planning import Options
+    from exporter.targets import DEFAULT_TARGET, TARGETS
 
-    assert {field.name for field in dataclasses.fields(Options)} - {"seed"} <= set(build)
+    # A build file lists several targets, of which each build has one.
+    assert {field.name for field in dataclasses.fields(Options)} - {"seed", "target"} <= set(build)
+    assert set(build["targets"]["items"]["enum"]) == set(TARGETS)
+    assert set(definitions["targets"]["properties"]) == set(TARGETS) - {DEFAULT_TARGET}
 
 
 def test_every_fill_of_the_language_can_be_made():
