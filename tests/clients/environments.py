@@ -66,8 +66,8 @@ class Installer:
         )
 
     def transformers_js(self) -> Path:
-        """Return the directory of transformers.js, for Node and for a browser."""
-        return self.node("transformers-js", "@huggingface/transformers@4.3.1")
+        """Return the directory of transformers.js, and of what drives a browser."""
+        return self.node("transformers-js", "@huggingface/transformers@4.3.1", "playwright-core@1.65.1")
 
     def _install(self, name: str, key: Sequence[str], commands: Sequence[Sequence[str]]) -> Path:
         if self.cache is None:
