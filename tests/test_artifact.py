@@ -16,7 +16,7 @@ import pytest
 from conftest import Run, assert_clean_failure, offline_environment
 
 import exporter
-from exporter.artifact import MANIFEST
+from exporter.artifact import CARD, MANIFEST
 
 TINY_BERT = {
     "hidden_size": 24, "num_hidden_layers": 2, "num_attention_heads": 3, "intermediate_size": 20,
@@ -179,7 +179,7 @@ class TestArtifact:
         assert manifest["source"]["files"].keys() == {"config.json", "model.safetensors"}
         assert manifest["report"]["passed"] is True
         present = {path.relative_to(built).as_posix() for path in built.rglob("*") if path.is_file()}
-        assert set(manifest["files"]) == present - {MANIFEST}
+        assert set(manifest["files"]) == present - {MANIFEST, CARD}
         for place in (built, checkpoint.parent, Path.home(), Path.cwd()):
             assert str(place) not in text
 

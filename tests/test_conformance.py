@@ -88,6 +88,14 @@ def test_the_single_graph_builds_and_verifies(architecture: str, task: str, buil
     check_outcome(outcome)
 
 
+@pytest.mark.parametrize(("architecture", "task"), pairs(lambda task: bool(task.merged)))
+def test_the_merged_form_builds_and_verifies(architecture: str, task: str, built):
+    outcome = built(architecture, task, merged=True)
+    assert outcome.error is None, outcome.error.message
+    assert [graph.file for graph in outcome.plan.graphs] == ["encoder_model.onnx", "decoder_model_merged.onnx"]
+    check_outcome(outcome)
+
+
 def check_outcome(outcome: Outcome) -> None:
     plan, report = outcome.plan, outcome.report
     assert plan is not None

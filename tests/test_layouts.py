@@ -203,7 +203,7 @@ def test_sentence_transformers_keeps_its_modules(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("architecture", "task", "options", "message", "help_"),
     [
-        ("bert", "fill-mask", {"layout": "onnx"}, "unknown layout 'onnx'", "the layouts are flat"),
+        ("bert", "fill-mask", {"layout": "onnx"}, "unknown layout 'onnx'", "transformers-js"),
         ("bert", "fill-mask", {"layout": "genai"}, "for text-generation-with-past, not for bert fill-mask", "build the task"),
         ("gpt2", "text-generation", {"layout": "genai"}, "not for gpt2 text-generation", "text-generation-with-past"),
         ("gpt2", "text-generation", {"layout": "transformers-js"}, "has no cache", "text-generation-with-past"),
@@ -220,7 +220,8 @@ def test_sentence_transformers_keeps_its_modules(tmp_path: Path) -> None:
 def test_what_a_layout_cannot_hold_is_refused_before_any_work(
     architecture: str, task: str, options: dict[str, Any], message: str, help_: str | None, tmp_path: Path
 ) -> None:
-    wanted = Wanted(spec=None, tasks=(task,), output=tmp_path / "artifact", options=Options(**options))
+    targets = (options.get("target", "onnx"),)
+    wanted = Wanted(spec=None, tasks=(task,), targets=targets, output=tmp_path / "artifact", options=Options(**options))
     with pytest.raises(UsageError) as refusal:
         plan_builds([architecture], wanted)
     assert message in refusal.value.message
