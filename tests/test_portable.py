@@ -93,6 +93,15 @@ def test_a_batch_may_be_dynamic():
     onnx.checker.check_model(ir.to_proto(model))
 
 
+def test_an_inferred_image_has_sizes_and_no_symbols():
+    model = pooling("AveragePool", ("batch", 3, 5, 7), kernel_shape=[5, 7])
+    model.graph[0].outputs[0].shape = None
+    assert operators(model) == ["Relu", "GlobalAveragePool"]
+    shape = model.graph[0].outputs[0].shape
+    assert shape is not None
+    assert [size if isinstance(size, int) else size.value for size in shape] == [None, 3, 5, 7]
+
+
 def test_pytorch_clips_the_window_to_the_image():
     image = torch.randn(IMAGE)
     pooled = torch.nn.AvgPool2d(1280, ceil_mode=True)(image)

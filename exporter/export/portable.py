@@ -35,7 +35,9 @@ def _infer_images(model: ir.Model, images: list[ir.Value]) -> None:
     for found in map(ir.from_proto, inferred.graph.value_info):
         image = unknown.get(found.name)
         if image is not None and found.shape is not None:
-            image.shape, image.type = found.shape, found.type
+            # Sizes alone: a runtime that is told what a symbol stands for at the inputs would find it again in here.
+            image.shape = ir.Shape([size if isinstance(size, int) else None for size in found.shape])
+            image.type = found.type
 
 
 def _has_sizes(image: ir.Value) -> bool:
