@@ -215,7 +215,8 @@ KINDS = {
     "moods": Kind("distilbert", "text-classification", _wordpiece, _MOODS),
     "parts": Kind("bert", "token-classification", _wordpiece, _PARTS),
     "stories": Kind("gpt2", "text-generation-with-past", _decoder_tokens),
-    # optimum takes the size of this architecture's heads for that of the hidden states over their number.
+    # Where optimum makes an empty cache it takes a head's size for the hidden states' over the number of heads, and the decoder's
+    # heads for as many as the encoder's.
     "essays": Kind("llama", "text-generation-with-past", _decoder_tokens, {"head_dim": 6}),
     # transformers makes a cache of as many layers as the encoder has.
     # With random weights it answers with one token over and over, unless it may not.
@@ -223,15 +224,17 @@ KINDS = {
         "t5",
         "text2text-generation-with-past",
         _unigram,
-        {"num_layers": 2, "num_decoder_layers": 2},
+        {"num_layers": 2, "num_decoder_layers": 2, "d_kv": 8},
         {"no_repeat_ngram_size": 2},
     ),
     "things": Kind("vit", "image-classification", _pixels, _THINGS),
+    # Its pooling covers whole images, which runtimes compute in ways of their own unless it is written as global.
+    "scenes": Kind("efficientnet", "image-classification", _pixels, _THINGS),
     "recordings": Kind(
         "whisper",
         "automatic-speech-recognition-with-past",
         _speech,
-        {},
+        {"encoder_attention_heads": 4},
         {"is_multilingual": False, "no_timestamps_token_id": "no_timestamps", "begin_suppress_tokens": None},
     ),
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -50,7 +51,7 @@ def artifact(
     """Build the artifact of a kind, once for every set of options."""
 
     @lru_cache
-    def artifact(kind: str, **options: str) -> Path:
+    def artifact(kind: str, **options: Any) -> Path:
         target = tmp_path_factory.mktemp("artifact") / kind
         wanted = Wanted(
             spec=None, model=str(checkpoint(kind)), tasks=(KINDS[kind].task if kind in KINDS else "feature-extraction",), output=target, exact=True,

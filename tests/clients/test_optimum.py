@@ -29,9 +29,11 @@ Ask = Callable[..., dict[str, Array]]
 def ask(installer: Installer, artifact: Artifact, tmp_path: Path) -> Ask:
     """Have an artifact of a kind loaded by a class of optimum, on arrays or on texts that its own tokenizer takes apart."""
 
-    def ask(class_name: str, kind: str, arrays: dict[str, Array] | None = None, **request: Any) -> dict[str, Array]:
+    def ask(
+        class_name: str, kind: str, arrays: dict[str, Array] | None = None, merged: bool = False, **request: Any
+    ) -> dict[str, Array]:
         settings = {"texts": None, "padding_side": "right", "generate": None, **request}
-        asked = {"class": class_name, "directory": artifact(kind), **settings}
+        asked = {"class": class_name, "directory": artifact(kind, merged=merged), **settings}
         return run_on_arrays(installer.optimum(), "optimum_model.py", asked, arrays or {}, tmp_path / kind)
 
     return ask
@@ -80,21 +82,27 @@ def test_a_decoder_scores(kind: str, ask: Ask, checkpoint: Callable[[str], Path]
     assert_close(ask("ORTModelForCausalLM", kind, texts=PROMPTS[-1:])["logits"], expected["logits"])
 
 
-def test_an_encoder_decoder_generates(ask: Ask, checkpoint: Callable[[str], Path]) -> None:
+MERGED = pytest.mark.parametrize("merged", [False, True], ids=["two-decoders", "merged"])
+
+
+@MERGED
+def test_an_encoder_decoder_generates(merged: bool, ask: Ask, checkpoint: Callable[[str], Path]) -> None:
     inputs = pytorch.tokenize(checkpoint("translations"), TEXTS)
     expected = pytorch.generate("AutoModelForSeq2SeqLM", checkpoint("translations"), inputs)
-    answered = ask("ORTModelForSeq2SeqLM", "translations", texts=TEXTS, generate=GENERATE)
+    answered = ask("ORTModelForSeq2SeqLM", "translations", merged=merged, texts=TEXTS, generate=GENERATE)
     assert answered["tokens"].tolist() == expected.tolist()
 
 
-def test_an_encoder_decoder_scores(ask: Ask, checkpoint: Callable[[str], Path]) -> None:
+@MERGED
+def test_an_encoder_decoder_scores(merged: bool, ask: Ask, checkpoint: Callable[[str], Path]) -> None:
     inputs = {**pytorch.tokenize(checkpoint("translations"), TEXTS), "decoder_input_ids": np.array([[0, 7, 9, 4]] * 3)}
     expected = pytorch.call("AutoModelForSeq2SeqLM", checkpoint("translations"), inputs)
-    assert_close(ask("ORTModelForSeq2SeqLM", "translations", inputs)["logits"], expected["logits"])
+    assert_close(ask("ORTModelForSeq2SeqLM", "translations", inputs, merged=merged)["logits"], expected["logits"])
 
 
-def test_a_recogniser_of_speech_generates(ask: Ask, checkpoint: Callable[[str], Path]) -> None:
+@MERGED
+def test_a_recogniser_of_speech_generates(merged: bool, ask: Ask, checkpoint: Callable[[str], Path]) -> None:
     features = pytorch.features_of(checkpoint("recordings"), pytorch.recording())
     expected = pytorch.generate("AutoModelForSpeechSeq2Seq", checkpoint("recordings"), features)
-    answered = ask("ORTModelForSpeechSeq2Seq", "recordings", features, generate=GENERATE)
+    answered = ask("ORTModelForSpeechSeq2Seq", "recordings", features, merged=merged, generate=GENERATE)
     assert answered["tokens"].tolist() == expected.tolist()

@@ -21,7 +21,7 @@ pytestmark = [pytest.mark.clients, pytest.mark.timeout(1200)]
 
 OPENVINO = ("openvino==2026.4.1",)
 TRACT = ("tract==0.23.9", "numpy")
-KINDS = ["sentences", "moods", "parts", "stories", "essays", "translations", "things", "recordings", TRAINED]
+KINDS = ["sentences", "moods", "parts", "stories", "essays", "translations", "things", "scenes", "recordings", TRAINED]
 
 
 @dataclass(frozen=True)
