@@ -102,7 +102,8 @@ def run_program(command: Sequence[str | Path], request: Mapping[str, Any], folde
     asked.write_text(json.dumps(dict(request), default=str), "utf-8")
     done = subprocess.run(
         [*map(str, command), str(asked)],
-        env=offline_environment(HF_HUB_OFFLINE="1", HF_HOME=str(folder / "hub")), cwd=folder,
+        # Without traces of Rust's, which would push the cause of a failure out of what is kept of it.
+        env=offline_environment(HF_HUB_OFFLINE="1", HF_HOME=str(folder / "hub"), RUST_BACKTRACE="0"), cwd=folder,
         capture_output=True, text=True, timeout=RUN_SECONDS, check=False,
     )  # fmt: skip
     assert done.returncode == 0, f"{done.stdout[-2000:]}\n{done.stderr[-6000:]}"

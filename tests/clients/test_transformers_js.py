@@ -38,7 +38,7 @@ def ask(modules: Path, artifact: Artifact, tmp_path: Path) -> Ask:
 
     def ask(task: str, kind: str, inputs: Sequence[dict[str, Any]], **request: Any) -> dict[str, Any]:
         directory = artifact(kind, layout="transformers-js")
-        settings = {"options": {}, "dtype": "fp32", "generate": False, **request}
+        settings = {"options": {}, "dtype": "fp32", "generate": False, "together": False, **request}
         asked = {
             "modules": modules,
             "directory": directory.parent,
@@ -110,9 +110,13 @@ def test_text_generation(kind: str, ask: Ask, checkpoint: Callable[[str], Path])
         pytorch.generate("AutoModelForCausalLM", checkpoint(kind), pytorch.tokenize(checkpoint(kind), [prompt]))[0]
         for prompt in PROMPTS
     ]
-    answer = ask("text-generation", kind, texts(PROMPTS), options=GREEDY, generate=True)
+    answer = ask("text-generation", kind, texts(PROMPTS), options=GREEDY, generate=True, together=True)
     assert [tokens[0] for tokens in answer["tokens"]] == [tokens.tolist() for tokens in expected]
     assert [found[0]["generated_text"] for found in answer["answers"]] == decode(checkpoint(kind), expected)
+    batch = pytorch.generate(
+        "AutoModelForCausalLM", checkpoint(kind), pytorch.tokenize(checkpoint(kind), PROMPTS, "left")
+    )
+    assert [found[0]["generated_text"] for found in answer["together"]] == decode(checkpoint(kind), list(batch))
 
 
 def test_text2text_generation(ask: Ask, checkpoint: Callable[[str], Path]) -> None:
@@ -120,9 +124,11 @@ def test_text2text_generation(ask: Ask, checkpoint: Callable[[str], Path]) -> No
     expected = [
         pytorch.generate("AutoModelForSeq2SeqLM", folder, pytorch.tokenize(folder, [text]))[0] for text in TEXTS
     ]
-    answer = ask("text2text-generation", "translations", texts(TEXTS), options=GREEDY, generate=True)
+    answer = ask("text2text-generation", "translations", texts(TEXTS), options=GREEDY, generate=True, together=True)
     assert [tokens[0] for tokens in answer["tokens"]] == [tokens.tolist() for tokens in expected]
     assert [found[0]["generated_text"] for found in answer["answers"]] == decode(folder, expected)
+    batch = pytorch.generate("AutoModelForSeq2SeqLM", folder, pytorch.tokenize(folder, TEXTS))
+    assert [found["generated_text"] for found in answer["together"]] == decode(folder, list(batch))
 
 
 def test_image_classification(ask: Ask, checkpoint: Callable[[str], Path]) -> None:

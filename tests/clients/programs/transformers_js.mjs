@@ -31,4 +31,5 @@ for (const input of request.inputs) {
     answer.tokens.push(plain(await pipe.model.generate({ ...inputs, ...request.options })));
   }
 }
+if (request.together) answer.together = plain(await pipe(request.inputs.map(given), request.options));
 console.log(JSON.stringify(answer, numbers));
