@@ -44,7 +44,8 @@ def examine_outputs(model: Any, graph: GraphPlan, plan: Plan, point: Point) -> I
     """
     flat = FlatModel(model, graph).eval()
     inputs = tuple(map(to_torch, make_dummies(graph, point, plan.seed).values()))
-    leaves = models.run_model(flat.leaves, inputs, f"'{graph.component}' of {plan.architecture} {plan.task}")
+    what = f"'{graph.component}' of {plan.architecture} {plan.task}"
+    leaves = models.run_model(flat.leaves, inputs, what, plan.fixed)
     undeclared = undeclared_outputs(graph, leaves)
     if undeclared:
         yield Mismatch(

@@ -169,7 +169,9 @@ def save_reference(plan: Plan, directory: Path) -> None:
         raise ExportError(f"the reference of '{plan.architecture}' cannot be saved: {_first_line(error)}") from error
 
 
-def run_model(call: Callable[..., Any], inputs: tuple[torch.Tensor, ...], what: str) -> Any:
+def run_model(
+    call: Callable[..., Any], inputs: tuple[torch.Tensor, ...], what: str, fixed: Mapping[str, int] | None = None
+) -> Any:
     """Call a model without gradients and turn whatever it raises into an ExportError.
 
     Raises:
@@ -183,7 +185,9 @@ def run_model(call: Callable[..., Any], inputs: tuple[torch.Tensor, ...], what: 
     except Exception as error:
         raise ExportError(
             f"the model refuses the inputs declared for {what}: {type(error).__name__}: {_first_line(error)}",
-            help="compare 'exporter plan' with the model's forward()",
+            help=f"check that the model takes the sizes given with --dim: {', '.join(f'{dim}={size}' for dim, size in fixed.items())}"
+            if fixed
+            else "compare 'exporter plan' with the model's forward()",
         ) from error
 
 

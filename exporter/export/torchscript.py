@@ -37,12 +37,12 @@ def export_graph(model: Any, graph: GraphPlan, plan: Plan, directory: Path) -> l
     Raises:
         ExportError: the model cannot be traced.
     """
+    if plan.settings.get("untie"):
+        untie_weights(model)
     traced = trace_graph(model, graph, plan)
     weights = used_weights(traced)
     if plan.settings.get("freeze"):
         traced = torch.jit.freeze(traced)
-    elif plan.settings.get("untie"):
-        untie_weights(traced)
     save_script(traced, directory / graph.file)
     return weights
 
@@ -86,13 +86,14 @@ def used_weights(traced: torch.jit.ScriptModule) -> list[torch.Tensor]:
     return found
 
 
-def untie_weights(traced: torch.jit.ScriptModule) -> None:
-    """Give every parameter that shares its storage with an earlier one a copy of its own."""
+def untie_weights(model: torch.nn.Module) -> None:
+    """Give every parameter that shares its storage with an earlier one a copy of its own, in place."""
     seen: set[int] = set()
-    for parameter in traced.parameters():
-        if parameter.data_ptr() in seen:
-            parameter.data = parameter.data.clone()
-        seen.add(parameter.data_ptr())
+    for module in model.modules():
+        for name, parameter in module.named_parameters(recurse=False):
+            if parameter.data_ptr() in seen:
+                setattr(module, name, torch.nn.Parameter(parameter.detach().clone(), requires_grad=False))
+            seen.add(parameter.data_ptr())
 
 
 def save_script(traced: torch.jit.ScriptModule, path: Path) -> None:
