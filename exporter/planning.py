@@ -428,8 +428,9 @@ def refuse_impossible(spec: Spec, task: TaskSpec, options: Options) -> None:
             if minimum is not None and opset == minimum.opset
             else ""
         )
-        other = next((name for name, opsets in OPSETS.items() if opset in opsets and name not in task.refused), None)
-        hint = f"use --tracer {other}" if other is not None else "choose an opset in that range"
+        other = next((name for name, opsets in OPSETS.items() if opset in opsets and name not in refused), None)
+        otherwise = "use another dtype" if needed else "choose an opset in that range"
+        hint = f"use --tracer {other}" if other is not None else otherwise
         raise UsageError(f"opset {opset} cannot be had: {needed}{reach}", help=hint)
 
 
