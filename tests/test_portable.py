@@ -1,10 +1,11 @@
-"""Pooling that covers the whole image becomes global pooling, which every runtime computes alike."""
+"""Pooling that covers the whole image becomes global pooling, and bfloat16 is multiplied in float32: every runtime computes both."""
 
 from __future__ import annotations
 
 import numpy as np
 import onnx
 import onnx_ir as ir
+import onnxruntime
 import pytest
 import torch
 from onnx import TensorProto, helper
@@ -106,3 +107,34 @@ def test_pytorch_clips_the_window_to_the_image():
     image = torch.randn(IMAGE)
     pooled = torch.nn.AvgPool2d(1280, ceil_mode=True)(image)
     torch.testing.assert_close(pooled, image.mean((2, 3), keepdim=True))
+
+
+def product(dtype: int) -> ir.Model:
+    """Return a model that multiplies in bfloat16 and gives the product in a dtype."""
+    graph = helper.make_graph(
+        [
+            helper.make_node("Cast", ["positions"], ["narrow"], to=TensorProto.BFLOAT16),
+            helper.make_node("Mul", ["narrow", "slopes"], ["product"]),
+            helper.make_node("Cast", ["product"], ["bias"], to=dtype),
+        ],
+        "product",
+        [helper.make_tensor_value_info("positions", TensorProto.INT64, ("length",))],
+        [helper.make_tensor_value_info("bias", dtype, ("length",))],
+        [helper.make_tensor("slopes", TensorProto.BFLOAT16, (1,), [0.7])],
+        value_info=[helper.make_tensor_value_info("product", TensorProto.BFLOAT16, ("length",))],
+    )
+    return ir.from_proto(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8))
+
+
+def test_bfloat16_is_multiplied_in_float32_with_the_same_rounding():
+    model = product(TensorProto.FLOAT)
+    assert operators(model) == ["Cast", "Cast", "Cast", "Mul", "Cast", "Cast"]
+    positions = np.arange(3000)
+    session = onnxruntime.InferenceSession(ir.to_proto(model).SerializeToString())
+    (bias,) = session.run(None, {"positions": positions})
+    expected = torch.from_numpy(positions).bfloat16() * torch.tensor([0.7]).bfloat16()
+    np.testing.assert_array_equal(bias, expected.float().numpy())
+
+
+def test_a_model_of_bfloat16_is_left_alone():
+    assert operators(product(TensorProto.BFLOAT16)) == ["Cast", "Mul", "Cast"]

@@ -2,6 +2,8 @@
 
 A pooling window that covers the whole image is how a model says "global": PyTorch clips the window to the image, and so does ONNX
 Runtime. Other runtimes refuse a window larger than its input, or divide by the size of the whole window.
+
+A model of another dtype may compute a table in bfloat16. ONNX Runtime multiplies no bfloat16 on a CPU, but converts it.
 """
 
 from __future__ import annotations
@@ -15,15 +17,35 @@ _GLOBAL = {"AveragePool": "GlobalAveragePool", "MaxPool": "GlobalMaxPool"}
 
 
 def rewrite_portably(model: ir.Model) -> None:
-    """Replace pooling whose one window covers the whole image by global pooling, in place.
+    """Replace pooling whose one window covers the whole image by global pooling, and multiply bfloat16 in float32, in place.
 
-    The sizes of the image have to be known: an image that may be larger than the window at run time is left alone.
+    The sizes of the image have to be known: an image that may be larger than the window at run time is left alone. So is a model
+    that is bfloat16 as a whole.
     """
     pooling = [node for node in model.graph if node.op_type in _GLOBAL and node.domain in ("", "ai.onnx")]
     _infer_images(model, [node.inputs[0] for node in pooling if node.inputs[0] is not None])
     for node in pooling:
         if _is_global(node):
             _make_global(model.graph, node)
+    if not any(value.dtype == ir.DataType.BFLOAT16 for value in (*model.graph.inputs, *model.graph.outputs)):
+        for node in [node for node in model.graph if node.op_type == "Mul" and node.domain in ("", "ai.onnx")]:
+            if node.outputs[0].dtype == ir.DataType.BFLOAT16:
+                _widen(model.graph, node)
+
+
+def _widen(graph: ir.Graph, node: ir.Node) -> None:
+    """Multiply in float32 and round. A product of two bfloat16 numbers is a float32 number, so it is rounded once as before."""
+    old = node.outputs[0]
+    wide = [ir.node("Cast", [factor], {"to": ir.DataType.FLOAT}) for factor in node.inputs]
+    product = ir.node("Mul", [cast.outputs[0] for cast in wide], name=node.name)
+    product.metadata_props.update(node.metadata_props)
+    narrow = ir.node("Cast", product.outputs, {"to": ir.DataType.BFLOAT16})
+    for value in (*(cast.outputs[0] for cast in wide), product.outputs[0]):
+        value.type = ir.TensorType(ir.DataType.FLOAT)
+    narrow.outputs[0].type, narrow.outputs[0].shape = old.type, old.shape
+    graph.insert_before(node, [*wide, product, narrow])
+    ir.convenience.replace_all_uses_with(old, narrow.outputs[0], replace_graph_outputs=True)
+    graph.remove(node, safe=True)
 
 
 def _infer_images(model: ir.Model, images: list[ir.Value]) -> None:
