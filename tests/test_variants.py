@@ -85,6 +85,31 @@ def test_many_configs_build_and_verify(architecture: str, build_one, tmp_path_fa
     check()
 
 
+@pytest.mark.exhaustive
+@pytest.mark.parametrize(
+    ("architecture", "task", "config"),
+    [
+        ("falcon", "text-generation-with-past", {"alibi": True}),
+        ("gemma3_text", "feature-extraction", {"use_bidirectional_attention": True}),
+    ],
+)
+def test_what_one_tracer_is_refused_for_the_other_builds(architecture, task, config, build_one, tmp_path: Path):
+    from exporter.models import save_reference
+
+    spec = dataclasses.replace(SPECS[architecture], reference=overlay_config(SPECS[architecture].reference, config))
+    with pytest.raises(UsageError) as refusal:
+        exporter.plan(spec, task)
+    assert "--tracer dynamo" in refusal.value.message
+    save_reference(exporter.plan(spec, task, tracer="dynamo"), tmp_path / "checkpoint")
+    options = Options(tracer="dynamo")
+    wanted = Wanted(None, str(tmp_path / "checkpoint"), tasks=(task,), output=tmp_path / "artifact", options=options)
+    (build,) = plan_builds([architecture], wanted)
+    outcome = build_one(build)
+    assert outcome.error is None, outcome.error.message
+    assert outcome.report is not None
+    assert outcome.report.passed
+
+
 def variants() -> list[Any]:
     return [
         pytest.param(name, number + 1, task, id=f"{name}/{number + 1}/{task}")
