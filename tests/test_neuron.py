@@ -206,6 +206,15 @@ def test_the_signature_has_one_size_for_each_dim(artifact: tuple[Path, Plan]) ->
     assert [tensor["shape"] for tensor in signature["inputs"]] == [[1, 128]] * 3
 
 
+def test_the_program_of_the_card_runs(artifact: tuple[Path, Plan]) -> None:
+    found = re.search(r"```python\n(.*?)```", (artifact[0] / "README.md").read_text("utf-8"), re.DOTALL)
+    assert found is not None
+    done = subprocess.run(
+        [sys.executable, "-c", found[1]], cwd=artifact[0], env=with_sdk(), capture_output=True, text=True, check=False
+    )
+    assert (done.stdout, done.stderr) == ("(1, 3)\n", "")
+
+
 def test_the_compiler_is_told_what_was_asked_for(artifact: tuple[Path, Plan]) -> None:
     command = (artifact[0].parent / "work" / "command.txt").read_text("utf-8")
     assert shlex.split(command)[3:] == [

@@ -17,6 +17,7 @@ from exporter.artifact import CARD, CARD_MARK, read_manifest, read_plan
 from exporter.planning import GraphPlan, Plan
 from exporter.report.builds import bound_text, group_layers, tensor_text
 from exporter.report.snippet import describe_programs
+from exporter.targets import find_target
 
 _TEMPLATES = Path(__file__).with_name("templates")
 # What the hub calls the library that loads a layout, or a target; the others are called what they are.
@@ -62,6 +63,7 @@ def render_card(plan: Plan, manifest: Mapping[str, Any], start: int) -> str:
         graphs=[_describe_graph(graph, manifest["report"]) for graph in plan.graphs],
         programs=describe_programs(plan, start),
         beside=_beside(manifest, plan),
+        modules=find_target(plan.target).runtime_modules(plan.settings),
     )
 
 
