@@ -458,6 +458,11 @@ def _refuse_onnx_options(target: Target, options: Options) -> None:
             f"the target {target.name} is always recorded by {target.tracer}, not by {options.tracer}",
             help="leave --tracer out",
         )
+    if options.merged:
+        raise UsageError(
+            f"--merged does not go with the target {target.name}: the clients of merged decoders load ONNX",
+            help="leave it out",
+        )
     if options.weights != "auto":
         raise UsageError(
             f"--weights {options.weights} does not go with the target {target.name}",

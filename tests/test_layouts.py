@@ -6,6 +6,7 @@ The merged decoder is driven by ONNX Runtime alone, from an empty cache on, and 
 from __future__ import annotations
 
 import json
+import textwrap
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -214,6 +215,7 @@ def test_sentence_transformers_keeps_its_modules(tmp_path: Path) -> None:
         ("t5", "text2text-generation-with-past", {"merged": True, "tracer": "dynamo"}, "takes an empty axis", None),
         ("bert", "fill-mask", {"layout": "transformers-js", "dtype": "bfloat16"}, "has no bfloat16", "float32 and float16"),
         ("bert", "fill-mask", {"layout": "sentence-transformers"}, "gives no embeddings", "feature-extraction"),
+        ("bart", "text2text-generation-with-past", {"merged": True, "target": "torchscript"}, "does not go with", "leave it out"),
         ("bert", "fill-mask", {"layout": "genai", "target": "torchscript"}, "is one of ONNX graphs", "leave --layout out"),
     ],
 )  # fmt: skip
@@ -247,6 +249,33 @@ def test_a_checkpoint_without_the_files_of_a_layout_is_refused_before_any_work(
         plan_builds([], wanted)
     assert message in refusal.value.message
     assert refusal.value.help
+
+
+def test_an_input_beyond_the_cache_is_linted(tmp_path: Path) -> None:
+    """The dim it goes on beyond must be bound, and be the length of a past."""
+    text = """\
+    spec_version: 1
+    architecture: bart
+    extends: encoder-decoder
+    tasks: {text2text-generation-with-past: {}}
+    reference: {config: {d_model: 60}}
+    cache:
+      components:
+        decoder_model_merged:
+          inputs:
+            encoder_hidden_states: {type: "float[batch, encoder_sequence, hidden] = randn", beyond: DIM}
+    """
+    found = {}
+    for dim in ("past_encoder_sequence", "past_encoder", "decoder_sequence"):
+        spec = tmp_path / dim / "bart.yaml"
+        spec.parent.mkdir()
+        spec.write_text(textwrap.dedent(text).replace("DIM", dim))
+        found[dim] = {finding.rule for finding in exporter.lint(spec).diagnostics}
+    assert found == {
+        "past_encoder_sequence": set(),
+        "past_encoder": {"unknown-dim", "cache-length-mismatch"},
+        "decoder_sequence": {"cache-length-mismatch"},
+    }
 
 
 def test_every_layout_is_described_in_the_manual() -> None:
