@@ -53,8 +53,9 @@ def artifact(
     @lru_cache
     def artifact(kind: str, **options: Any) -> Path:
         target = tmp_path_factory.mktemp("artifact") / kind
+        task = KINDS[kind].task if kind in KINDS else "feature-extraction"
         wanted = Wanted(
-            spec=None, model=str(checkpoint(kind)), tasks=(KINDS[kind].task if kind in KINDS else "feature-extraction",), output=target, exact=True,
+            spec=None, model=str(checkpoint(kind)), tasks=(task,), output=target, exact=True,
             options=Options(**options),
         )  # fmt: skip
         (build,) = plan_builds([], wanted)

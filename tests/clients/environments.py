@@ -6,6 +6,7 @@ import fcntl
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -31,22 +32,9 @@ class Installer:
 
     def python(self, name: str, *requirements: str) -> Path:
         """Return the Python of a virtual environment with these packages."""
-        folder = self._install(
-            name,
-            [sys.version, *requirements],
-            [
-                [sys.executable, "-m", "venv", "{folder}"],
-                [
-                    "{folder}/bin/python",
-                    "-m",
-                    "pip",
-                    "install",
-                    "--quiet",
-                    "--disable-pip-version-check",
-                    *requirements,
-                ],
-            ],
-        )
+        venv = [sys.executable, "-m", "venv", "{folder}"]
+        pip = ["{folder}/bin/python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *requirements]
+        folder = self._install(name, [sys.version, *requirements], [venv, pip])
         return folder / "bin" / "python"
 
     def node(self, name: str, *packages: str) -> Path:
@@ -86,8 +74,6 @@ class Installer:
 
 def installed_by_debian(package: str, program: str) -> str:
     """Return the path of a program, and install Debian's package of it first where it is missing and that can be done."""
-    import shutil
-
     if shutil.which(program) is None:
         if shutil.which("apt-get") is None or os.geteuid() != 0:
             pytest.skip(f"{program} is not installed, and only root can install Debian's {package}")
