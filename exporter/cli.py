@@ -206,7 +206,11 @@ def _settings(command: Callable[..., Any]) -> Callable[..., Any]:
 
     add("--cpu-backend", "neuron: compile on the CPU, for a machine without the device.", is_flag=True)
     add("--compiler-workdir", "neuron: where the compiler keeps what it makes.", metavar="DIR")
-    add("--dynamic-batch", "neuron: let the program run on any batch, in pieces of the one it is compiled for.", is_flag=True)
+    add(
+        "--dynamic-batch",
+        "neuron: let the program run on any batch, in pieces of the one it is compiled for.",
+        is_flag=True,
+    )
     add(
         "--inline-weights/--separate-weights",
         "neuron: weights inside the compiled program (the compiler's default) or beside it, where they can be replaced.",

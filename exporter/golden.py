@@ -75,7 +75,9 @@ def verify_golden(directory: Path, plan: Plan, progress: Callable[[str], None] =
     for graph in plan.graphs:
         problems += check_structure(directory / graph.file, graph, plan)
         for file in plan.programs(graph):
-            session = open_session(directory / file, plan.dtype, target=plan.target, settings=plan.settings, prepack=True)
+            session = open_session(
+                directory / file, plan.dtype, target=plan.target, settings=plan.settings, prepack=True
+            )
             runtime = session.name
             for index, point in enumerate(plan.points):
                 progress(f"{graph.component}, {point.name}")

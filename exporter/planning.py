@@ -12,36 +12,30 @@ from dataclasses import dataclass
 from typing import Any
 
 from exporter.catalog import resolve_task
-from exporter.diagnostics import Diagnostic, SpecError, UsageError, did_you_mean
-from exporter.expressions import ExpressionError, evaluate_expression, expression_names
+from exporter.choosing import choose_graphs, choose_opset, choose_tracer, refuse_config, refuse_impossible
+from exporter.diagnostics import UsageError, did_you_mean
+from exporter.expressions import expression_names
 from exporter.fixing import check_leading, fix_dims, fixed_dims
 from exporter.layouts import DEFAULT_LAYOUT, find_layout
+from exporter.sizing import Sizes
 from exporter.source import Data, Span
 from exporter.spec import (
-    DTYPES,
     LAYER_DIM,
     LAYER_SLOT,
-    TRACERS,
     DerivedDim,
     DynamicDim,
-    Expression,
     GraphSpec,
     Note,
     Spec,
-    StaticDim,
     TaskSpec,
     TensorSpec,
     Tolerance,
     overlay_config,
 )
-from exporter.targets import DEFAULT_TARGET, Setting, Target, check_settings, find_target
+from exporter.targets import DEFAULT_TARGET, Setting, Target, find_target
 from exporter.tensor_type import WORDY
 from exporter.torch_process import COMPILED, PROGRAM
 
-# Several operators take bfloat16 since opset 20 only.
-DEFAULT_OPSETS = {"float32": 18, "float16": 18, "bfloat16": 20}
-# What each tracer can write; asked for more, it silently writes something else.
-OPSETS = {"torchscript": range(11, 21), "dynamo": range(18, 24)}
 DEFAULT_SEED = 0
 # A checkpoint is never held closer than this part of the largest value of an output: bounds are measured on references of a
 # few layers, and every layer of a deep model rounds once more.
@@ -272,8 +266,8 @@ def plan_task(spec: Spec, task: TaskSpec, config: Any, options: Options, *, rtol
     tracer = choose_tracer(task, options)
     target = find_target(options.target)
     refuse_impossible(spec, task, options)
-    sizes = _Sizes(spec, config)
-    _refuse_config(spec, task, (tracer, options.dtype, *(["merged"] if options.merged else [])), sizes)
+    sizes = Sizes(spec, config)
+    refuse_config(spec, task, (tracer, options.dtype, *(["merged"] if options.merged else [])), sizes)
     if task.when is not None and not sizes.holds(task.when):
         raise UsageError(
             f"the task '{task.name}' needs a config where {task.when.text}", help=f"see {task.when.span.location()}"
@@ -283,7 +277,7 @@ def plan_task(spec: Spec, task: TaskSpec, config: Any, options: Options, *, rtol
     if fixed:
         left_open = [dim for setting, dim in target.open.items() if options.settings.get(setting)]
         dims = {**spec.dims, **fixed_dims(spec.dims, fixed, left_open)}
-        sizes = _Sizes(dataclasses.replace(spec, dims=dims), config)
+        sizes = Sizes(dataclasses.replace(spec, dims=dims), config)
         graphs = _plan_graphs(spec, task, sizes, options)
         check_leading(graphs, task, left_open)
         fixed = {name: size for name, size in fixed.items() if name not in left_open}
@@ -344,206 +338,16 @@ def _patches(task: TaskSpec, graphs: Iterable[GraphSpec]) -> dict[str, str]:
     return {**task.patches, **{name: why for graph in graphs for name, why in graph.patches.items()}}
 
 
-def choose_tracer(task: TaskSpec, options: Options) -> str:
-    """Return what records the graph: the target's own mechanism, the one asked for, or the spec's choice."""
-    return find_target(options.target).tracer or options.tracer or task.tracer.name
-
-
-def choose_graphs(spec: Spec, task: TaskSpec, options: Options) -> tuple[GraphSpec, ...]:
-    """Return the graphs of a task: with ``monolith`` its single one, with ``merged`` those with one decoder for every step.
-
-    Raises:
-        UsageError: the task has several graphs and not the form asked for.
-    """
-    merged = options.merged or find_layout(options.layout).merged
-    if not (options.monolith or merged) or len(task.graphs) == 1:
-        return task.graphs
-    if options.monolith and merged:
-        asked = "--merged" if options.merged else f"--layout {options.layout}"
-        raise UsageError(f"--monolith and {asked} ask for two forms of one task", help="leave one of them out")
-    if merged:
-        if "merged" in task.refused:
-            raise UsageError(f"{spec.architecture} {task.name} cannot be had merged: {task.refused['merged']}")
-        if not task.merged:
-            raise UsageError(
-                f"{spec.architecture} {task.name} cannot be had with one decoder for every step",
-                help=f"leave {'--merged' if options.merged else '--layout'} out, or declare 'merged:' under the task",
-            )
-        return task.merged
-    if task.monolith is None:
-        raise UsageError(
-            f"{spec.architecture} {task.name} cannot be had as a single graph",
-            help="leave --monolith out, or declare 'monolith:' under the task",
-        )
-    return (task.monolith,)
-
-
-def choose_opset(spec: Spec, options: Options) -> int:
-    """Return the opset asked for, or the lowest good one where nothing was."""
-    minimum = spec.minimum_opsets.get(options.dtype)
-    return (
-        options.opset
-        if options.opset is not None
-        else max(DEFAULT_OPSETS[options.dtype], minimum.opset if minimum else 0)
-    )
-
-
-def refuse_impossible(spec: Spec, task: TaskSpec, options: Options) -> None:
-    """Refuse what cannot be had before any work is done for it.
-
-    Raises:
-        UsageError: with the reason the spec, the target or the tracer gives.
-    """
-    target, dtype = find_target(options.target), options.dtype
-    tracer = options.tracer or choose_tracer(task, options)
-    if tracer not in TRACERS:
-        raise UsageError(f"unknown tracer '{tracer}'", help=f"the tracers are {', '.join(TRACERS)}")
-    if dtype not in DTYPES:
-        raise UsageError(f"unknown dtype '{dtype}'", help=f"the dtypes are {', '.join(DTYPES)}")
-    find_layout(options.layout).refuse_impossible(spec, task, target=target.name, dtype=dtype)
-    what = f"{spec.architecture} {task.name}"
-    refused = {what: why for graph in choose_graphs(spec, task, options) for what, why in graph.refused.items()}
-    refused.update(task.refused)
-    for asked in (tracer, dtype) if target.has_opset else (dtype,):
-        if asked in refused:
-            raise UsageError(f"{what} cannot be had with {asked}: {refused[asked]}")
-    check_settings(target, options.settings)
-    limit = task.targets.get(target.name)
-    if limit is not None and limit.refused is not None:
-        raise UsageError(f"{what} cannot be had as {target.name}: {limit.refused}")
-    if not target.has_opset:
-        _refuse_onnx_options(target, options)
-        return
-    opset, minimum = choose_opset(spec, options), spec.minimum_opsets.get(dtype)
-    if minimum is not None and opset < minimum.opset:
-        raise UsageError(
-            f"{what} in {dtype} needs opset {minimum.opset} or later: {minimum.because}",
-            help=f"use --opset {minimum.opset}",
-        )
-    supported = OPSETS[tracer]
-    if opset not in supported:
-        reach = f"the {tracer} tracer writes opsets {supported.start} to {supported.stop - 1}"
-        needed = (
-            f"{what} in {dtype} needs it ({minimum.because}), and "
-            if minimum is not None and opset == minimum.opset
-            else ""
-        )
-        other = next((name for name, opsets in OPSETS.items() if opset in opsets and name not in refused), None)
-        otherwise = "use another dtype" if needed else "choose an opset in that range"
-        hint = f"use --tracer {other}" if other is not None else otherwise
-        raise UsageError(f"opset {opset} cannot be had: {needed}{reach}", help=hint)
-
-
-def _refuse_config(spec: Spec, task: TaskSpec, asked: tuple[str, ...], sizes: _Sizes) -> None:
-    """Refuse what cannot be had from this config."""
-    for name, refusal in task.refused_when.items():
-        is_choice = name in (*TRACERS, *DTYPES, "merged")
-        if (is_choice and name not in asked) or not sizes.holds(refusal.when):
-            continue
-        what = f"{spec.architecture} {task.name}{f' with {name}' if is_choice else ''}"
-        raise UsageError(
-            f"{what} cannot be had where {refusal.when.text}: {refusal.because}",
-            help=f"see {refusal.when.span.location()}",
-        )
-
-
-def _refuse_onnx_options(target: Target, options: Options) -> None:
-    """Refuse what only an ONNX file can have."""
-    if options.opset is not None:
-        raise UsageError(
-            f"--opset does not go with the target {target.name}", help="only ONNX has opsets; leave it out"
-        )
-    if options.tracer not in (None, target.tracer):
-        raise UsageError(
-            f"the target {target.name} is always recorded by {target.tracer}, not by {options.tracer}",
-            help="leave --tracer out",
-        )
-    if options.merged:
-        raise UsageError(
-            f"--merged does not go with the target {target.name}: the clients of merged decoders load ONNX",
-            help="leave it out",
-        )
-    if options.weights != "auto":
-        raise UsageError(
-            f"--weights {options.weights} does not go with the target {target.name}",
-            help="its weights are always in its file; leave it out",
-        )
-
-
-class _Sizes:
-    """The dims of a spec on a concrete config, each evaluated when first asked for."""
-
-    def __init__(self, spec: Spec, config: Any) -> None:
-        self.spec = spec
-        self.config = config
-        self.known: dict[str, int] = {}
-        self.open: list[str] = []
-
-    def static(self, name: str, span: Span) -> int:
-        if name in self.known:
-            return self.known[name]
-        dim = self.spec.dims.get(name)
-        if not isinstance(dim, StaticDim):
-            reason = f"the dim '{name}' is dynamic and has no one size" if dim else f"unknown dim '{name}'"
-            raise SpecError([Diagnostic("unknown-dim", reason, span, help=did_you_mean(name, self.spec.dims))])
-        if name in self.open:
-            circle = " → ".join([*self.open[self.open.index(name) :], name])
-            raise SpecError([Diagnostic("malformed-expression", f"the dims go in a circle: {circle}", dim.span)])
-        self.open.append(name)
-        value = dim.value if isinstance(dim.value, int) else self._integer(dim.value, name)
-        self.open.pop()
-        self.known[name] = value
-        return value
-
-    def derived(self, dim: DerivedDim, dynamic: Mapping[str, int]) -> int:
-        return self._integer(dim.value, dim.name, dynamic)
-
-    def holds(self, expression: Expression) -> bool:
-        return bool(self._evaluate(expression))
-
-    def _integer(self, expression: Expression, name: str, dynamic: Mapping[str, int] | None = None) -> int:
-        value = self._evaluate(expression, dynamic)
-        if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-            shown = f"{value!r:.60}"
-            finding = Diagnostic(
-                "malformed-expression",
-                f"the dim '{name}' is {shown} on this config, not a size",
-                expression.span,
-                help="an expression gives a whole number; divide with '//'",
-            )
-            raise SpecError([finding])
-        return value
-
-    def _evaluate(self, expression: Expression, dynamic: Mapping[str, int] | None = None) -> Any:
-        try:
-            return evaluate_expression(expression.text, self.config, _Lookup(self, expression.span, dynamic or {}))
-        except ExpressionError as error:
-            span = expression.span.within(error.start, error.end)
-            raise SpecError([Diagnostic("unknown-config-key", error.message, span, help=error.help)]) from None
-
-
-class _Lookup(dict[str, int]):
-    """The dims an expression may name, as a mapping that evaluates the static ones on demand."""
-
-    def __init__(self, sizes: _Sizes, span: Span, dynamic: Mapping[str, int]) -> None:
-        names = [name for name, dim in sizes.spec.dims.items() if isinstance(dim, StaticDim)]
-        super().__init__(dict.fromkeys((*names, *dynamic), 0))
-        self.sizes, self.span, self.dynamic = sizes, span, dynamic
-
-    def __getitem__(self, name: str) -> int:
-        return self.dynamic[name] if name in self.dynamic else self.sizes.static(name, self.span)
-
-
-def _note_text(note: Note, sizes: _Sizes) -> str:
+def _note_text(note: Note, sizes: Sizes) -> str:
     return note.fill({name: sizes.static(name, note.span) for name in note.dims})
 
 
-def _plan_graphs(spec: Spec, task: TaskSpec, sizes: _Sizes, options: Options) -> tuple[GraphPlan, ...]:
+def _plan_graphs(spec: Spec, task: TaskSpec, sizes: Sizes, options: Options) -> tuple[GraphPlan, ...]:
     suffix = find_target(options.target).suffix
     return tuple(_plan_graph(graph, sizes, options.dtype, suffix) for graph in choose_graphs(spec, task, options))
 
 
-def _plan_graph(graph: GraphSpec, sizes: _Sizes, dtype: str, suffix: str) -> GraphPlan:
+def _plan_graph(graph: GraphSpec, sizes: Sizes, dtype: str, suffix: str) -> GraphPlan:
     return GraphPlan(
         component=graph.component,
         file=graph.component_stem + suffix,
@@ -556,13 +360,13 @@ def _plan_graph(graph: GraphSpec, sizes: _Sizes, dtype: str, suffix: str) -> Gra
     )
 
 
-def _repeat_name(name: str, sizes: _Sizes, span: Span) -> list[str]:
+def _repeat_name(name: str, sizes: Sizes, span: Span) -> list[str]:
     if LAYER_SLOT not in name:
         return [name]
     return [name.replace(LAYER_SLOT, str(layer)) for layer in range(sizes.static(LAYER_DIM, span))]
 
 
-def _plan_tensors(tensors: Iterable[TensorSpec], sizes: _Sizes, dtype: str, *, is_input: bool) -> Iterator[TensorPlan]:
+def _plan_tensors(tensors: Iterable[TensorSpec], sizes: Sizes, dtype: str, *, is_input: bool) -> Iterator[TensorPlan]:
     """Yield the tensors in graph order; consecutive ``{layer}`` names repeat as a group (0.key, 0.value, 1.key, …)."""
     group: list[TensorSpec] = []
     for tensor in (*tensors, None):
@@ -579,7 +383,7 @@ def _plan_tensors(tensors: Iterable[TensorSpec], sizes: _Sizes, dtype: str, *, i
 
 
 def _plan_tensor(
-    tensor: TensorSpec, sizes: _Sizes, dtype: str, layer: int | None, *, is_input: bool
+    tensor: TensorSpec, sizes: Sizes, dtype: str, layer: int | None, *, is_input: bool
 ) -> Iterator[TensorPlan]:
     if tensor.when is not None and not sizes.holds(tensor.when):
         return
@@ -598,7 +402,7 @@ def _plan_tensor(
     )
 
 
-def _plan_axis(terms: list[str | int | float], sizes: _Sizes, span: Span) -> int | str:
+def _plan_axis(terms: list[str | int | float], sizes: Sizes, span: Span) -> int | str:
     """Return an integer for a static axis, else the symbolic dim with static names replaced by their sizes."""
     parts: list[str] = []
     for term in terms:
@@ -612,7 +416,7 @@ def _plan_axis(terms: list[str | int | float], sizes: _Sizes, span: Span) -> int
     return " + ".join(part for part in parts if part != "0")
 
 
-def _plan_fill(tensor: TensorSpec, sizes: _Sizes) -> FillPlan | None:
+def _plan_fill(tensor: TensorSpec, sizes: Sizes) -> FillPlan | None:
     fill = tensor.type.fill
     if fill is None:
         return None
@@ -633,7 +437,7 @@ def _plan_fill(tensor: TensorSpec, sizes: _Sizes) -> FillPlan | None:
     )
 
 
-def _open_dims(sizes: _Sizes, graphs: Iterable[GraphPlan]) -> tuple[list[DynamicDim], list[DerivedDim]]:
+def _open_dims(sizes: Sizes, graphs: Iterable[GraphPlan]) -> tuple[list[DynamicDim], list[DerivedDim]]:
     """Return the dynamic dims that some graph leaves open, and those that follow from them."""
     spec = sizes.spec
     used = {
@@ -653,7 +457,7 @@ def _open_dims(sizes: _Sizes, graphs: Iterable[GraphPlan]) -> tuple[list[Dynamic
     return [dim for name, dim in spec.dims.items() if name in used and isinstance(dim, DynamicDim)], derived
 
 
-def _points(sizes: _Sizes, graphs: Iterable[GraphPlan], target: Target) -> Iterator[Point]:
+def _points(sizes: Sizes, graphs: Iterable[GraphPlan], target: Target) -> Iterator[Point]:
     """Yield the trace point, then the check points: the k-th takes the k-th size of every dim, shorter lists cycling.
 
     With a batch of one size no other size has a padded row, or one that is not: it is traced with every row padded, and checked as
@@ -673,7 +477,7 @@ def _points(sizes: _Sizes, graphs: Iterable[GraphPlan], target: Target) -> Itera
         yield dataclasses.replace(point, name=f"check {number}")
 
 
-def _probes(sizes: _Sizes, graphs: Iterable[GraphPlan]) -> Iterator[tuple[str, tuple[Point, ...]]]:
+def _probes(sizes: Sizes, graphs: Iterable[GraphPlan]) -> Iterator[tuple[str, tuple[Point, ...]]]:
     """Yield for each dynamic dim the points at which it alone has another size than the traced one."""
     dims, derived = _open_dims(sizes, graphs)
     traced = {dim.name: dim.trace for dim in dims}
@@ -685,7 +489,7 @@ def _probes(sizes: _Sizes, graphs: Iterable[GraphPlan]) -> Iterator[tuple[str, t
         )
 
 
-def _point(name: str, dynamic: dict[str, int], sizes: _Sizes, derived: Iterable[DerivedDim]) -> Point:
+def _point(name: str, dynamic: dict[str, int], sizes: Sizes, derived: Iterable[DerivedDim]) -> Point:
     known = dict(dynamic)
     for dim in derived:
         known[dim.name] = sizes.derived(dim, known)

@@ -20,10 +20,11 @@ import exporter
 from exporter.building.requests import Build, Wanted, plan_builds
 from exporter.building.run import Outcome
 from exporter.catalog import list_specs
+from exporter.choosing import OPSETS
 from exporter.diagnostics import UsageError
 from exporter.golden import read_golden
 from exporter.loading import load_spec
-from exporter.planning import OPSETS, Options, Plan
+from exporter.planning import Options, Plan
 from exporter.spec import DTYPES, TRACERS, WITH_PAST, TaskSpec
 
 SPECS = {path.stem: load_spec(path) for path in list_specs()}

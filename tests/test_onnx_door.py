@@ -19,6 +19,7 @@ import transformers
 
 import exporter
 from exporter.catalog import list_specs, load_tasks, resolve_task
+from exporter.choosing import OPSETS
 from exporter.cli import cli
 from exporter.diagnostics import CheckpointError, UsageError, VerificationError
 from exporter.loading import load_spec
@@ -34,7 +35,6 @@ from exporter.onnx import (
 from exporter.onnx.__main__ import main
 from exporter.onnx.defaults import default_atol, default_opset
 from exporter.onnx.lines import validation_lines
-from exporter.planning import OPSETS
 from exporter.verification import Comparison, Report
 
 TESTS = Path(__file__).parent

@@ -10,10 +10,11 @@ import pytest
 
 import exporter
 from exporter.catalog import list_specs
+from exporter.choosing import OPSETS
 from exporter.compose import compose_spec
 from exporter.diagnostics import SpecError, UsageError
 from exporter.loading import load_spec
-from exporter.planning import OPSETS, Options, Plan, axis_names, axis_size, plan_task
+from exporter.planning import Options, Plan, axis_names, axis_size, plan_task
 from exporter.report.builds import plan_text
 from exporter.report.catalogue import catalogue_data, catalogue_markdown, catalogue_text
 from exporter.source import Source, parse_document

@@ -14,10 +14,11 @@ from typing import Any
 from exporter import artifact
 from exporter.catalog import find_spec, list_specs, spec_directory
 from exporter.checkpoints import Checkpoint, open_checkpoint, pytorch_class
+from exporter.choosing import refuse_impossible
 from exporter.diagnostics import CheckpointError, SpecError, UsageError
 from exporter.layouts import find_layout
 from exporter.loading import load_spec
-from exporter.planning import Options, find_task, refuse_impossible
+from exporter.planning import Options, find_task
 from exporter.schema import check_schema
 from exporter.source import load_document, to_data
 from exporter.spec import WITH_PAST, Spec, TaskSpec

@@ -9,7 +9,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from exporter.planning import OPSETS, Options, choose_opset, choose_tracer
+from exporter.choosing import OPSETS, choose_opset, choose_tracer
+from exporter.planning import Options
 from exporter.spec import Spec, TaskSpec
 
 # Its bound on the absolute difference. A spec whose measured bound is wider has a wider one.
