@@ -32,8 +32,7 @@ def _nothing_to_add(_: Path, __: Plan, ___: Checkpoint, ____: Any) -> None:
 class Layout:
     """One way to lay an artifact out.
 
-    ``folder`` is where the graphs are. ``suffixes`` is what their names end with, by dtype; a dtype that is not there cannot be
-    had. ``merged`` wants one decoder for every step. ``dims`` are other names for symbolic dims. Three functions do the rest:
+    ``folder`` is where the graphs are. ``refused`` are the dtypes its consumers cannot use, with the reasons. ``merged`` wants one decoder for every step. ``dims`` are other names for symbolic dims. Three functions do the rest:
     ``refuse`` raises for a task the layout cannot hold, ``check`` for a checkpoint (None: a reference) without the files it needs, and
     ``finish`` adds its own files to a directory, from the plan, the checkpoint and the model's config.
     """
@@ -41,7 +40,7 @@ class Layout:
     name: str
     description: str
     folder: str = ""
-    suffixes: Mapping[str, str] = field(default_factory=lambda: {"float32": "", "float16": "", "bfloat16": ""})
+    refused: Mapping[str, str] = field(default_factory=dict)
     merged: bool = False
     dims: Mapping[str, str] = field(default_factory=dict)
     refuse: Callable[[Spec, TaskSpec], None] = _nothing_to_refuse
@@ -52,29 +51,30 @@ class Layout:
         """Refuse what the layout cannot hold.
 
         Raises:
-            UsageError: another target than ONNX, a dtype its consumers have no name for, or a task they cannot use.
+            UsageError: another target than ONNX, a dtype its consumers cannot use, or a task they cannot use.
         """
         if self.name != "flat" and target != "onnx":
             raise UsageError(
                 f"the layout {self.name} is one of ONNX graphs, and the target is {target}", help="leave --layout out"
             )
-        if dtype not in self.suffixes:
-            raise UsageError(f"the layout {self.name} has no {dtype}", help=f"it has {' and '.join(self.suffixes)}")
+        if dtype in self.refused:
+            raise UsageError(
+                f"the layout {self.name} cannot be had in {dtype}: {self.refused[dtype]}", help="leave --dtype out"
+            )
         self.refuse(spec, task)
 
     def arrange(self, plan: Plan) -> Plan:
         """Return the plan with the files and the symbolic dims this layout calls for."""
         return dataclasses.replace(
             plan,
-            graphs=tuple(self._arrange_graph(graph, plan.dtype) for graph in plan.graphs),
+            graphs=tuple(self._arrange_graph(graph) for graph in plan.graphs),
             points=tuple(self._rename_point(point) for point in plan.points),
         )
 
-    def _arrange_graph(self, graph: GraphPlan, dtype: str) -> GraphPlan:
-        file = PurePosixPath(graph.file)
+    def _arrange_graph(self, graph: GraphPlan) -> GraphPlan:
         return dataclasses.replace(
             graph,
-            file=(PurePosixPath(self.folder) / f"{file.stem}{self.suffixes[dtype]}{file.suffix}").as_posix(),
+            file=(PurePosixPath(self.folder) / graph.file).as_posix(),
             built=tuple(map(self._rename_axes, graph.built)),
             inputs=tuple(map(self._rename_axes, graph.inputs)),
             outputs=tuple(map(self._rename_axes, graph.outputs)),

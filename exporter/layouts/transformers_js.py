@@ -1,6 +1,6 @@
 """The layout of transformers.js: graphs under ``onnx/``, one decoder for every step, and what the library must know in ``config.json``.
 
-The library finds a graph by a name with the dtype in it, sizes an empty cache by the symbolic dim ``batch_size``, and takes what is
+The library looks for other files unless it is told that these are float32, sizes an empty cache by the symbolic dim ``batch_size``, and takes what is
 in ``transformers.js_config`` for its defaults.
 """
 
@@ -19,9 +19,10 @@ if TYPE_CHECKING:
     from exporter.spec import Spec, TaskSpec
 
 _WITH_PAST = "-with-past"
-# What the library calls the dtypes, and what it puts behind the name of a graph in each.
-_DTYPES = {"float32": "fp32", "float16": "fp16"}
-_SUFFIXES = {"float32": "", "float16": "_fp16"}
+_REFUSED = {
+    "float16": "transformers.js gives images and sound as float32 and, where there is no Float16Array, takes the bits of a float16 output for integers",
+    "bfloat16": "transformers.js has no name for it",
+}
 _CONFIG = "transformers.js_config"
 _TEXT, _MEDIA = ("input_ids",), ("pixel_values", "input_features", "input_values")
 
@@ -56,12 +57,12 @@ def _check(checkpoint: Checkpoint | None, task: TaskSpec) -> None:
 
 
 def _finish(directory: Path, plan: Plan, _: Checkpoint, __: Any) -> None:
-    """Say in ``config.json`` which dtype the graphs are of and which of them have their weights beside them."""
+    """Say in ``config.json`` that the graphs are float32 and which of them have their weights beside them."""
     path = directory / "config.json"
     config: dict[str, Any] = json.loads(path.read_text("utf-8"))
     files = [Path(graph.file).name for graph in plan.graphs]
     external = [name for name in files if (directory / LAYOUT.folder / f"{name}_data").is_file()]
-    ours: dict[str, Any] = {"dtype": _DTYPES[plan.dtype]}
+    ours: dict[str, Any] = {"dtype": "fp32"}
     if external:
         ours["use_external_data_format"] = True if external == files else dict.fromkeys(external, True)
     theirs = config.get(_CONFIG)
@@ -75,7 +76,7 @@ LAYOUT = Layout(
     "transformers-js",
     "graphs under onnx/ with one decoder for every step, as transformers.js loads them",
     folder="onnx",
-    suffixes=_SUFFIXES,
+    refused=_REFUSED,
     merged=True,
     dims={"batch": "batch_size"},
     refuse=_refuse,
