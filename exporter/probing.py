@@ -62,11 +62,13 @@ def probe_dims(
 
 
 def _model_at(graph: GraphPlan, plan: Plan, point: Point, oracle: Oracle) -> list[Array] | None:
-    """Return what the model computes at a point, or None where it accepts no such sizes."""
+    """Return what the model computes at a point, or None where these sizes are none of its own: it refuses them, or its outputs have others."""
     try:
-        return oracle(make_dummies(graph, point, plan.seed))
+        outputs = oracle(make_dummies(graph, point, plan.seed))
     except Exception:
         return None
+    shapes = [tensor.sizes_at(point.sizes) for tensor in graph.outputs]
+    return outputs if [output.shape for output in outputs] == shapes else None
 
 
 def _failure(session: Session, graph: GraphPlan, plan: Plan, point: Point, expected: list[Array]) -> str | None:
