@@ -252,6 +252,13 @@ def test_what_cannot_be_had_is_one_clear_error(arguments: tuple[str, ...], said:
     assert said in assert_clean_failure(result, 1 if "sequence=5000" in said else 2)
 
 
+def test_dims_that_vary_only_together_are_no_failure(tmp_path: Path):
+    task = "zero-shot-object-detection"
+    exporter.build("owlvit", task=task, target="torchscript", output=tmp_path / "out")
+    signature = json.loads((tmp_path / "out" / "model.json").read_text())
+    assert signature["dims"] == {"text_batch": "with others", "image_batch": "with others", "sequence": "dynamic"}
+
+
 def test_several_targets_are_several_artifacts(tmp_path: Path):
     results = exporter.build("bert", task="text-classification", target=("onnx", "torchscript"), output=tmp_path)
     assert [result.directory.relative_to(tmp_path).as_posix() for result in results] == ["onnx", "torchscript"]
