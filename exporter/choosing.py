@@ -19,6 +19,10 @@ DEFAULT_OPSETS = {"float32": 18, "float16": 18, "bfloat16": 20}
 OPSETS = {"torchscript": range(11, 21), "dynamo": range(18, 24)}
 
 
+# The lowest opset in which a patch can be recorded, and why.
+_PATCH_OPSETS = {"empty-axes": (14, "an axis that may be empty is kept by Reshape since opset 14")}
+
+
 def choose_tracer(task: TaskSpec, options: Options) -> str:
     """Return what records the graph: the target's own mechanism, the one asked for, or the spec's choice."""
     return find_target(options.target).tracer or options.tracer or task.tracer.name
@@ -95,6 +99,10 @@ def refuse_impossible(spec: Spec, task: TaskSpec, options: Options) -> None:
             f"{what} in {dtype} needs opset {minimum.opset} or later: {minimum.because}",
             help=f"use --opset {minimum.opset}",
         )
+    for patch in (*task.patches, *(name for graph in choose_graphs(spec, task, options) for name in graph.patches)):
+        least, why = _PATCH_OPSETS.get(patch, (0, ""))
+        if opset < least:
+            raise UsageError(f"{what} needs opset {least} or later: {why}", help=f"use --opset {least}")
     supported = OPSETS[tracer]
     if opset not in supported:
         reach = f"the {tracer} tracer writes opsets {supported.start} to {supported.stop - 1}"

@@ -212,6 +212,7 @@ def test_sentence_transformers_keeps_its_modules(tmp_path: Path) -> None:
         ("t5", "text2text-generation-with-past", {"merged": True, "tracer": "dynamo"}, "takes an empty axis", None),
         ("bert", "fill-mask", {"layout": "transformers-js", "dtype": "bfloat16"}, "has no name for it", "leave --dtype out"),
         ("bert", "fill-mask", {"layout": "transformers-js", "dtype": "float16"}, "takes the bits of a float16", "leave --dtype out"),
+        ("vision-encoder-decoder", "image-to-text-with-past", {"merged": True, "opset": 13}, "needs opset 14", "--opset 14"),
         ("bert", "fill-mask", {"layout": "sentence-transformers"}, "gives no embeddings", "feature-extraction"),
         ("bart", "text2text-generation-with-past", {"merged": True, "target": "torchscript"}, "does not go with", "leave it out"),
         ("bert", "fill-mask", {"layout": "genai", "target": "torchscript"}, "is one of ONNX graphs", "leave --layout out"),
