@@ -178,6 +178,20 @@ def test_tied_weights_are_one_in_the_file_unless_untied(tmp_path: Path, make_che
     assert len(storages) == len(list(program.parameters()))
 
 
+@pytest.mark.exhaustive
+def test_a_program_compiled_ahead_of_time_is_verified_like_the_program(tmp_path: Path):
+    if shutil.which("g++") is None:
+        pytest.skip("no g++ on this machine")
+    (result,) = exporter.build(
+        "bert", task="text-classification", target="torch-export", output=tmp_path / "out", settings={"aoti": True}
+    )
+    assert (tmp_path / "out" / "model.aoti.pt2").is_file()
+    assert result.report is not None
+    # The program and what it was compiled to, each at every point with two seeds.
+    assert len(result.report.comparisons) == 2 * 2 * len(result.plan.points)
+    assert exporter.verify(tmp_path / "out").passed
+
+
 def edited(name: str, directory: Path, edit: Callable[[str], str]) -> Path:
     """Return an edited copy of a spec, with the families beside it."""
     shutil.copytree(SPECS / "families", directory / "families")
