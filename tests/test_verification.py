@@ -141,6 +141,6 @@ def test_the_worst_of_each_output_is_reported():
 
 
 def test_agreement_among_near_zeros_is_feeble():
-    plan = SimpleNamespace(dtype="float32", atol=1e-3)
+    plan = SimpleNamespace(target="onnx", settings={}, dtype="float32", atol=1e-3)
     assert feeble_outputs([comparison("logits", "trace", 0.1, magnitude=0.09)], plan)
     assert not feeble_outputs([comparison("logits", "trace", 0.1, magnitude=0.11)], plan)
