@@ -42,11 +42,11 @@ def make_checkpoint(directory: Path, gigabytes: float) -> int:
 def with_exporter(directory: Path) -> Any:
     """Load as a build does."""
     import exporter
-    from exporter import models
-    from exporter.checkpoints import open_directory
+    from exporter.models.checkpoints import open_directory
+    from exporter.models.loading import load_model
 
     plan = exporter.plan("bert", "feature-extraction", model=directory)
-    return models.load_model(plan, open_directory(directory, "it"))
+    return load_model(plan, open_directory(directory, "it"))
 
 
 def by_reading(directory: Path) -> Any:

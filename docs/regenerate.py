@@ -9,10 +9,10 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from exporter.catalog import list_specs
-from exporter.loading import load_spec
-from exporter.report.catalogue import catalogue_markdown
-from exporter.report.manual import rules_page, schema_page
+from exporter.cli.render.catalogue import catalogue_markdown
+from exporter.cli.render.manual import rules_page, schema_page
+from exporter.language.catalog import list_specs
+from exporter.language.loading import load_spec
 
 ROOT = Path(__file__).parent.parent
 SHOWN_SPEC = "specs/bert.yaml"

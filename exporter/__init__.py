@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from exporter.api import BuildResult, ExportConfig, build, lint, plan, verify
-    from exporter.diagnostics import ExporterError
-    from exporter.loading import load_spec
+    from exporter.errors import ExporterError
+    from exporter.language.loading import load_spec
 
 __version__ = "0.1.0"
 __all__ = ["BuildResult", "ExportConfig", "ExporterError", "build", "lint", "load_spec", "plan", "verify"]
 
-_HOMES = {"load_spec": "exporter.loading", "ExporterError": "exporter.diagnostics"}
+_HOMES = {"load_spec": "exporter.language.loading", "ExporterError": "exporter.errors"}
 
 
 def __getattr__(name: str) -> Any:

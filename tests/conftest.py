@@ -16,8 +16,8 @@ import pytest
 from hypothesis import HealthCheck, settings
 from xdist.scheduler import LoadScopeScheduling
 
+from exporter.building.pool import Outcome, run_builds
 from exporter.building.requests import Build
-from exporter.building.run import Outcome, run_builds
 
 REPOSITORY = Path(__file__).parent.parent
 SPECS = REPOSITORY / "specs"

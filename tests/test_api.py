@@ -11,7 +11,8 @@ import pytest
 from conftest import SPECS
 
 import exporter
-from exporter.diagnostics import CheckpointError, ExporterError, SpecError, UsageError
+from exporter.errors import CheckpointError, ExporterError, UsageError
+from exporter.language.diagnostics import SpecError
 
 
 def test_everything_public_is_documented_and_typed():
@@ -50,7 +51,7 @@ def test_plan_takes_specs_names_configs_and_checkpoints(make_checkpoint):
 
     spec = exporter.load_spec("bert")
     plan = exporter.plan(spec, "masked-lm", opset=13, dtype="float16")
-    assert (plan.task, plan.opset, plan.dtype) == ("fill-mask", 13, "float16")
+    assert (plan.task, plan.recording.opset, plan.model.dtype) == ("fill-mask", 13, "float16")
     # A mapping is laid over the reference's config; a config object is taken as it is.
     assert exporter.plan("bert", "fill-mask", config={"vocab_size": 31}).graphs[0].outputs[0].shape[-1] == 31
     config = transformers.BertConfig(vocab_size=77, type_vocab_size=3)

@@ -7,22 +7,24 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from exporter import artifact
-from exporter.catalog import find_spec, list_specs, spec_directory
-from exporter.checkpoints import Checkpoint, open_checkpoint, pytorch_class
-from exporter.choosing import refuse_impossible
-from exporter.diagnostics import CheckpointError, SpecError, UsageError
-from exporter.layouts import find_layout
-from exporter.loading import load_spec
-from exporter.planning import Options, find_task
-from exporter.schema import check_schema
-from exporter.source import load_document, to_data
-from exporter.spec import WITH_PAST, Spec, TaskSpec
-from exporter.targets import DEFAULT_TARGET, find_target
+from exporter.artifacts.layouts import find_layout
+from exporter.artifacts.staging import check_place
+from exporter.building.request import Given, Request, choose_task, make_request, overlay, split_settings
+from exporter.errors import CheckpointError, UsageError
+from exporter.language.catalog import find_spec, list_specs, spec_directory
+from exporter.language.diagnostics import SpecError
+from exporter.language.document import load_document, to_data
+from exporter.language.loading import load_spec
+from exporter.language.schema import check_schema
+from exporter.language.spec import WITH_PAST, Spec, TaskSpec
+from exporter.models.checkpoints import Checkpoint, check_architecture, open_checkpoint, pytorch_class
+from exporter.planning.options import DEFAULT_TARGET
+from exporter.planning.planner import find_task
+from exporter.targets.registry import find_target
 
 DEFAULT_OUTPUT = "artifacts"
 # Asks for what is done where no task is named.
@@ -31,159 +33,137 @@ AUTO_TASK = "auto"
 
 @dataclass(frozen=True, slots=True)
 class Build:
-    """One artifact to be made. ``model`` is None for the spec's reference; ``task_reason`` says who chose the task."""
+    """One artifact to be made: a request with one spec, one task, one target and its place.
 
-    spec: str
+    ``task_reason`` says who chose the task.
+    """
+
+    request: Request
     architecture: str
-    task: str
     task_reason: str
-    model: str | None
-    revision: str | None
-    framework: str | None
-    cache_dir: str | None
-    trust_remote_code: bool
-    options: Options
-    verify: bool
-    output: Path
+
+    @property
+    def task(self) -> str:
+        """The task, by its Hub name."""
+        return self.request.task
+
+    @property
+    def model(self) -> str | None:
+        """The checkpoint as it was called; None for the spec's reference."""
+        return self.request.source.name if self.request.source is not None else None
+
+    @property
+    def output(self) -> Path:
+        """Where the artifact goes."""
+        if self.request.output is None:
+            raise AssertionError("a build has its place")
+        return self.request.output
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
-    """One row of what was asked for, before tasks and places are settled.
+class _Row:
+    """One request of several, before tasks and places are settled.
 
-    ``exact`` says whether ``output`` is the row's own place, or a directory of several rows'; None where only the number of rows tells.
-    Several ``targets`` are several builds, each in a directory of its own.
+    ``exact`` says whether the output is the row's own place, or a directory of several rows'.
     """
 
-    spec: str | None
-    model: str | None = None
-    tasks: tuple[str, ...] = ()
-    targets: tuple[str, ...] = (DEFAULT_TARGET,)
-    output: Path | None = None
-    revision: str | None = None
-    framework: str | None = None
-    cache_dir: str | None = None
-    trust_remote_code: bool = False
-    options: Options = field(default_factory=Options)
-    verify: bool = True
-    exact: bool | None = None
+    request: Request
+    exact: bool
 
 
-def plan_builds(names: Iterable[str], wanted: Wanted) -> list[Build]:
-    """Return the builds a command line asks for.
+def plan_builds(names: Iterable[str], given: Given) -> list[Build]:
+    """Return the builds that are asked for.
 
     Args:
         names: specs, architectures, directories of specs, or build files. None of them with a model: the spec is found by
             the checkpoint's ``model_type``.
-        wanted: the options of the command line, for every build.
+        given: what is asked for each of them, by the names of `exporter.building.request.OPTIONS`.
 
     Raises:
         UsageError: something asked for cannot be had, or two builds would write to one place.
         SpecError: a spec or build file has findings.
         CheckpointError: the checkpoint has no config, no weights, or no task of its own.
     """
-    rows = list(_rows(names, wanted))
-    builds = [
-        build for row in rows for one in _by_target(row) for build in _builds_of(one, alone=len(rows) == 1)
-    ]  # fmt: skip
+    builds = [build for row in _rows(list(names), given) for one in _by_target(row) for build in _builds_of(one)]
     places: dict[Path, Build] = {}
     for build in builds:
         other = places.setdefault(build.output.absolute(), build)
         if other is not build:
             raise UsageError(
-                f"two builds would be written to '{build.output}': {other.architecture} {other.task} and {build.architecture} {build.task}",
+                f"two builds would be written to '{build.output}': {other.architecture} {other.task} "
+                f"and {build.architecture} {build.task}",
                 help="give them different outputs",
             )
-        artifact.check_place(build.output)
     return builds
 
 
-def _by_target(row: Wanted) -> Iterator[Wanted]:
+def check_places(builds: Iterable[Build]) -> None:
+    """Check that every artifact can be put in its place before any work is done.
+
+    Raises:
+        UsageError: a place cannot be written, or holds something that is not an artifact and would be lost.
+    """
+    for build in builds:
+        check_place(build.output)
+
+
+def _by_target(row: _Row) -> Iterator[_Row]:
     """Yield a row for each target of a row; those of several are written apart."""
-    targets = tuple(dict.fromkeys(row.targets))
+    request = row.request
+    targets = tuple(dict.fromkeys(request.targets))
     for name in targets:
-        target = find_target(name)
-        settings = {
-            key: value
-            for key, value in row.options.settings.items()
-            if key in target.settings or not _is_for_another(key, targets)
-        }
-        options = replace(row.options, target=name, settings=settings)
-        output = row.output / name if row.output is not None and len(targets) > 1 else row.output
-        yield replace(row, targets=(name,), options=options, output=output)
+        settings = split_settings(request.options.settings, name, targets)
+        output = request.output / name if request.output is not None and len(targets) > 1 else request.output
+        options = replace(request.options, settings=settings)
+        yield replace(row, request=replace(request, targets=(name,), options=options, output=output))
 
 
-def _is_for_another(setting: str, targets: Iterable[str]) -> bool:
-    return any(setting in find_target(name).settings for name in targets)
-
-
-def _rows(names: Iterable[str], wanted: Wanted) -> Iterator[Wanted]:
-    given = list(names)
-    if not given and wanted.model is None:
+def _rows(names: list[str], given: Given) -> list[_Row]:
+    if not names and given.get("model") is None:
         raise UsageError(
             "nothing to build",
             help="name a spec or an architecture ('exporter list'), or give a checkpoint with --model",
         )
-    if not given:
-        yield wanted
-    for name in given:
+    rows: list[_Row] = [] if names else [_Row(make_request(given), exact=True)]
+    for name in names:
         path = Path(name)
-        if path.is_dir():
-            specs = list_specs(path)
-            if not specs:
-                raise UsageError(
-                    f"there are no specs in '{name}'", help="a spec is a .yaml file directly in the directory"
-                )
-            yield from (replace(wanted, spec=str(spec), output=wanted.output) for spec in specs)
-        elif path.is_file() and load_document(path).kind() == "build":
-            yield from _build_file(path, wanted)
-        else:
-            yield replace(wanted, spec=str(find_spec(name)))
+        if path.is_file() and load_document(path).kind() == "build":
+            rows += _build_file(path, given)
+            continue
+        specs = list_specs(path) if path.is_dir() else [find_spec(name)]
+        if not specs:
+            raise UsageError(f"there are no specs in '{name}'", help="a spec is a .yaml file directly in the directory")
+        alone = len(names) == len(specs) == 1
+        rows += [_Row(make_request({**given, "spec": str(spec)}), exact=alone) for spec in specs]
+    return rows
 
 
-def _build_file(path: Path, wanted: Wanted) -> Iterator[Wanted]:
+def _build_file(path: Path, given: Given) -> Iterator[_Row]:
     """Yield the rows of a build file; its paths are relative to it and may not leave its directory."""
     document = load_document(path, path.as_posix())
     findings = [*document.diagnostics, *check_schema(document)]
     if findings or document.root is None:
         raise SpecError(findings)
     data: Any = to_data(document.root)
-    output = wanted.output or _inside(path.parent, data.get("output", DEFAULT_OUTPUT), path)
+    base = given.get("output") or _inside(path.parent, data.get("output", DEFAULT_OUTPUT), path)
     for entry in data["builds"]:
         if "spec" not in entry and "model" not in entry:
             raise UsageError(f"a build of '{path}' has neither 'spec' nor 'model'")
-        options = {
-            key: entry[key]
-            for key in (
-                "opset",
-                "dtype",
-                "tracer",
-                "atol",
-                "rtol",
-                "weights",
-                "monolith",
-                "merged",
-                "layout",
-                "variant",
-                "dims",
-                "static",
-                "settings",
-            )
-            if key in entry
-        }
-        model = entry.get("model")
-        if model is not None and (path.parent / model).exists():
-            model = str(_inside(path.parent, model, path))
-        spec = entry.get("spec")
-        if spec is not None:
-            spec = str(_inside(path.parent, spec, path)) if (path.parent / spec).is_file() else str(find_spec(spec))
-        place = _inside(output, entry["output"], path) if "output" in entry else output
-        yield replace(
-            wanted, spec=spec, model=model, tasks=tuple(entry.get("tasks", ())), targets=tuple(entry.get("targets", wanted.targets)), output=place,
-            revision=entry.get("revision"), framework=entry.get("framework"), trust_remote_code=entry.get("trust_remote_code", False),
-            options=replace(wanted.options, **options), verify=entry.get("verify", wanted.verify),
-            exact="output" in entry,
-        )  # fmt: skip
+        output = _inside(base, entry["output"], path) if "output" in entry else base
+        merged = overlay(given, {**entry, **_resolve(entry, path)})
+        yield _Row(make_request({**merged, "output": output}), exact="output" in entry)
+
+
+def _resolve(entry: Mapping[str, Any], path: Path) -> dict[str, Any]:
+    """Return what an entry of a build file says in the words of a request: lists as tuples, paths relative to the file."""
+    resolved: dict[str, Any] = {name: tuple(entry[name]) for name in ("tasks", "targets") if name in entry}
+    model, spec = entry.get("model"), entry.get("spec")
+    if model is not None and (path.parent / model).exists():
+        resolved["model"] = str(_inside(path.parent, model, path))
+    if spec is not None:
+        is_file = (path.parent / spec).is_file()
+        resolved["spec"] = str(_inside(path.parent, spec, path)) if is_file else str(find_spec(spec))
+    return resolved
 
 
 def _inside(base: Path, name: str, file: Path) -> Path:
@@ -195,43 +175,35 @@ def _inside(base: Path, name: str, file: Path) -> Path:
     return path
 
 
-def _builds_of(row: Wanted, *, alone: bool) -> Iterator[Build]:
-    checkpoint = (
-        open_checkpoint(
-            row.model,
-            revision=row.revision,
-            code=row.trust_remote_code,
-            framework=row.framework,
-            cache_dir=row.cache_dir,
-        )
-        if row.model is not None
-        else None
-    )
-    spec_name = row.spec or _spec_of(checkpoint)
+def _builds_of(row: _Row) -> Iterator[Build]:
+    request = row.request
+    checkpoint = open_checkpoint(request.source) if request.source is not None else None
+    spec_name = request.spec or _spec_of(checkpoint)
     spec = load_spec(spec_name)
     if checkpoint is not None:
-        _check_architecture(checkpoint, spec)
-    if checkpoint is not None and row.options.variant is not None:
-        raise UsageError("--variant goes with a spec's reference, not with --model", help="leave one of them out")
-    spec.with_variant(row.options.variant)
-    tasks = list(_tasks_of(row, spec, checkpoint))
-    if row.output is not None and (alone if row.exact is None else row.exact):
-        base, single = row.output, len(tasks) == 1
+        check_architecture(checkpoint, spec.architecture)
+        if request.options.variant is not None:
+            raise UsageError("--variant goes with a spec's reference, not with --model", help="leave one of them out")
+    spec = spec.with_variant(request.options.variant)
+    tasks = list(_tasks_of(request, spec, checkpoint))
+    if request.output is not None and row.exact:
+        base, single = request.output, len(tasks) == 1
     else:
-        variant = f"-variant-{row.options.variant}" if row.options.variant is not None else ""
-        target = f"-{row.options.target}" if row.options.target != DEFAULT_TARGET else ""
-        label = (_label(checkpoint) if checkpoint is not None else spec.architecture + variant) + target
-        base, single = (row.output or Path(DEFAULT_OUTPUT)) / label, False
+        base, single = (request.output or Path(DEFAULT_OUTPUT)) / _folder(request, spec, checkpoint), False
     for task, reason in tasks:
-        refuse_impossible(spec, task, row.options)
-        find_layout(row.options.layout).check(checkpoint, task)
-        if row.verify:
-            find_target(row.options.target).refuse_verification(row.options.settings)
-        yield Build(
-            spec=spec_name, architecture=spec.architecture, task=task.name, task_reason=reason, model=row.model,
-            revision=row.revision, framework=row.framework, cache_dir=row.cache_dir, trust_remote_code=row.trust_remote_code, options=row.options, verify=row.verify,
-            output=base if single else base / task.name,
-        )  # fmt: skip
+        choose_task(spec, task, request.options, request.target)
+        find_layout(request.options.layout).check(checkpoint, task)
+        if request.verify:
+            find_target(request.target).refuse_verification(request.options.settings)
+        output = base if single else base / task.name
+        yield Build(replace(request, spec=spec_name, tasks=(task.name,), output=output), spec.architecture, reason)
+
+
+def _folder(request: Request, spec: Spec, checkpoint: Checkpoint | None) -> str:
+    """Return the name of the directory of a row among others: what is built, which variant of it, and as what."""
+    variant = f"-variant-{request.options.variant}" if request.options.variant is not None else ""
+    target = f"-{request.target}" if request.target != DEFAULT_TARGET else ""
+    return (_label(checkpoint) if checkpoint is not None else spec.architecture + variant) + target
 
 
 def _label(checkpoint: Checkpoint) -> str:
@@ -244,32 +216,25 @@ def _spec_of(checkpoint: Checkpoint | None) -> str:
     """Return the spec for a checkpoint's ``model_type``."""
     if checkpoint is None:
         raise UsageError("nothing to build", help="name a spec or give a checkpoint with --model")
-    found = checkpoint.read_config().get("model_type")
-    if not isinstance(found, str):
+    architecture = checkpoint.read_config().get("model_type")
+    if not isinstance(architecture, str):
         raise CheckpointError(
             f"config.json of '{checkpoint.name}' has no 'model_type'",
             help='add "model_type": "<architecture>" to config.json',
         )
-    if any(path.stem == found for path in list_specs()):
-        return str(spec_directory() / f"{found}.yaml")
+    if any(path.stem == architecture for path in list_specs()):
+        return str(spec_directory() / f"{architecture}.yaml")
     # No nearest name: a checkpoint's model_type is seldom misspelt, and another architecture's spec would not do.
-    hint = f"write one and name it: exporter build {found}.yaml --model {checkpoint.name} (docs/adding-a-model.md)"
-    raise UsageError(f"there is no spec for the architecture '{found}' of '{checkpoint.name}'", help=hint)
+    hint = (
+        f"write one and name it: exporter build {architecture}.yaml --model {checkpoint.name} (docs/adding-a-model.md)"
+    )
+    raise UsageError(f"there is no spec for the architecture '{architecture}' of '{checkpoint.name}'", help=hint)
 
 
-def _check_architecture(checkpoint: Checkpoint, spec: Spec) -> None:
-    found = checkpoint.read_config().get("model_type")
-    if found is not None and found != spec.architecture:
-        raise UsageError(
-            f"'{checkpoint.name}' is a checkpoint of the architecture '{found}', and the spec is of '{spec.architecture}'",
-            help=f"leave the spec out: exporter build --model {checkpoint.name}",
-        )
-
-
-def _tasks_of(row: Wanted, spec: Spec, checkpoint: Checkpoint | None) -> Iterator[tuple[TaskSpec, str]]:
+def _tasks_of(request: Request, spec: Spec, checkpoint: Checkpoint | None) -> Iterator[tuple[TaskSpec, str]]:
     """Yield the tasks asked for; else every task of a reference, or the task a checkpoint was saved for."""
-    if row.tasks not in ((), (AUTO_TASK,)):
-        yield from ((find_task(spec, name), "asked for") for name in dict.fromkeys(row.tasks))
+    if request.tasks not in ((), (AUTO_TASK,)):
+        yield from ((find_task(spec, name), "asked for") for name in dict.fromkeys(request.tasks))
         return
     if checkpoint is None:
         yield from ((task, "every task of the spec") for task in spec.tasks.values())
@@ -301,10 +266,10 @@ def _task_of_class(name: str, spec: Spec) -> TaskSpec | None:
     """Return the task whose model class is ``name``, with past where the spec has it: that is what is deployed."""
     tasks = spec.tasks.values()
     known = [task.auto_class or "" for task in tasks]
-    wanted = next((one for one in _auto_classes(name, known) if one in known), None)
-    found = [task for task in tasks if (task.auto_class == wanted if wanted else task.model_class == name)]
-    generative = [task for task in found if task.name.endswith(WITH_PAST) and task.auto_class != "AutoModel"]
-    return next(iter((*generative, *found)), None)
+    auto_class = next((one for one in _auto_classes(name, known) if one in known), None)
+    matching = [task for task in tasks if (task.auto_class == auto_class if auto_class else task.model_class == name)]
+    generative = [task for task in matching if task.name.endswith(WITH_PAST) and task.auto_class != "AutoModel"]
+    return next(iter((*generative, *matching)), None)
 
 
 def _auto_classes(name: str, known: Iterable[str]) -> Iterator[str]:
@@ -324,9 +289,3 @@ def _auto_classes(name: str, known: Iterable[str]) -> Iterator[str]:
                 yield auto_class
     elif name.endswith("Model"):
         yield "AutoModel"
-
-
-def describe(build: Build) -> Mapping[str, str]:
-    """Return the parts of a build's headline."""
-    source = "its reference (a tiny model with random weights)" if build.model is None else build.model
-    return {"what": f"{build.architecture} {build.task}", "source": source, "reason": build.task_reason}

@@ -8,18 +8,16 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import dataclasses
 import importlib
-import json
 import os
 import signal
 import sys
 import traceback
-from collections.abc import Mapping
-from typing import Any, TextIO
+from typing import TextIO
 
-from exporter.targets import DEFAULT_TARGET
-from exporter.torch_session import start_torch_process
+from exporter.building.events import Ended, Event, Failed, Job, Stage, error_to_data, job_from_line, to_line
+from exporter.errors import EngineError, ExporterError, first_line
+from exporter.targets.registry import find_target
 
 _PR_SET_PDEATHSIG = 1
 _PRELOADED = (
@@ -34,16 +32,16 @@ def main() -> None:
     _die_with_parent()
     events = os.fdopen(os.dup(1), "w", buffering=1, encoding="utf-8")
     os.dup2(2, 1)
-    _emit(events, "ready")
     _preload()
     for line in sys.stdin:
-        job = json.loads(line)
-        if job["verify"] and job["options"]["target"] != DEFAULT_TARGET:
-            start_torch_process()  # here, so that the children of all jobs share it
+        job = job_from_line(line)
+        if job.request.verify:
+            # Here, so that the children of all jobs share it.
+            find_target(job.request.target).start_runtime()
         if hasattr(os, "fork"):
             _run_in_child(job, events)
         else:
-            _emit(events, "exit", status=_run(job, events))
+            _emit(events, Ended(_run(job, events)))
 
 
 def _preload() -> None:
@@ -56,7 +54,7 @@ def _preload() -> None:
             importlib.import_module(name)
 
 
-def _run_in_child(job: Mapping[str, Any], events: TextIO) -> None:
+def _run_in_child(job: Job, events: TextIO) -> None:
     child = os.fork()
     if child == 0:
         status = 3
@@ -68,7 +66,7 @@ def _run_in_child(job: Mapping[str, Any], events: TextIO) -> None:
             # Whatever happened, a forked child never unwinds into what it inherited: it would wait for threads it does not have.
             os._exit(status)
     _, wait_status = os.waitpid(child, 0)
-    _emit(events, "exit", status=os.waitstatus_to_exitcode(wait_status))
+    _emit(events, Ended(os.waitstatus_to_exitcode(wait_status)))
 
 
 def _die_with_parent() -> None:
@@ -77,49 +75,23 @@ def _die_with_parent() -> None:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
-def _run(job: Mapping[str, Any], events: TextIO) -> int:
-    from exporter.building.job import Job, build_artifact
-    from exporter.diagnostics import ExporterError, SpecError, VerificationError
-    from exporter.report.text import render_diagnostics
+def _run(job: Job, events: TextIO) -> int:
+    """Build in this process, and tell how it ended. What is no error of ours is a bug, and the log has its traceback."""
+    from exporter.building.job import build_artifact  # imports torch, which the parent has done by now
 
     try:
-        built = build_artifact(Job.from_data(job), lambda text: _emit(events, "stage", text=text))
+        _emit(events, build_artifact(job, lambda text: _emit(events, Stage(text))))
     except ExporterError as error:
         traceback.print_exc()
-        rendered = render_diagnostics(error.diagnostics) if isinstance(error, SpecError) else None
-        measured = error.report if isinstance(error, VerificationError) else None
-        report = measured.to_data() if measured is not None else None
-        _emit(
-            events, "error", kind=type(error).__name__, message=error.message, help=error.help,
-            exit_code=error.exit_code, rendered=rendered, report=report,
-        )  # fmt: skip
-        return 0
+        _emit(events, Failed(error_to_data(error)))
     except Exception as error:
         traceback.print_exc()
-        _emit(
-            events,
-            "error",
-            kind="Bug",
-            message=f"{type(error).__name__}: {error}",
-            help=None,
-            exit_code=3,
-            rendered=None,
-            report=None,
-        )
-        return 0
-    _emit(
-        events, "done", plan=built.plan.to_data(), report=built.report.to_data() if built.report is not None else None,
-        files=dict(built.files), model_class=built.model_class,
-    )  # fmt: skip
+        _emit(events, Failed(error_to_data(EngineError(f"{type(error).__name__}: {first_line(error)}"))))
     return 0
 
 
-def _emit(events: TextIO, event: str, **fields: Any) -> None:
-    print(json.dumps({"event": event, **fields}, default=_plain), file=events, flush=True)
-
-
-def _plain(value: Any) -> Any:
-    return dataclasses.asdict(value) if dataclasses.is_dataclass(value) and not isinstance(value, type) else str(value)
+def _emit(events: TextIO, event: Event) -> None:
+    print(to_line(event), file=events, flush=True)
 
 
 if __name__ == "__main__":

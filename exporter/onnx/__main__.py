@@ -11,15 +11,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from exporter.building.requests import Wanted, plan_builds
-from exporter.building.run import run_builds
-from exporter.cli import report_bug
-from exporter.diagnostics import ExporterError, SpecError, UsageError
-from exporter.loading import load_spec
+from exporter.api import given_options, plan_builds, run_requests
+from exporter.cli.main import report_bug
+from exporter.cli.render.text import render_diagnostics
+from exporter.errors import ExporterError, UsageError
+from exporter.language.diagnostics import SpecError
+from exporter.language.loading import load_spec
 from exporter.onnx.defaults import fill_options
 from exporter.onnx.lines import validation_lines
-from exporter.planning import Options
-from exporter.report.text import render_diagnostics
 
 _UNUSED = (
     "Accepted and not needed: the inputs come from the spec, and every preprocessing file of the checkpoint is copied."
@@ -44,22 +43,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 1
 
 
-def _export(given: argparse.Namespace) -> int:
-    wanted = Wanted(
-        spec=None, model=given.model, tasks=(given.feature,), output=given.output, framework=given.framework,
-        cache_dir=given.cache_dir, options=Options(opset=given.opset, atol=given.atol),
-    )  # fmt: skip
-    (build,) = plan_builds((), wanted)
-    spec = load_spec(build.spec)
-    build = replace(build, options=fill_options(build.options, spec, spec.tasks[build.task]))
-    (outcome,) = run_builds([build])
+def _export(given_arguments: argparse.Namespace) -> int:
+    given = given_options(
+        model=given_arguments.model,
+        tasks=(given_arguments.feature,),
+        output=given_arguments.output,
+        framework=given_arguments.framework,
+        cache_dir=given_arguments.cache_dir,
+        opset=given_arguments.opset,
+        atol=given_arguments.atol,
+    )
+    (build,) = plan_builds((), given)
+    spec = load_spec(str(build.request.spec))
+    options = fill_options(build.request.options, spec, spec.tasks[build.task])
+    build = replace(build, request=replace(build.request, options=options))
+    (outcome,) = run_requests([build])
     for line in validation_lines(outcome.report) if outcome.report is not None else ():
         _say(line)
     if outcome.error is not None:
         raise outcome.error
     if outcome.plan is None:
         raise AssertionError("a build ends with a plan or an error")
-    files = ", ".join((given.output / graph.file).as_posix() for graph in outcome.plan.graphs)
+    files = ", ".join((given_arguments.output / graph.file).as_posix() for graph in outcome.plan.graphs)
     _say(f"All good, model saved at: {files}")
     return 0
 

@@ -11,14 +11,17 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Self
 
-from exporter.catalog import list_specs, resolve_task
-from exporter.diagnostics import UsageError, did_you_mean
-from exporter.dummies import make_dummies
-from exporter.loading import load_spec
-from exporter.onnx.boundary import choose_tensors, closed_dims, name_dims, rename_dims
+from exporter.building.request import choose_task
+from exporter.errors import UsageError, did_you_mean
+from exporter.language.catalog import list_specs, resolve_task
+from exporter.language.loading import load_spec
+from exporter.language.spec import WITH_PAST
+from exporter.onnx.boundary import choose_tensors, closed_dims, name_dims
 from exporter.onnx.defaults import default_atol, default_opset, fill_options
-from exporter.planning import GraphPlan, Options, Plan, axis_names, find_task, plan_task
-from exporter.spec import WITH_PAST
+from exporter.planning.dummies import make_dummies
+from exporter.planning.options import Options
+from exporter.planning.plan import GraphPlan, Plan
+from exporter.planning.planner import find_task, plan_task
 
 Axes = Mapping[str, Mapping[int, str]]
 
@@ -112,7 +115,7 @@ class OnnxConfig:
         Raises:
             UsageError: another framework is asked for.
         """
-        wanted = {
+        sizes = {
             "batch": batch_size,
             "sequence": seq_length,
             "choices": num_choices,
@@ -121,25 +124,25 @@ class OnnxConfig:
         }
         plan = self._plan_spec()
         dims = {
-            dim: wanted[kind]
+            dim: sizes[kind]
             for dim in _open_dims(plan)
-            if not dim.startswith("past_") and wanted.get(kind := dim.rpartition("_")[2], -1) > 0
+            if not dim.startswith("past_") and sizes.get(kind := dim.rpartition("_")[2], -1) > 0
         }
         plan = self._plan_spec(dims=dims)
         graph = choose_tensors(plan.graphs[0], self.inputs, self.outputs)
-        arrays = make_dummies(graph, plan.trace, plan.seed)
+        arrays = make_dummies(graph, plan.sizes.trace, plan.sizes.seed)
         if framework == "np":
             return dict(arrays)
         if framework not in (None, "pt"):
             raise UsageError(f"dummy inputs cannot be made for '{framework}'", help="ask for 'pt' or 'np'")
-        from exporter.arrays import to_torch
-        from exporter.flatten import pack_arguments
+        from exporter.models.arrays import to_torch
+        from exporter.models.flat_model import pack_arguments
 
         return pack_arguments(graph, tuple(map(to_torch, arrays.values())))
 
     def generate_dummy_inputs_onnxruntime(self, reference_model_inputs: Mapping[str, Any]) -> dict[str, Any]:
         """Return the inputs of the graph by name for keyword arguments of ``forward()``."""
-        from exporter.flatten import unpack_tensors
+        from exporter.models.flat_model import unpack_tensors
 
         found = unpack_tensors(reference_model_inputs)
         graph = choose_tensors(self._graph, self.inputs, self.outputs)
@@ -165,17 +168,17 @@ class OnnxConfig:
         if closed:
             plan = self._plan_spec(config, **{**options, "dims": {**closed, **options.get("dims", {})}})
         graph = choose_tensors(plan.graphs[0], self.inputs, self.outputs)
-        return rename_dims(replace(plan, graphs=(graph,)), names)
+        return replace(plan, graphs=(graph,)).renamed(names)
 
     def _plan_spec(self, config: Any = None, **options: Any) -> Plan:
-        wanted = replace(
-            fill_options(Options(**options), self._spec, self._task), monolith=self._task.monolith is not None
-        )
-        plan = plan_task(self._spec, self._task, config or self._config, wanted, rtol_of="output")
+        asked = fill_options(Options(**options), self._spec, self._task)
+        asked = replace(asked, monolith=self._task.monolith is not None)
+        choice = choose_task(self._spec, self._task, asked)
+        plan = plan_task(choice, config or self._config, is_reference=False)
         if len(plan.graphs) > 1:
             files = ", ".join(graph.file for graph in plan.graphs)
             raise UsageError(
-                f"{plan.architecture} {plan.task} is several graphs ({files}), and an OnnxConfig describes one",
+                f"{plan.model.architecture} {plan.task} is several graphs ({files}), and an OnnxConfig describes one",
                 help=f"build them with exporter.build(model=…, task='{plan.task}')",
             )
         return plan
@@ -187,8 +190,7 @@ class OnnxConfig:
 
 def _open_dims(plan: Plan) -> list[str]:
     """Return the dims that an input leaves open."""
-    axes = (axis for tensor in plan.graphs[0].inputs for axis in tensor.shape)
-    return list(dict.fromkeys(name for axis in axes for name in axis_names(axis)))
+    return list(dict.fromkeys(dim for tensor in plan.graphs[0].inputs for dim in tensor.dims()))
 
 
 def find_architecture(model_type: str) -> str:
@@ -198,12 +200,12 @@ def find_architecture(model_type: str) -> str:
         UsageError: there is no spec for it.
     """
     known = [path.stem for path in list_specs()]
-    wanted = model_type.lower().replace("_", "-")
-    found = next((name for name in known if name.replace("_", "-") == wanted), None)
-    if found is None:
+    joined = model_type.lower().replace("_", "-")
+    architecture = next((name for name in known if name.replace("_", "-") == joined), None)
+    if architecture is None:
         hint = did_you_mean(model_type, known) or "describe it in a spec: docs/adding-a-model.md"
         raise UsageError(f"there is no spec for the architecture '{model_type}'", help=hint)
-    return found
+    return architecture
 
 
 class OnnxConfigWithPast(OnnxConfig):

@@ -9,15 +9,18 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from exporter.building.job import VerificationFailure, check_outputs, make_oracle
-from exporter.diagnostics import UsageError
-from exporter.export import load_exporter
-from exporter.flatten import FlatModel
+from exporter.errors import UsageError
+from exporter.models.examination import check_outputs
+from exporter.models.flat_model import FlatModel
+from exporter.models.oracle import make_oracle
+from exporter.models.patches import applied_patches
 from exporter.onnx.config import OnnxConfig
 from exporter.onnx.lines import validation_lines
 from exporter.onnx.live import plan_model, twin_model
-from exporter.patches import applied_patches
-from exporter.verification import Report, check_structure, verify_graph
+from exporter.targets.registry import find_target
+from exporter.verification.expected import LiveModel
+from exporter.verification.report import VerificationError
+from exporter.verification.verify import verify_artifact
 
 logger = logging.getLogger(__name__)
 
@@ -53,8 +56,8 @@ def export(
         raise UsageError(f"the device '{device}' cannot be had", help="graphs are recorded on the CPU")
     path = Path(output)
     plan = plan_model(config, model, opset=opset)
-    graph = replace(plan.graphs[0], file=path.name)
-    exporter = load_exporter(plan.target)
+    graph = replace(plan.graphs[0], file=path.name, files=(path.name,))
+    exporter = find_target(plan.recording.target).load_exporter()
     check_outputs(twin_model(config, model), graph, plan)
     recorded = twin_model(config, model, exporter.attention_of(plan))
     try:
@@ -62,7 +65,7 @@ def export(
     except OSError as error:
         raise UsageError(f"'{path}' cannot be written: {error.strerror}", help="give another path") from None
     with place as staging:
-        with applied_patches(plan.patches, recorded):
+        with applied_patches(plan.recording.patches, recorded):
             exporter.export_graph(recorded, graph, plan, Path(staging))
         # The graph goes last: it is what names the weights beside it.
         for written in sorted(Path(staging).iterdir(), key=lambda one: one.name == path.name):
@@ -96,17 +99,16 @@ def validate_model_outputs(
     """
     path = Path(onnx_model)
     plan = plan_model(config, reference_model, opset=_read_opset(path), atol=atol)
-    graph = replace(plan.graphs[0], file=path.name)
+    graph = replace(plan.graphs[0], file=path.name, files=(path.name,))
     lacking = sorted(set(onnx_named_outputs) - {tensor.name for tensor in graph.outputs})
-    problems = [f"there is no output {', '.join(lacking)}"] if lacking else []
-    problems += check_structure(path, graph, plan)
     oracle = make_oracle(FlatModel(twin_model(config, reference_model), graph))
-    runtime, comparisons = verify_graph(path, graph, plan, oracle)
-    report = Report(runtime, plan.atol, plan.rtol, tuple(comparisons), tuple(problems))
+    report = verify_artifact(path.parent, replace(plan, graphs=(graph,)), LiveModel({graph.component: oracle}))
+    if lacking:
+        report = replace(report, problems=(f"there is no output {', '.join(lacking)}", *report.problems))
     for line in validation_lines(report):
         logger.info(line)
     if not report.passed:
-        raise VerificationFailure(report, plan)
+        raise VerificationError.of(report, plan)
 
 
 def _read_opset(path: Path) -> int | None:

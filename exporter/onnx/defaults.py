@@ -9,9 +9,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from exporter.choosing import OPSETS, choose_opset, choose_tracer
-from exporter.planning import Options
-from exporter.spec import Spec, TaskSpec
+from exporter.language.spec import Spec, TaskSpec
+from exporter.planning import choices
+from exporter.planning.options import Options
+from exporter.targets.onnx import OPSETS
 
 # Its bound on the absolute difference. A spec whose measured bound is wider has a wider one.
 _ATOL = 1e-5
@@ -21,9 +22,9 @@ def default_opset(spec: Spec, task: TaskSpec) -> int:
     """Return the opset the earlier system wrote an architecture in; for one it did not know, this engine's default."""
     known: int | None = _earlier()["opsets"].get(spec.architecture)
     if known is None:
-        return choose_opset(spec, Options())
+        return choices.default_opset(spec)
     minimum = spec.minimum_opsets.get("float32")
-    lowest = OPSETS[choose_tracer(task, Options())].start
+    lowest = OPSETS[task.tracer.name].start
     return max(known, lowest, minimum.opset if minimum is not None else 0)
 
 

@@ -9,15 +9,17 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from exporter.catalog import feature_of, load_tasks, resolve_task
-from exporter.checkpoints import open_checkpoint
-from exporter.diagnostics import UsageError, did_you_mean
-from exporter.loading import load_spec
+from exporter.building.request import choose_task
+from exporter.errors import UsageError, did_you_mean
+from exporter.language.catalog import feature_of, load_tasks, resolve_task
+from exporter.language.loading import load_spec
+from exporter.language.spec import WITH_PAST
+from exporter.models.checkpoints import Source, open_checkpoint
 from exporter.onnx.config import OnnxConfig, find_architecture
 from exporter.onnx.defaults import fill_options
 from exporter.onnx.models import describe_architecture
-from exporter.planning import Options, find_task, plan_task
-from exporter.spec import WITH_PAST
+from exporter.planning.options import Options
+from exporter.planning.planner import find_task, plan_task
 
 Constructor = Callable[[Any], OnnxConfig]
 
@@ -89,7 +91,7 @@ class FeaturesManager:
         """
         if framework is not None:
             return framework
-        return open_checkpoint(model).framework if Path(model).is_dir() else "pt"
+        return open_checkpoint(Source(model)).framework if Path(model).is_dir() else "pt"
 
     @staticmethod
     def get_model_from_feature(
@@ -107,15 +109,16 @@ class FeaturesManager:
             UsageError: there is no spec for the architecture, or it does not have the feature.
             CheckpointError: the checkpoint cannot be loaded as this model.
         """
-        from exporter import models
+        from exporter.models.configs import load_config
+        from exporter.models.loading import convert_weights, load_model
 
-        checkpoint = open_checkpoint(model, framework=framework, cache_dir=cache_dir)
+        checkpoint = open_checkpoint(Source(model, framework=framework, cache_dir=cache_dir))
         spec = load_spec(find_architecture(str(checkpoint.read_config().get("model_type"))))
         task = find_task(spec, feature)
-        config = models.load_config(checkpoint, task.config)
-        plan = plan_task(spec, task, config, fill_options(Options(), spec, task), rtol_of="output")
+        config = load_config(checkpoint, task.config)
+        plan = plan_task(choose_task(spec, task, fill_options(Options(), spec, task)), config, is_reference=False)
         with tempfile.TemporaryDirectory(prefix="exporter-") as scratch:
-            loaded, missing = models.load_model(plan, models.convert_weights(plan, checkpoint, Path(scratch)))
+            loaded, missing = load_model(plan, convert_weights(plan, checkpoint, Path(scratch)))
         if missing:
             logger.warning("'%s' has no values for %s: they are random", model, ", ".join(sorted(missing)))
         return loaded

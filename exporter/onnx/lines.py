@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from exporter.verification import Comparison, Report
+from exporter.verification.report import Comparison, Report
 
 
 def validation_lines(report: Report) -> Iterator[str]:

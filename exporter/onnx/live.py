@@ -6,10 +6,10 @@ import copy
 from itertools import chain
 from typing import Any
 
-from exporter import models
-from exporter.diagnostics import UsageError
+from exporter.errors import UsageError
+from exporter.models.configs import quiet_libraries
 from exporter.onnx.config import OnnxConfig
-from exporter.planning import Plan
+from exporter.planning.plan import Plan
 
 
 def plan_model(config: OnnxConfig, model: Any, **options: Any) -> Plan:
@@ -29,7 +29,7 @@ def plan_model(config: OnnxConfig, model: Any, **options: Any) -> Plan:
             f"the model is on {', '.join(sorted(devices))}", help="graphs are recorded on the CPU: model.to('cpu')"
         )
     plan = config.plan(model.config, dtype=str(model.dtype).removeprefix("torch."), **options)
-    for key, value in plan.config.items():
+    for key, value in plan.model.config.items():
         if getattr(model.config, key, None) != value:
             raise UsageError(
                 f"the model was made with {key}={getattr(model.config, key, None)!r}, and {plan.task} needs {value!r}",
@@ -51,6 +51,6 @@ def twin_model(config: OnnxConfig, model: Any, attention: str | None = None) -> 
     for key, value in (config.values_override or {}).items():
         setattr(twin.config, key, value)
     if attention is not None:
-        with models.quiet_libraries():
+        with quiet_libraries():
             twin.set_attn_implementation(attention)
     return twin

@@ -8,18 +8,18 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any
 
-from exporter.catalog import list_specs
-from exporter.loading import load_spec
+from exporter.language.catalog import list_specs
+from exporter.language.loading import load_spec
+from exporter.language.spec import WITH_PAST, Spec
 from exporter.onnx.config import OnnxConfig, OnnxConfigWithPast, OnnxSeq2SeqConfigWithPast
-from exporter.spec import WITH_PAST, Spec
 
 
 @lru_cache
 def describe_architecture(architecture: str) -> type[OnnxConfig]:
     """Return the class whose objects describe graphs of an architecture."""
-    from exporter import models
+    from exporter.models.configs import config_names
 
-    name = models.config_names()[architecture].removesuffix("Config") + "OnnxConfig"
+    name = config_names()[architecture].removesuffix("Config") + "OnnxConfig"
     about = {
         "architecture": architecture,
         "__module__": __name__,
@@ -35,11 +35,11 @@ def _base_of(spec: Spec) -> type[OnnxConfig]:
 
 
 def __getattr__(name: str) -> Any:
-    from exporter import models
+    from exporter.models.configs import config_class, config_names
 
     config = name.removesuffix("Config").removesuffix("Onnx") + "Config"
     known = {path.stem for path in list_specs()}
-    found = next((one for one, named in models.config_names().items() if named == config and one in known), None)
+    found = next((one for one, named in config_names().items() if named == config and one in known), None)
     if not name.endswith("Config") or found is None:
         raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
-    return describe_architecture(found) if name.endswith("OnnxConfig") else models.config_class(found)
+    return describe_architecture(found) if name.endswith("OnnxConfig") else config_class(found)

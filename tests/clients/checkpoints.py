@@ -14,7 +14,7 @@ from typing import Any
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
 import exporter
-from exporter.models import save_reference
+from exporter.models.references import save_reference
 
 SENTENCES = [
     "A man is playing a guitar on the stage.",
@@ -58,7 +58,7 @@ def make_kind(kind: str, folder: Path) -> None:
     # A head tied to the embeddings answers with the token it was given, over and over, and that shows nothing.
     untied = {"tie_word_embeddings": False} if "generation" in wanted.task or "speech" in wanted.task else {}
     save_reference(
-        replace(plan, reference_config={**plan.reference_config, **wanted.config, **settled, **untied}), folder
+        replace(plan, reference_config={**plan.model.reference_config, **wanted.config, **settled, **untied}), folder
     )
     if wanted.generation:
         path = folder / "generation_config.json"

@@ -11,9 +11,9 @@ import pytest
 
 from clients.checkpoints import KINDS, make_kind
 from clients.environments import Installer
+from exporter.building.pool import Outcome
 from exporter.building.requests import Build, Wanted, plan_builds
-from exporter.building.run import Outcome
-from exporter.planning import Options
+from exporter.planning.options import Options
 
 Artifact = Callable[..., Path]
 # A checkpoint somebody trained, beside the kinds that are made here: its package in the Python package index.

@@ -12,7 +12,7 @@ import transformers
 
 from clients.checkpoints import IMAGE_SIZE, RATE, SECONDS
 from clients.environments import Array
-from exporter.models import quiet_libraries
+from exporter.models.configs import quiet_libraries
 
 NEW_TOKENS = 16
 

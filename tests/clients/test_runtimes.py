@@ -12,10 +12,11 @@ from onnx.reference import ReferenceEvaluator
 
 from clients.conftest import TRAINED, Artifact
 from clients.environments import Array, Installer, run_on_arrays
-from exporter.artifact import read_plan
-from exporter.golden import read_golden
-from exporter.planning import GraphPlan, Plan, Point
-from exporter.verification import Report, compare_arrays
+from exporter.artifacts.golden import read_golden
+from exporter.artifacts.manifest import read_plan
+from exporter.planning.plan import GraphPlan, Plan, Point
+from exporter.verification.comparison import compare_arrays
+from exporter.verification.report import Report
 
 pytestmark = [pytest.mark.clients, pytest.mark.timeout(1200)]
 
@@ -38,7 +39,7 @@ def golden_runs(directory: Path, plan: Plan) -> list[Run]:
     return [
         Run(graph, point, *read_golden(directory, index, graph))
         for graph in plan.graphs
-        for index, point in enumerate(plan.points)
+        for index, point in enumerate(plan.sizes.points)
     ]
 
 
@@ -46,11 +47,11 @@ def assert_close(runtime: str, directory: Path, answers: list[Mapping[str, Array
     """Hold answers against the golden vectors, with the bounds that the exporter verified the artifact by."""
     plan = read_plan(directory)
     comparisons = tuple(
-        compare_arrays(answer[tensor.name], expected, tensor, run.graph.component, run.point, plan.seed, plan)
+        compare_arrays(answer[tensor.name], expected, tensor, run.graph.component, run.point, plan.sizes.seed, plan)
         for run, answer in zip(golden_runs(directory, plan), answers, strict=True)
         for tensor, expected in zip(run.graph.outputs, run.outputs, strict=True)
     )
-    report = Report(runtime, plan.atol, plan.rtol, comparisons, ())
+    report = Report(runtime, plan.bound.atol, plan.bound.rtol, comparisons, ())
     assert report.passed, "\n".join(report.failures())
     worst = max(comparisons, key=lambda one: one.max_abs)
     print(f"{runtime}: {len(comparisons)} comparisons, largest difference {worst.max_abs:.1e}")

@@ -15,7 +15,7 @@ from clients import pytorch
 from clients.checkpoints import IMAGE_SIZE, SENTENCES
 from clients.conftest import TRAINED, Artifact
 from clients.environments import PROGRAMS, Array, Installer, run_program
-from exporter.models import quiet_libraries
+from exporter.models.configs import quiet_libraries
 
 pytestmark = [pytest.mark.clients, pytest.mark.timeout(1200)]
 

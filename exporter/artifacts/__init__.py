@@ -1,0 +1,1 @@
+"""A directory that is put in place whole."""

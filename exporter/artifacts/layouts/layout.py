@@ -1,0 +1,42 @@
+"""What a layout is: an arrangement of graphs, and the files their consumers look for beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from exporter.language.spec import TaskSpec
+from exporter.models.checkpoints import Checkpoint
+from exporter.planning.arrangement import Arrangement
+from exporter.planning.plan import Plan
+
+
+def _nothing_to_check(_: Checkpoint | None, __: TaskSpec) -> None:
+    """Ask nothing of the checkpoint."""
+
+
+def _nothing_to_add(_: Path, __: Plan, ___: Checkpoint, ____: Any) -> None:
+    """Leave the files as they are."""
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """One way to lay an artifact out.
+
+    ``arrangement`` is what a plan knows of it, and ``library`` what the hub calls the library that loads it; None for the target's own.
+    ``check`` raises for a checkpoint (None: a reference) without the files the layout needs, and ``finish`` adds its own files to a
+    directory, from the plan, the checkpoint and the model's config.
+    """
+
+    arrangement: Arrangement
+    description: str
+    library: str | None = None
+    check: Callable[[Checkpoint | None, TaskSpec], None] = _nothing_to_check
+    finish: Callable[[Path, Plan, Checkpoint, Any], None] = _nothing_to_add
+
+    @property
+    def name(self) -> str:
+        """The word for it on the command line."""
+        return self.arrangement.name

@@ -1,0 +1,100 @@
+"""What a worker tells the pool, one JSON object per line: each event is a value here, and an error keeps its type and its fields."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from exporter import records
+from exporter.building.request import Request
+from exporter.errors import CheckpointError, EngineError, ExporterError, ExportError, UsageError
+from exporter.language.diagnostics import SpecError, diagnostics_from_data, diagnostics_to_data
+from exporter.planning.plan import Plan
+from exporter.verification.report import Report, VerificationError
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What a worker is asked to build: a request for one task and one target, and the directory it is made in."""
+
+    request: Request
+    staging: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """What is being done, in a few words."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """What came out: the plan, the report (None without verification), the bytes of each file, and the model's class."""
+
+    plan: Plan
+    report: Report | None
+    files: Mapping[str, int]
+    model_class: str
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The job failed, with an error as data."""
+
+    error: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The process of a job ended, with this status; one that is negative is the signal that killed it."""
+
+    status: int
+
+
+Event = Stage | Built | Failed | Ended
+_KINDS = {kind.__name__: kind for kind in (Stage, Built, Failed, Ended)}
+_ERRORS = {kind.__name__: kind for kind in (UsageError, CheckpointError, ExportError, EngineError, ExporterError)}
+
+
+def to_line(value: Event | Job) -> str:
+    """Return an event or a job as a line of JSON, without its end."""
+    return json.dumps({"event": type(value).__name__, **records.to_data(value)})
+
+
+def event_from_line(line: str) -> Event:
+    """Return the event of a line."""
+    data = json.loads(line)
+    kind: Any = _KINDS[data.pop("event")]
+    event: Event = records.from_data(kind, data)
+    return event
+
+
+def job_from_line(line: str) -> Job:
+    """Return the job of a line."""
+    data = json.loads(line)
+    data.pop("event")
+    return records.from_data(Job, data)
+
+
+def error_to_data(error: ExporterError) -> dict[str, Any]:
+    """Return an error as JSON-serialisable data, with the findings or the report it carries."""
+    kind = next((each.__name__ for each in type(error).__mro__ if each.__name__ in _ERRORS), "ExporterError")
+    data: dict[str, Any] = {"kind": kind, "message": error.message, "help": error.help}
+    if isinstance(error, SpecError):
+        return {**data, "kind": "SpecError", "findings": diagnostics_to_data(error.diagnostics)}
+    if isinstance(error, VerificationError):
+        return {**data, "kind": "VerificationError", "report": error.report.to_data()}
+    return data
+
+
+def error_from_data(data: Mapping[str, Any]) -> ExporterError:
+    """Return the error that `error_to_data` was given."""
+    if data["kind"] == "SpecError":
+        return SpecError(diagnostics_from_data(data["findings"]))
+    if data["kind"] == "VerificationError":
+        return VerificationError(data["message"], help=data["help"], report=Report.from_data(data["report"]))
+    return _ERRORS[data["kind"]](data["message"], help=data["help"])

@@ -1,0 +1,142 @@
+"""What a build is asked for, whoever asks: the command line, the Python API and build files are three doors to one `Request`.
+
+A door gathers what it was *given*: a mapping from the name of an option to its value, with nothing in it that nobody asked for. The names
+are those of `OPTIONS`, which follow from the fields below, so that a new field is an option everywhere or a test fails.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from exporter.artifacts.layouts import find_layout
+from exporter.errors import UsageError, did_you_mean
+from exporter.language.spec import Spec, TaskSpec
+from exporter.models.checkpoints.source import Source
+from exporter.planning.choices import Choice, choose
+from exporter.planning.options import DEFAULT_TARGET, Options
+from exporter.planning.plan import Plan
+from exporter.planning.planner import plan_task
+from exporter.targets.registry import find_target, refuse_foreign_settings
+
+Given = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One build asked for, or several: of one spec and one checkpoint, for some tasks and targets.
+
+    Attributes:
+        spec: a spec or an architecture; None for that of the checkpoint.
+        source: the checkpoint; None for the spec's reference.
+        tasks: tasks or retired feature names; none, or ``auto``, for every task of a reference and a checkpoint's own.
+        targets: the kinds of file to build, each an artifact of its own.
+        options: what is built.
+        output: where it is written.
+        verify: compare with PyTorch, and fail where the graph differs.
+    """
+
+    spec: str | None = None
+    source: Source | None = None
+    tasks: tuple[str, ...] = ()
+    targets: tuple[str, ...] = (DEFAULT_TARGET,)
+    options: Options = field(default_factory=Options)
+    output: Path | None = None
+    verify: bool = True
+
+    @property
+    def target(self) -> str:
+        """The target of a request for one."""
+        (target,) = self.targets
+        return target
+
+    @property
+    def task(self) -> str:
+        """The task of a request for one."""
+        (task,) = self.tasks
+        return task
+
+
+def _names(kind: type, *left_out: str) -> tuple[str, ...]:
+    return tuple(each.name for each in dataclasses.fields(kind) if each.name not in left_out)
+
+
+_OF_SOURCE = _names(Source, "name")
+_OF_OPTIONS = _names(Options)
+_OF_REQUEST = _names(Request, "source", "options")
+# Every option there is, by the name it has in the Python API and in build files. `model` names the source.
+OPTIONS = (*_OF_REQUEST, "model", *_OF_SOURCE, *_OF_OPTIONS)
+# Options that hold several values by name, which are laid over one another name by name.
+_BY_NAME = ("dims", "settings")
+
+
+def make_request(given: Given) -> Request:
+    """Return the request for what was given.
+
+    Raises:
+        UsageError: there is no such option, or one of a hub id is given without a model.
+    """
+    unknown = next((name for name in given if name not in OPTIONS), None)
+    if unknown is not None:
+        raise UsageError(f"there is no option '{unknown}'", help=did_you_mean(unknown, OPTIONS, otherwise="there are"))
+    of_source = {name: given[name] for name in _OF_SOURCE if name in given}
+    model = given.get("model")
+    idle = next((name for name, value in of_source.items() if value not in (None, False)), None)
+    if model is None and idle is not None:
+        raise UsageError(
+            f"--{idle.replace('_', '-')} goes with a checkpoint, and none is given", help="add --model, or leave it out"
+        )
+    return Request(
+        source=Source(name=str(model), **of_source) if model is not None else None,
+        options=Options(**{name: given[name] for name in _OF_OPTIONS if name in given}),
+        **{name: given[name] for name in _OF_REQUEST if name in given},
+    )
+
+
+def overlay(request: Given, entry: Given) -> dict[str, Any]:
+    """Lay what a command asks for over one entry of a build file.
+
+    What the command gives holds for every entry; what it does not give is the entry's; what neither gives is the default. ``dims`` and
+    ``settings`` are laid over one another name by name: with ``{batch: 1}`` in the entry, ``--dim sequence=128`` fixes both. ``output`` is
+    not laid over: a command's is where all entries go, and an entry's is a place below it.
+
+    Args:
+        request: what the command was given.
+        entry: what the entry says.
+    """
+    both = {name: {**entry[name], **request[name]} for name in _BY_NAME if name in entry and name in request}
+    return {**entry, **request, **both}
+
+
+def choose_task(spec: Spec, task: TaskSpec, options: Options, target: str = DEFAULT_TARGET) -> Choice:
+    """Return what a request for one task and one target means.
+
+    Raises:
+        UsageError: it cannot be had; the message gives the reason.
+    """
+    record = find_target(target)
+    refuse_foreign_settings(record, options.settings)
+    return choose(spec, task, options, record, find_layout(options.layout).arrangement)
+
+
+def plan_config(spec: Spec, task: TaskSpec, config: Any, options: Options) -> Plan:
+    """Return the plan of a task of a spec for a config, for the default target.
+
+    Raises:
+        UsageError: it cannot be had; the message gives the reason.
+        SpecError: an expression of the spec does not hold for the config.
+    """
+    return plan_task(choose_task(spec, task, options), config)
+
+
+def split_settings(settings: Mapping[str, Any], target: str, targets: Iterable[str]) -> dict[str, Any]:
+    """Return the settings of one of several targets: those of the others are left to them."""
+    record, others = find_target(target), [find_target(name) for name in targets if name != target]
+    return {
+        name: value
+        for name, value in settings.items()
+        if record.find_flag(name) is not None or not any(other.find_flag(name) is not None for other in others)
+    }

@@ -1,0 +1,97 @@
+"""The command that lints."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from exporter.errors import UsageError
+from exporter.language.linting import LintResult
+
+_CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
+
+
+@click.command(context_settings=_CONTEXT)
+@click.argument("paths", nargs=-1, metavar="[PATH]...")
+@click.option(
+    "--models",
+    is_flag=True,
+    help="Also build each reference and compare the spec with what the model does. Imports PyTorch.",
+)
+@click.option("--fix", is_flag=True, help="Apply the safe fixes to the files.")
+@click.option("--diff", is_flag=True, help="Print what --fix would change, and change nothing.")
+@click.option(
+    "--format",
+    "style",
+    type=click.Choice(["text", "json", "sarif", "github"]),
+    default="text",
+    show_default=True,
+    help="How findings are printed.",
+)
+@click.option(
+    "--select",
+    multiple=True,
+    metavar="RULE",
+    help="Run these rules only: a name, a code, or the start of codes (EXP5). May be given several times.",
+)
+@click.option("--ignore", multiple=True, metavar="RULE", help="Leave these rules out.")
+def lint(
+    paths: tuple[str, ...],
+    models: bool,
+    fix: bool,
+    diff: bool,
+    style: str,
+    select: tuple[str, ...],
+    ignore: tuple[str, ...],
+) -> int:
+    """Check specs, families and build files. Without PATH: the directory 'specs'.
+
+    Every finding has its place, the rule, and what to do about it; 'exporter explain RULE' says more. Exit code 1 means that something was found.
+
+    \b
+        exporter lint specs
+        exporter lint specs/my-model.yaml --models
+        exporter lint specs --format github
+    """
+    from exporter import api
+    from exporter.cli.render import machine, text
+    from exporter.language.linting import diff_fixes, fix_files
+
+    if fix and diff:
+        raise UsageError("--fix changes the files and --diff does not", help="give one of them")
+    chosen = paths or (("specs",) if Path("specs").is_dir() else ())
+    if not chosen:
+        raise UsageError(
+            "there is no directory 'specs' here", help="name the specs to lint: exporter lint path/to/specs"
+        )
+
+    def run() -> LintResult:
+        return api.lint(*chosen, models=models, select=select, ignore=ignore, progress=_say_where)
+
+    result, fixed = fix_files(run) if fix else (run(), 0)
+    if diff:
+        click.echo("".join(diff_fixes(result)), nl=False)
+        return 0 if result.passed else 1
+    renderers = {
+        "json": machine.diagnostics_json,
+        "sarif": machine.diagnostics_sarif,
+        "github": machine.diagnostics_github,
+    }
+    if style != "text":
+        rendered = renderers[style](result.diagnostics)
+        click.echo(rendered + "\n" if rendered else "", nl=False)
+    else:
+        if result.diagnostics:
+            click.echo(text.render_diagnostics(result.diagnostics, color=sys.stdout.isatty()) + "\n")
+        click.echo((f"{fixed} fixed; " if fixed else "") + text.render_summary(result.diagnostics, len(result.files)))
+    return 0 if result.passed else 1
+
+
+def _say_where(text: str) -> None:
+    if sys.stderr.isatty():
+        click.echo(f"\r\x1b[Kexamining {text}", err=True, nl=False)
+
+
+COMMANDS = (lint,)

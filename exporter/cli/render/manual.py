@@ -1,0 +1,147 @@
+"""The reference pages that are generated: the rules from their docstrings, the documents' keys from the schemas."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from exporter.errors import UsageError, did_you_mean
+from exporter.language.rules import RULES, Rule
+from exporter.language.schema import KINDS, load_schema
+
+
+def explain_rule(word: str) -> str:
+    """Return the page of a rule, by name or code.
+
+    Raises:
+        UsageError: there is no such rule.
+    """
+    rule = RULES.get(word) or next((rule for rule in RULES.values() if rule.code == word.upper()), None)
+    if rule is None:
+        raise UsageError(
+            f"there is no rule '{word}'", help=did_you_mean(word, RULES) or "'exporter explain' lists the rules"
+        )
+    return f"{rule.name}  ({rule.code}, {rule.severity.value})\n\n{rule.page}\n\n{_handling(rule)}"
+
+
+def list_rules() -> str:
+    """Return every rule with the first sentence of its page."""
+    rules = sorted(RULES.values(), key=lambda rule: rule.code)
+    width = max(len(rule.name) for rule in rules)
+    return "\n".join(f"{rule.code}  {rule.name.ljust(width)}  {_first_sentence(rule)}" for rule in rules)
+
+
+def rules_page() -> str:
+    """Return docs/rules.md."""
+    lines = [
+        "# Rules",
+        "",
+        "<!-- Generated from the docstrings in exporter/rules/: exporter explain --markdown > docs/rules.md -->",
+        "",
+        "What `exporter lint` looks for. Each entry is also what `exporter explain RULE` prints.",
+        "This page is generated with `exporter explain --markdown > docs/rules.md`; a test fails when it is stale.",
+        "",
+        "Errors keep a spec from being built. Any finding, error or warning, makes `exporter lint` leave with exit code 1.",
+        "",
+        "A finding is suppressed on its line, or from a comment alone on the line above, with a reason:",
+        "",
+        "```yaml",
+        "float16: {atol: 5.0e-2, rtol: 5.0e-2}  # exporter: ignore[loose-tolerance] the logits reach 400",
+        "```",
+    ]
+    for rule in sorted(RULES.values(), key=lambda rule: rule.code):
+        lines += [
+            "",
+            f"## {rule.name}",
+            "",
+            f"*{rule.code}, {rule.severity.value}*",
+            "",
+            rule.page,
+            "",
+            _handling(rule),
+        ]
+    return "\n".join(lines) + "\n"
+
+
+def _handling(rule: Rule) -> str:
+    looked_for = "Looked for with `lint --models` only. " if rule.needs_models else ""
+    return looked_for + (
+        f"Suppress with `# exporter: ignore[{rule.name}] the reason`." if rule.suppressible else "Cannot be suppressed."
+    )
+
+
+def _first_sentence(rule: Rule) -> str:
+    return rule.page.split("\n\n", 1)[0].replace("\n", " ").split(". ", 1)[0].rstrip(".")
+
+
+def schema_page() -> str:
+    """Return docs/schema.md: every key of every document, from the schemas' own descriptions. A part that several documents
+    share has one section, which the others link to."""
+    lines = [
+        "# Keys of the documents",
+        "",
+        "<!-- Generated from schemas/: exporter schema --markdown > docs/schema.md -->",
+        "",
+        "Every key a document may have, from the descriptions in `schemas/`; [spec-language.md](spec-language.md) explains how they work together.",
+        "This page is generated with `exporter schema --markdown > docs/schema.md`; a test fails when it is stale.",
+    ]
+    for kind in KINDS:
+        schema = load_schema(kind)
+        lines += _section(str(schema.get("title", kind)), schema)
+    for name, part in load_schema("defs")["$defs"].items():
+        lines += _section(_part_title(name), part)
+    return "\n".join(lines) + "\n"
+
+
+def _section(title: str, schema: dict[str, Any]) -> Iterator[str]:
+    yield from ("", f"## {title}", "", str(schema.get("description", "")) + _links(schema))
+    rows = list(_keys(schema, ""))
+    if rows:
+        yield from ("", "| key | | meaning |", "|---|---|---|")
+        for path, required, text in rows:
+            yield f"| `{path}` | {'required' if required else ''} | {text} |"
+
+
+def _part_title(name: str) -> str:
+    return f"Part: {name.replace('_', ' ')}"
+
+
+def _keys(schema: dict[str, Any], prefix: str) -> Iterator[tuple[str, bool, str]]:
+    """Yield path, whether required, and meaning of every key below a schema, without entering a part with a section of its own."""
+    required = set(schema.get("required", ()))
+    entries = [(f"{prefix}{name}", name in required, entry) for name, entry in schema.get("properties", {}).items()]
+    if isinstance(schema.get("additionalProperties"), dict):
+        entries.append((f"{prefix}<name>", False, schema["additionalProperties"]))
+    if isinstance(schema.get("items"), dict) and "properties" in schema["items"]:
+        yield from _keys(schema["items"], f"{prefix.rstrip('.')}[].")
+    for path, needed, entry in entries:
+        yield path, needed, _meaning(entry)
+        yield from _keys(entry, f"{path}.")
+    for branch in ("then", "else"):
+        if branch in schema:
+            yield from _keys(schema[branch], prefix)
+
+
+def _meaning(entry: dict[str, Any]) -> str:
+    parts = [load_schema("defs")["$defs"].get(name, {}) for name in _references(entry)]
+    described = (str(one["description"]) for one in (entry, *parts) if "description" in one)
+    values = f" One of {', '.join(f'`{value}`' for value in entry['enum'])}." if "enum" in entry else ""
+    text = next(described, "") + values + _links(entry)
+    return text.replace("|", "\\|").replace("\n", " ")
+
+
+def _links(entry: dict[str, Any]) -> str:
+    """Return where the parts an entry consists of are described."""
+    titles = [_part_title(name) for name in _references(entry)]
+    links = [f"[{title}](#{title.lower().replace(' ', '-').replace(':', '')})" for title in titles]
+    return f" → {', '.join(links)}" if links else ""
+
+
+def _references(entry: dict[str, Any]) -> list[str]:
+    """Return the names of the shared parts that an entry, or a branch of it, refers to."""
+    found = [
+        str(one["$ref"]).rsplit("/", 1)[-1]
+        for one in (entry, entry.get("then", {}), entry.get("else", {}))
+        if "$ref" in one
+    ]
+    return list(dict.fromkeys(found))

@@ -1,0 +1,67 @@
+"""The exceptions whose messages are meant for the person who asked, with the exit code the command line gives each::
+
+ExporterError
+├── UsageError          2   the request itself cannot be served: unknown task, opset 9, missing path
+├── SpecError           1   a spec, family or build file has findings; carries the diagnostics (language.diagnostics)
+├── CheckpointError     1   weights or config are missing, wrong, truncated or refused
+├── ExportError         1   the model or the tracer failed on a good request
+├── VerificationError   1   the artifact does not compute what PyTorch computes; carries the report (verification.report)
+└── EngineError         3   a bug of ours: the message names the log
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class ExporterError(Exception):
+    """A failure whose message is meant for the person at the terminal."""
+
+    exit_code = 1
+
+    def __init__(self, message: str, *, help: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.help = help
+
+
+class UsageError(ExporterError):
+    """The request cannot be served as asked."""
+
+    exit_code = 2
+
+
+class CheckpointError(ExporterError):
+    """A checkpoint is missing something, holds the wrong thing, or cannot be read."""
+
+
+class ExportError(ExporterError):
+    """The model or the tracer failed."""
+
+
+class EngineError(ExporterError):
+    """The engine itself failed; the help names the log to report it with."""
+
+    exit_code = 3
+
+
+def did_you_mean(word: str, candidates: Iterable[str], *, otherwise: str | None = None) -> str | None:
+    """Return ``did you mean 'x'?`` for the nearest candidate, else ``otherwise`` listing what is possible."""
+    names = sorted(candidates)
+    close = difflib.get_close_matches(word, names, n=1, cutoff=0.6)
+    if close:
+        return f"did you mean '{close[0]}'?"
+    if otherwise is not None and names:
+        return f"{otherwise}: {', '.join(names)}"
+    return None
+
+
+def first_line(error: BaseException | str, limit: int = 300) -> str:
+    """Return what an error of a library says, in one line of at most ``limit`` characters.
+
+    A bare ``AssertionError()`` says nothing: its type stands for it. Leading empty lines are passed over.
+    """
+    lines = (line.strip() for line in str(error).splitlines())
+    text = next(filter(None, lines), "")
+    return text[:limit] or (type(error).__name__ if isinstance(error, BaseException) else "no reason given")

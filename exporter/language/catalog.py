@@ -1,0 +1,166 @@
+"""Find specs, families and tasks: by path, by architecture, by task name or retired feature name.
+
+This module alone knows that the catalogue lives in ``specs/`` of a repository and inside the package of a wheel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from exporter.errors import UsageError, did_you_mean
+from exporter.language.document import Document, Scalar, load_document, to_data
+from exporter.language.spec import WITH_PAST
+
+
+@dataclass(frozen=True, slots=True)
+class TaskName:
+    """A task of the vocabulary: its Hub name, its retired feature name, its other names, and the auto class that builds it."""
+
+    name: str
+    feature: str
+    aliases: tuple[str, ...]
+    auto_class: str
+    description: str
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """Every word that means this task."""
+        return (self.name, self.feature, *self.aliases)
+
+
+def spec_directory() -> Path:
+    """Return the catalogue's directory: in the package of a wheel, or beside it in a repository."""
+    packaged = Path(__file__).parent.parent / "_catalog" / "specs"
+    return packaged if packaged.is_dir() else Path(__file__).parent.parent.parent / "specs"
+
+
+@lru_cache(maxsize=1)
+def load_tasks() -> Mapping[str, TaskName]:
+    """Return the vocabulary of tasks by Hub name."""
+    document = load_document(spec_directory() / "tasks.yaml")
+    # The file is ours and linted, so its form is known.
+    data: Any = to_data(document.root) if document.root is not None else {"tasks": {}}
+    return {
+        name: TaskName(
+            name, entry["feature"], tuple(entry.get("aliases", ())), entry["auto_class"], entry["description"]
+        )
+        for name, entry in data["tasks"].items()
+    }
+
+
+def resolve_task(name: str) -> str:
+    """Return the Hub name of a task given by any of its names, with or without ``-with-past``.
+
+    Raises:
+        UsageError: the word is no task's name.
+    """
+    resolved = find_task(name)
+    if resolved is None:
+        words = task_words()
+        raise UsageError(f"unknown task '{name}'", help=did_you_mean(name, words, otherwise="the tasks are"))
+    return resolved
+
+
+def find_task(name: str) -> str | None:
+    """Return the Hub name of the task that a word means, or None."""
+    base, suffix = (name.removesuffix(WITH_PAST), WITH_PAST) if name.endswith(WITH_PAST) else (name, "")
+    return next((task.name + suffix for task in load_tasks().values() if base in task.words), None)
+
+
+def task_words() -> list[str]:
+    """Return every word accepted as a task, without the ``-with-past`` forms."""
+    return sorted({word for task in load_tasks().values() for word in task.words})
+
+
+def feature_of(task: str) -> str:
+    """Return the retired feature name of a task: ``causal-lm-with-past`` for ``text-generation-with-past``."""
+    base = task.removesuffix(WITH_PAST)
+    entry = load_tasks().get(base)
+    return (entry.feature if entry is not None else base) + (WITH_PAST if task.endswith(WITH_PAST) else "")
+
+
+def list_specs(directory: Path | None = None) -> list[Path]:
+    """Return the spec files of a directory (the catalogue by default), sorted by name."""
+    folder = directory or spec_directory()
+    return sorted(path for path in folder.glob("*.yaml") if path.name != "tasks.yaml")
+
+
+def find_spec(name: str) -> Path:
+    """Return the spec named by a path or an architecture.
+
+    Raises:
+        UsageError: there is no such file and no such architecture.
+    """
+    path = Path(name)
+    if path.is_file():
+        return path
+    if path.suffix in (".yaml", ".yml") or "/" in name:
+        raise UsageError(
+            f"there is no spec '{name}'", help="give the path of a YAML file, or an architecture of 'exporter list'"
+        )
+    found = spec_directory() / f"{name}.yaml"
+    if name and found.is_file() and name != "tasks":
+        return found
+    known = [spec.stem for spec in list_specs()]
+    raise UsageError(
+        f"no spec for the architecture '{name}'", help=did_you_mean(name, known, otherwise="the architectures are")
+    )
+
+
+def find_family(name: str, near: Path | None) -> Document | None:
+    """Return the family document: from ``families/`` beside the spec, else from the catalogue."""
+    folders = [near.parent / "families"] if near is not None else []
+    for folder in (*folders, spec_directory() / "families"):
+        path = folder / f"{name}.yaml"
+        if path.is_file():
+            return _load_family(path, path.stat().st_mtime_ns)
+    return None
+
+
+@lru_cache(maxsize=256)
+def _load_family(path: Path, _modified: int) -> Document:
+    return load_document(path, display_name(path))
+
+
+def family_names(near: Path | None = None) -> list[str]:
+    """Return the names a spec at ``near`` may extend."""
+    folders = [near.parent / "families"] if near is not None else []
+    return sorted({path.stem for folder in (*folders, spec_directory() / "families") for path in folder.glob("*.yaml")})
+
+
+def display_name(path: Path) -> str:
+    """Return the shortest honest name of a file: relative to here, ``specs/…`` in the catalogue, else absolute."""
+    for base, prefix in ((Path.cwd(), Path()), (spec_directory(), Path("specs"))):
+        try:
+            return (prefix / path.resolve().relative_to(base.resolve())).as_posix()
+        except ValueError:
+            continue
+    return path.as_posix()
+
+
+def expand_paths(paths: Iterable[str]) -> list[Path]:
+    """Return the YAML files that paths name: files as given, directories searched through.
+
+    Raises:
+        UsageError: a path does not exist.
+    """
+    files: dict[Path, None] = {}
+    for name in paths:
+        path = Path(name)
+        if path.is_dir():
+            files.update(dict.fromkeys(sorted((*path.rglob("*.yaml"), *path.rglob("*.yml")))))
+        elif path.is_file():
+            files[path] = None
+        else:
+            files[find_spec(name)] = None
+    return list(files)
+
+
+def scalar_text(document: Document, key: str) -> Scalar | None:
+    """Return a top-level scalar of a document, or None."""
+    node = document.root.get(key) if document.root is not None else None
+    return node if isinstance(node, Scalar) else None

@@ -1,0 +1,61 @@
+"""Write a checkpoint of another framework as PyTorch's weights, so that everything behind loading knows one format."""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+
+from exporter.models.checkpoints.directory import Checkpoint
+from exporter.models.checkpoints.foreign import ForeignTensor, convert_weights
+from exporter.models.checkpoints.hdf5_file import read_hdf5
+from exporter.models.checkpoints.msgpack_file import read_msgpack
+from exporter.models.checkpoints.savedmodel import read_savedmodel
+
+
+def convert_checkpoint(checkpoint: Checkpoint, shapes: Mapping[str, torch.Size], directory: Path) -> Checkpoint:
+    """Write the weights of a checkpoint to ``directory`` under PyTorch's names and in its layouts.
+
+    Args:
+        checkpoint: of any framework; one of PyTorch's is returned as it is.
+        shapes: the shape of each parameter and buffer of the model.
+        directory: where ``model.safetensors`` goes.
+
+    Raises:
+        CheckpointError: a file is damaged, or the package that reads it is not installed.
+    """
+    if checkpoint.framework == "pt":
+        return checkpoint
+    weights = {name: tensor.contiguous() for name, tensor in convert_weights(read_weights(checkpoint), shapes)}
+    directory.mkdir(parents=True, exist_ok=True)
+    for name in ("config.json", "generation_config.json"):  # transformers looks for them beside the weights
+        if (checkpoint.path / name).is_file():
+            shutil.copyfile(checkpoint.path / name, directory / name)
+    save_file(weights, directory / "model.safetensors", {"format": "pt"})
+    return dataclasses.replace(checkpoint, converted=directory)
+
+
+def read_weights(checkpoint: Checkpoint) -> Iterator[ForeignTensor]:
+    """Yield the weights of a checkpoint under the names its framework gave them.
+
+    Raises:
+        CheckpointError: a file is damaged, or the package that reads it is not installed.
+    """
+    files = checkpoint.weight_paths()
+    match checkpoint.container:
+        case "hdf5":
+            yield from read_hdf5(files)
+        case "msgpack":
+            yield from read_msgpack(files)
+        case "savedmodel":
+            yield from read_savedmodel(next(file for file in files if file.suffix == ".index"))
+        case "safetensors":
+            for file in files:
+                with safe_open(file, "pt") as opened:
+                    for name in opened.keys():  # noqa: SIM118 - not a mapping, though it has keys
+                        yield ForeignTensor(checkpoint.framework, name, opened.get_tensor(name))

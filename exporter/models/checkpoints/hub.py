@@ -1,0 +1,79 @@
+"""Resolve a hub id to a local directory, through the cache transformers uses."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+from exporter.errors import CheckpointError, UsageError
+from exporter.models.checkpoints.directory import COMPANIONS, Checkpoint, open_directory
+from exporter.models.checkpoints.source import Source
+
+_HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?\Z")
+_WEIGHT_PATTERNS = (
+    ("pt", ["*.safetensors", "*.safetensors.index.json"]),
+    ("pt", ["pytorch_model*.bin", "pytorch_model.bin.index.json"]),
+    ("tf", ["tf_model*.h5", "tf_model.h5.index.json", "*.safetensors"]),
+    ("tf", ["saved_model/*"]),
+    ("flax", ["flax_model*.msgpack", "flax_model.msgpack.index.json", "*.safetensors"]),
+)
+_COMMIT = re.compile(r"[0-9a-f]{40}\Z")
+
+
+def open_checkpoint(source: Source) -> Checkpoint:
+    """Open a directory, or download a hub id into the cache and open that.
+
+    Raises:
+        UsageError: it is neither a directory nor a hub id.
+        CheckpointError: the hub has no such model, or cannot be reached.
+    """
+    if not source.name:
+        raise UsageError("the checkpoint has no name", help="give a directory or a hub id with --model")
+    path = Path(source.name)
+    if path.exists() or source.name.startswith((".", "/", "~")) or not _HUB_ID.match(source.name):
+        if source.revision is not None:
+            raise UsageError("--revision goes with a hub id, not with a directory")
+        directory, commit = path.expanduser(), None
+    else:
+        directory = _download(source)
+        commit = directory.name if _COMMIT.match(directory.name) else None
+    checkpoint = open_directory(directory, source.name, commit, source.framework)
+    return replace(checkpoint, trust_remote_code=source.trust_remote_code)
+
+
+def _download(source: Source) -> Path:
+    from huggingface_hub import errors, snapshot_download
+
+    patterns = [*COMPANIONS, "[0-9]_*/*", *(["*.py"] if source.trust_remote_code else [])]
+    # One framework's weights are enough, and the first of them that is there.
+    wanted = [files for owner, files in _WEIGHT_PATTERNS if source.framework in (None, owner)]
+    try:
+        for files in wanted:
+            found = snapshot_download(
+                source.name,
+                revision=source.revision,
+                cache_dir=source.cache_dir,
+                allow_patterns=[*patterns, *files],
+                etag_timeout=5,
+            )
+            directory = Path(found)
+            if any(file for pattern in files for file in directory.glob(pattern)):
+                break
+    except errors.RepositoryNotFoundError:
+        raise CheckpointError(
+            f"the hub has no model '{source.name}' (or it is private), and there is no directory of that name",
+            help="check the spelling; for a private model set HF_TOKEN",
+        ) from None
+    except errors.RevisionNotFoundError:
+        raise CheckpointError(f"'{source.name}' has no revision '{source.revision}'") from None
+    except errors.GatedRepoError:
+        raise CheckpointError(
+            f"'{source.name}' is gated", help="accept its terms on the hub and set HF_TOKEN"
+        ) from None
+    except (errors.LocalEntryNotFoundError, errors.OfflineModeIsEnabled, OSError):
+        raise CheckpointError(
+            f"there is no directory '{source.name}', and the hub cannot be reached to look for a model of that name",
+            help="give the path of a local checkpoint, or check the network (HF_HUB_OFFLINE, HF_ENDPOINT)",
+        ) from None
+    return directory

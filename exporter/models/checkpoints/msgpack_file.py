@@ -1,0 +1,80 @@
+"""Read ``flax_model.msgpack``: the parameters Flax wrote, without JAX."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+import torch
+
+from exporter.errors import CheckpointError
+from exporter.models.arrays import to_torch
+from exporter.models.checkpoints.foreign import ForeignTensor
+
+# Flax's extension types: an array, a complex number, a numpy scalar.
+_ARRAY, _SCALAR = 1, 3
+_CHUNKED = "__msgpack_chunked_array__"
+
+
+class _Damaged(Exception):
+    """The bytes do not say what Flax says in them."""
+
+
+def read_msgpack(files: Sequence[Path]) -> Iterator[ForeignTensor]:
+    """Yield the leaves of whole or sharded files.
+
+    Raises:
+        CheckpointError: msgpack is not installed, or a file is damaged or holds something else.
+    """
+    try:
+        import msgpack
+    except ImportError:
+        raise CheckpointError(
+            f"reading {files[0].name} needs msgpack, which is not installed", help="pip install 'exporter[flax]'"
+        ) from None
+    for path in files:
+        try:
+            tree = msgpack.unpackb(path.read_bytes(), raw=False, strict_map_key=False, ext_hook=_decode)
+            leaves = list(_leaves((), tree))
+        except (_Damaged, msgpack.exceptions.UnpackException, ValueError, TypeError, RecursionError) as error:
+            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise CheckpointError(
+                f"{path.name} is not a readable Flax file: {reason}", help="download or copy the file again"
+            ) from None
+        for steps, tensor in leaves:
+            yield ForeignTensor("flax", "/".join(steps), tensor)
+
+
+def _decode(code: int, data: bytes) -> torch.Tensor:
+    import msgpack
+
+    if code not in (_ARRAY, _SCALAR):
+        raise _Damaged(f"it holds the extension type {code}, which is no weight's")
+    shape, dtype, content = msgpack.unpackb(data, raw=False)
+    kind = np.dtype(ml_dtypes.bfloat16 if dtype == "bfloat16" else dtype)
+    if kind.hasobject or len(content) != math.prod(shape) * kind.itemsize:
+        raise _Damaged(f"an array of {dtype}{list(shape)} has {len(content)} bytes")
+    # The bytes belong to the decoder, and a tensor may be written to.
+    return to_torch(np.frombuffer(bytearray(content), dtype=kind).reshape(shape))
+
+
+def _leaves(steps: tuple[str, ...], node: Any) -> Iterator[tuple[tuple[str, ...], torch.Tensor]]:
+    if isinstance(node, torch.Tensor):
+        yield steps, node
+    elif isinstance(node, Mapping) and node.get(_CHUNKED):
+        chunks = node["chunks"]
+        shape = (
+            [node["shape"][key] for key in sorted(node["shape"], key=int)]
+            if isinstance(node["shape"], Mapping)
+            else node["shape"]
+        )
+        yield steps, torch.cat([chunks[key].reshape(-1) for key in sorted(chunks, key=int)]).reshape(shape)
+    elif isinstance(node, Mapping):
+        for key, value in node.items():
+            yield from _leaves((*steps, str(key)), value)
+    elif node is not None:
+        raise _Damaged(f"'{'/'.join(steps)}' is {type(node).__name__}, not an array")

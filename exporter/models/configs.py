@@ -1,0 +1,117 @@
+"""Configs and model classes of transformers."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import transformers
+from transformers.utils import logging as transformers_logging
+
+from exporter.errors import CheckpointError, ExportError, UsageError, did_you_mean, first_line
+from exporter.language.document import Data
+from exporter.models.checkpoints.directory import Checkpoint, pytorch_class
+from exporter.planning.plan import Plan
+
+
+@contextmanager
+def quiet_libraries() -> Iterator[None]:
+    """Keep transformers' and torch's own progress and advice off the terminal; failures still raise."""
+    level = transformers_logging.get_verbosity()
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            yield
+        finally:
+            transformers_logging.set_verbosity(level)
+
+
+def config_names() -> Mapping[str, str]:
+    """Return the name of the config class of every architecture that transformers knows."""
+    from transformers.models.auto import configuration_auto
+
+    names: Mapping[str, str] = configuration_auto.CONFIG_MAPPING_NAMES
+    return names
+
+
+def config_class(architecture: str) -> Any:
+    """Return the config class of an architecture that transformers knows."""
+    return transformers.CONFIG_MAPPING[architecture]
+
+
+def make_config(architecture: str, values: Mapping[str, Data]) -> Any:
+    """Return the transformers config of an architecture with the given values.
+
+    Raises:
+        UsageError: transformers has no such architecture.
+        CheckpointError: a value is not one the config takes.
+    """
+    if architecture not in transformers.CONFIG_MAPPING:
+        hint = did_you_mean(architecture, transformers.CONFIG_MAPPING)
+        raise UsageError(f"transformers {transformers.__version__} has no architecture '{architecture}'", help=hint)
+    try:
+        with quiet_libraries():
+            return transformers.AutoConfig.for_model(architecture, **values)
+    except Exception as error:
+        raise CheckpointError(f"transformers refuses the config of '{architecture}': {first_line(error)}") from error
+
+
+def load_config(checkpoint: Checkpoint, task_config: Mapping[str, Data]) -> Any:
+    """Return the config of a checkpoint with the task's settings applied.
+
+    Raises:
+        CheckpointError: transformers cannot read it.
+    """
+    if "model_type" not in checkpoint.read_config():
+        raise CheckpointError(
+            f"config.json of '{checkpoint.name}' has no 'model_type'",
+            help='add "model_type": "<architecture>" to config.json',
+        )
+    try:
+        with quiet_libraries():
+            config = transformers.AutoConfig.from_pretrained(
+                checkpoint.path, trust_remote_code=checkpoint.trust_remote_code, local_files_only=True
+            )
+    except Exception as error:
+        hint = (
+            "pass --trust-remote-code to run the checkpoint's own code" if "trust_remote_code" in str(error) else None
+        )
+        raise CheckpointError(
+            f"the config of '{checkpoint.name}' cannot be loaded: {first_line(error)}", help=hint
+        ) from error
+    for key, value in task_config.items():
+        setattr(config, key, value)
+    return config
+
+
+def find_class(plan: Plan, config: Any, *, trust_remote_code: bool = False) -> Any:
+    """Return the model class of a plan.
+
+    Raises:
+        ExportError: the class does not exist, or the auto class does not know the config.
+    """
+    if plan.model.model_class is not None:
+        found = getattr(transformers, plan.model.model_class, None)
+        if found is None:
+            raise ExportError(f"transformers {transformers.__version__} has no class '{plan.model.model_class}'")
+        return found
+    auto = getattr(transformers, plan.model.auto_class or "", None)
+    if auto is None:
+        raise ExportError(f"transformers {transformers.__version__} has no auto class '{plan.model.auto_class}'")
+    if trust_remote_code and getattr(config, "auto_map", None):
+        return auto
+    mapping = auto._model_mapping
+    if type(config) not in mapping:
+        raise ExportError(
+            f"{plan.model.auto_class} does not know the architecture '{plan.model.architecture}'",
+            help="remove the task from the spec, or name the class under 'class:'",
+        )
+    classes = mapping[type(config)]
+    if not isinstance(classes, tuple):
+        return classes
+    named = {pytorch_class(str(name)) for name in getattr(config, "architectures", None) or ()}
+    return next((one for one in classes if one.__name__ in named), classes[0])

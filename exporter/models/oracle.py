@@ -1,0 +1,47 @@
+"""What an untouched model computes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+
+from exporter.errors import ExporterError, ExportError, first_line
+from exporter.models.arrays import to_numpy, to_torch
+from exporter.models.configs import quiet_libraries
+from exporter.models.flat_model import FlatModel
+from exporter.planning.dtypes import Array, Oracle
+
+
+def run_model(
+    call: Callable[..., Any], inputs: tuple[torch.Tensor, ...], what: str, fixed: Mapping[str, int] | None = None
+) -> Any:
+    """Call a model without gradients and turn whatever it raises into an ExportError.
+
+    Raises:
+        ExportError: the model refuses the inputs of ``what``.
+    """
+    try:
+        with torch.no_grad(), quiet_libraries():
+            return call(*inputs)
+    except ExporterError:
+        raise
+    except Exception as error:
+        raise ExportError(
+            f"the model refuses the inputs declared for {what}: {type(error).__name__}: {first_line(error)}",
+            help=f"check that the model takes the sizes given with --dim: {', '.join(f'{dim}={size}' for dim, size in fixed.items())}"
+            if fixed
+            else "compare 'exporter plan' with the model's forward()",
+        ) from error
+
+
+def make_oracle(flat: FlatModel) -> Oracle:
+    """Return a function from input arrays to the arrays an untouched model computes."""
+    flat.eval()
+
+    def oracle(inputs: Mapping[str, Array]) -> list[Array]:
+        with torch.no_grad(), quiet_libraries():
+            return [to_numpy(output) for output in flat(*map(to_torch, inputs.values()))]
+
+    return oracle

@@ -1,0 +1,1 @@
+"""From `Spec`, config and request to `Plan`, without torch."""

@@ -1,0 +1,222 @@
+"""Which tracer, opset, graphs and bound a request means: chosen once, and what cannot be had refused with the reason, before any work."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from exporter.errors import UsageError
+from exporter.language.spec import DTYPES, TRACERS, GraphSpec, MinimumOpset, Spec, TaskSpec, Tolerance
+from exporter.planning.arrangement import Arrangement
+from exporter.planning.options import Options
+from exporter.planning.sizes import Sizes
+from exporter.planning.target import Target, check_settings
+
+# Several operators take bfloat16 since opset 20 only.
+DEFAULT_OPSETS = {"float32": 18, "float16": 18, "bfloat16": 20}
+# The lowest opset in which a patch can be recorded, and why.
+_PATCH_OPSETS = {"empty-axes": (14, "an axis that may be empty is kept by Reshape since opset 14")}
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What a request for one task means, before the config of a model is known.
+
+    ``opset`` is None for a target that has none. ``computed`` is the dtype the graphs are as exact as, and ``tolerance`` the spec's bound
+    for it; None where the request gives both parts of a bound.
+    """
+
+    spec: Spec
+    task: TaskSpec
+    options: Options
+    target: Target
+    arrangement: Arrangement
+    tracer: str
+    opset: int | None
+    graphs: tuple[GraphSpec, ...]
+    computed: str
+    tolerance: Tolerance | None
+
+    @property
+    def title(self) -> str:
+        """What is asked for: ``bert fill-mask``."""
+        return f"{self.spec.architecture} {self.task.name}"
+
+    @property
+    def patches(self) -> Mapping[str, str]:
+        """The patches that recording needs, with the reasons: the task's, its graphs' and the target's."""
+        of_graphs = {name: why for graph in self.graphs for name, why in graph.patches.items()}
+        return {**self.task.patches, **of_graphs, **self.target.patches}
+
+    @property
+    def asked(self) -> tuple[str, ...]:
+        """The words under which a spec refuses some configs."""
+        return (self.tracer, self.options.dtype, *(["merged"] if self.options.merged else []))
+
+
+@dataclass(frozen=True, slots=True)
+class _Reach:
+    """What the tracers of a target can write, which of them is taken, and what the spec refuses or needs."""
+
+    opsets: Mapping[str, range]
+    tracer: str
+    refused: Mapping[str, str]
+    minimum: MinimumOpset | None
+
+
+def choose(spec: Spec, task: TaskSpec, options: Options, target: Target, arrangement: Arrangement) -> Choice:
+    """Return what a request for one task means.
+
+    Args:
+        spec: the architecture.
+        task: one of its tasks.
+        options: what was asked for.
+        target: the target that ``options`` names.
+        arrangement: that of the layout that ``options`` names.
+
+    Raises:
+        UsageError: it cannot be had; the reason is the spec's, the target's, the layout's or the tracer's.
+    """
+    tracer = options.tracer or target.tracer or task.tracer.name
+    if tracer not in TRACERS:
+        raise UsageError(f"unknown tracer '{tracer}'", help=f"the tracers are {', '.join(TRACERS)}")
+    if options.dtype not in DTYPES:
+        raise UsageError(f"unknown dtype '{options.dtype}'", help=f"the dtypes are {', '.join(DTYPES)}")
+    arrangement.refuse_impossible(spec, task, target=target.name, dtype=options.dtype)
+    graphs = _choose_graphs(spec, task, options, arrangement)
+    refused = {asked: why for graph in graphs for asked, why in graph.refused.items()} | dict(task.refused)
+    title = f"{spec.architecture} {task.name}"
+    # A target that has no opsets is always recorded in one way, and says under `targets:` what it cannot do.
+    for asked in (tracer, options.dtype) if target.opsets else (options.dtype,):
+        if asked in refused:
+            raise UsageError(f"{title} cannot be had with {asked}: {refused[asked]}")
+    check_settings(target, options.settings)
+    limit = task.targets.get(target.name)
+    if limit is not None and limit.refused is not None:
+        raise UsageError(f"{title} cannot be had as {target.name}: {limit.refused}")
+    _refuse_options(target, options)
+    opset = _choose_opset(spec, options, target)
+    if opset is not None:
+        _refuse_opset(spec, task, graphs, options, opset)
+        reach = _Reach(target.opsets, tracer, refused, spec.minimum_opsets.get(options.dtype))
+        _refuse_beyond_tracer(title, options, opset, reach)
+    computed = target.computed_dtype(options.settings, options.dtype)
+    tolerance = task.tolerances.get(computed)
+    if tolerance is None and (options.atol is None or options.rtol is None):
+        cast = f", which the target {target.name} casts {options.dtype} to" if computed != options.dtype else ""
+        raise UsageError(
+            f"the spec has no tolerance for {computed}{cast}",
+            help="give --atol and --rtol, or add one under 'tolerances'",
+        )
+    return Choice(spec, task, options, target, arrangement, tracer, opset, graphs, computed, tolerance)
+
+
+def _choose_graphs(spec: Spec, task: TaskSpec, options: Options, arrangement: Arrangement) -> tuple[GraphSpec, ...]:
+    """Return the graphs of a task: with ``monolith`` its single one, with ``merged`` those with one decoder for every step.
+
+    Raises:
+        UsageError: the task has several graphs and not the form asked for.
+    """
+    merged = options.merged or arrangement.merged
+    if not (options.monolith or merged) or len(task.graphs) == 1:
+        return task.graphs
+    flag = "--merged" if options.merged else f"--layout {arrangement.name}"
+    if options.monolith and merged:
+        raise UsageError(f"--monolith and {flag} ask for two forms of one task", help="leave one of them out")
+    title = f"{spec.architecture} {task.name}"
+    if merged:
+        if "merged" in task.refused:
+            raise UsageError(f"{title} cannot be had merged: {task.refused['merged']}")
+        if not task.merged:
+            raise UsageError(
+                f"{title} cannot be had with one decoder for every step",
+                help=f"leave {'--merged' if options.merged else '--layout'} out, or declare 'merged:' under the task",
+            )
+        return task.merged
+    if task.monolith is None:
+        raise UsageError(
+            f"{title} cannot be had as a single graph",
+            help="leave --monolith out, or declare 'monolith:' under the task",
+        )
+    return (task.monolith,)
+
+
+def _choose_opset(spec: Spec, options: Options, target: Target) -> int | None:
+    """Return the opset asked for, or the lowest good one where nothing was; None for a target that has none."""
+    return (
+        None
+        if not target.opsets
+        else options.opset
+        if options.opset is not None
+        else default_opset(spec, options.dtype)
+    )
+
+
+def default_opset(spec: Spec, dtype: str = "float32") -> int:
+    """Return the lowest good opset for a dtype: the engine's, or a later one that the spec needs."""
+    minimum = spec.minimum_opsets.get(dtype)
+    return max(DEFAULT_OPSETS[dtype], minimum.opset if minimum is not None else 0)
+
+
+def _refuse_opset(spec: Spec, task: TaskSpec, graphs: tuple[GraphSpec, ...], options: Options, opset: int) -> None:
+    """Refuse an opset too low for the model in its dtype, or for a patch that recording it needs."""
+    title = f"{spec.architecture} {task.name}"
+    minimum = spec.minimum_opsets.get(options.dtype)
+    if minimum is not None and opset < minimum.opset:
+        raise UsageError(
+            f"{title} in {options.dtype} needs opset {minimum.opset} or later: {minimum.because}",
+            help=f"use --opset {minimum.opset}",
+        )
+    for patch in (*task.patches, *(name for graph in graphs for name in graph.patches)):
+        least, why = _PATCH_OPSETS.get(patch, (0, ""))
+        if opset < least:
+            raise UsageError(f"{title} needs opset {least} or later: {why}", help=f"use --opset {least}")
+
+
+def _refuse_beyond_tracer(title: str, options: Options, opset: int, reach: _Reach) -> None:
+    """Refuse an opset that the tracer does not write: asked for one, it would silently write another."""
+    supported = reach.opsets[reach.tracer]
+    if opset in supported:
+        return
+    minimum = reach.minimum
+    limits = f"the {reach.tracer} tracer writes opsets {supported.start} to {supported.stop - 1}"
+    is_needed = minimum is not None and opset == minimum.opset
+    needed = f"{title} in {options.dtype} needs it ({minimum.because}), and " if minimum and is_needed else ""
+    other = next((name for name, opsets in reach.opsets.items() if opset in opsets and name not in reach.refused), None)
+    otherwise = "use another dtype" if needed else "choose an opset in that range"
+    hint = f"use --tracer {other}" if other is not None else otherwise
+    raise UsageError(f"opset {opset} cannot be had: {needed}{limits}", help=hint)
+
+
+def refuse_config(choice: Choice, sizes: Sizes) -> None:
+    """Refuse what cannot be had from this config.
+
+    Raises:
+        UsageError: with the condition and the reason the spec gives.
+    """
+    for name, refusal in choice.task.refused_when.items():
+        is_choice = name in (*TRACERS, *DTYPES, "merged")
+        if (is_choice and name not in choice.asked) or not sizes.holds(refusal.when):
+            continue
+        subject = f"{choice.title}{f' with {name}' if is_choice else ''}"
+        raise UsageError(
+            f"{subject} cannot be had where {refusal.when.text}: {refusal.because}",
+            help=f"see {refusal.when.span.location()}",
+        )
+
+
+def _refuse_options(target: Target, options: Options) -> None:
+    """Refuse options that mean nothing for a target."""
+    given = {
+        "opset": options.opset is not None,
+        "merged": options.merged,
+        "weights": options.weights != "auto",
+    }
+    for name, reason in target.refused_options.items():
+        if given[name]:
+            raise UsageError(f"--{name} does not go with the target {target.name}: {reason}", help="leave it out")
+    if target.tracer is not None and options.tracer not in (None, target.tracer):
+        raise UsageError(
+            f"the target {target.name} is always recorded by {target.tracer}, not by {options.tracer}",
+            help="leave --tracer out",
+        )

@@ -1,0 +1,83 @@
+"""The dims of a spec on a concrete config."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from exporter.errors import did_you_mean
+from exporter.language.diagnostics import Diagnostic, SpecError
+from exporter.language.expressions import ExpressionError, evaluate_expression
+from exporter.language.spec import DerivedDim, Expression, Spec, StaticDim
+from exporter.language.text import Span
+
+
+class Sizes:
+    """The dims of a spec on a concrete config, each evaluated when first asked for."""
+
+    def __init__(self, spec: Spec, config: Any) -> None:
+        self.spec = spec
+        self.config = config
+        self.known: dict[str, int] = {}
+        self.open: list[str] = []
+
+    def static(self, name: str, span: Span) -> int:
+        """Return the size of a dim that has one.
+
+        Raises:
+            SpecError: with the place that named it, where there is no such dim or its expression does not hold.
+        """
+        if name in self.known:
+            return self.known[name]
+        dim = self.spec.dims.get(name)
+        if not isinstance(dim, StaticDim):
+            reason = f"the dim '{name}' is dynamic and has no one size" if dim else f"unknown dim '{name}'"
+            raise SpecError([Diagnostic("unknown-dim", reason, span, help=did_you_mean(name, self.spec.dims))])
+        if name in self.open:
+            circle = " → ".join([*self.open[self.open.index(name) :], name])
+            raise SpecError([Diagnostic("malformed-expression", f"the dims go in a circle: {circle}", dim.span)])
+        self.open.append(name)
+        value = dim.value if isinstance(dim.value, int) else self._integer(dim.value, name)
+        self.open.pop()
+        self.known[name] = value
+        return value
+
+    def derived(self, dim: DerivedDim, dynamic: Mapping[str, int]) -> int:
+        """Return the size of a derived dim at these sizes of the dynamic ones."""
+        return self._integer(dim.value, dim.name, dynamic)
+
+    def holds(self, expression: Expression) -> bool:
+        """Return whether a condition is true of the config."""
+        return bool(self._evaluate(expression))
+
+    def _integer(self, expression: Expression, name: str, dynamic: Mapping[str, int] | None = None) -> int:
+        value = self._evaluate(expression, dynamic)
+        if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+            shown = f"{value!r:.60}"
+            finding = Diagnostic(
+                "malformed-expression",
+                f"the dim '{name}' is {shown} on this config, not a size",
+                expression.span,
+                help="an expression gives a whole number; divide with '//'",
+            )
+            raise SpecError([finding])
+        return value
+
+    def _evaluate(self, expression: Expression, dynamic: Mapping[str, int] | None = None) -> Any:
+        try:
+            return evaluate_expression(expression.text, self.config, _Lookup(self, expression.span, dynamic or {}))
+        except ExpressionError as error:
+            span = expression.span.within(error.start, error.end)
+            raise SpecError([Diagnostic("unknown-config-key", error.message, span, help=error.help)]) from None
+
+
+class _Lookup(dict[str, int]):
+    """The dims an expression may name, as a mapping that evaluates the static ones on demand."""
+
+    def __init__(self, sizes: Sizes, span: Span, dynamic: Mapping[str, int]) -> None:
+        names = [name for name, dim in sizes.spec.dims.items() if isinstance(dim, StaticDim)]
+        super().__init__(dict.fromkeys((*names, *dynamic), 0))
+        self.sizes, self.span, self.dynamic = sizes, span, dynamic
+
+    def __getitem__(self, name: str) -> int:
+        return self.dynamic[name] if name in self.dynamic else self.sizes.static(name, self.span)

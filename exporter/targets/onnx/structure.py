@@ -1,0 +1,64 @@
+"""The structure of a written ONNX file, against its plan."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import onnx
+
+from exporter.errors import first_line
+from exporter.planning.dtypes import NUMPY_DTYPES
+from exporter.planning.plan import GraphPlan, Plan, TensorPlan
+
+
+def check_structure(path: Path, graph: GraphPlan, plan: Plan) -> list[str]:
+    """Return what the written file has other than planned: names, order, dtypes, symbolic dims, opset."""
+    problems: list[str] = []
+    # Embedded weights above this are not worth parsing a second time; the runtime has read the file.
+    if path.stat().st_size < 1 << 28:
+        try:
+            onnx.checker.check_model(str(path), full_check=True)
+        except Exception as error:
+            problems.append(f"{path.name} does not pass onnx.checker: {first_line(error)}")
+        proto = onnx.load(str(path), load_external_data=False)
+        opset = next((entry.version for entry in proto.opset_import if entry.domain == ""), None)
+        if opset != plan.recording.opset:
+            problems.append(f"{path.name} has opset {opset}, and {plan.recording.opset} was asked for")
+        problems += _external_problems(proto, path)
+        for role, values, tensors in (
+            ("input", proto.graph.input, graph.inputs),
+            ("output", proto.graph.output, graph.outputs),
+        ):
+            problems += _signature_problems(path.name, role, values, tensors)
+    return problems
+
+
+def _external_problems(proto: Any, path: Path) -> Iterator[str]:
+    """The checker passes a length beyond the end of the data file; a runtime would crash on it."""
+    for tensor in proto.graph.initializer:
+        if tensor.data_location != tensor.EXTERNAL:
+            continue
+        entry = {item.key: item.value for item in tensor.external_data}
+        data = path.parent / entry.get("location", "")
+        end = int(entry.get("offset", 0)) + int(entry.get("length", 0))
+        if not data.is_file() or data.parent != path.parent:
+            yield f"{path.name}: the data of '{tensor.name}' is in '{entry.get('location')}', which is not beside it"
+        elif end > data.stat().st_size:
+            yield f"{path.name}: the data of '{tensor.name}' ends beyond {data.name}"
+
+
+def _signature_problems(file: str, role: str, values: Any, tensors: tuple[TensorPlan, ...]) -> Iterator[str]:
+    found = [value.name for value in values]
+    planned = [tensor.name for tensor in tensors]
+    if found != planned:
+        yield f"{file}: its {role}s are {', '.join(found)}; planned {', '.join(planned)}"
+        return
+    for value, tensor in zip(values, tensors, strict=True):
+        shape = tuple(dim.dim_param or dim.dim_value for dim in value.type.tensor_type.shape.dim)
+        if shape != tensor.shape:
+            yield f"{file}: the {role} '{tensor.name}' has shape {list(shape)}; planned {list(tensor.shape)}"
+        dtype = onnx.helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type)
+        if dtype != NUMPY_DTYPES[tensor.dtype]:
+            yield f"{file}: the {role} '{tensor.name}' is {dtype}; planned {tensor.dtype}"

@@ -1,0 +1,130 @@
+"""Record with TorchScript: ``torch.onnx.export(dynamo=False)``, opsets 11 to 20.
+
+Parameters are left as graph inputs named after their module path (``export_params=False``), so that no weight is copied
+into the graph and each can be attached again by the name it had.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, cast
+
+import onnx
+import onnx_ir as ir
+import torch
+
+from exporter.models.flat_model import FlatModel
+from exporter.planning.plan import GraphPlan
+from exporter.targets.onnx.tracers import Trace
+from exporter.targets.onnx.tracers.pooling import adaptive_pooling
+
+# sdpa has no symbolic below opset 14; eager attention is the same arithmetic in operators every opset has.
+ATTENTION = "eager"
+
+
+def record(flat: FlatModel, graph: GraphPlan, tensors: tuple[torch.Tensor, ...], opset: int) -> Trace:
+    """Trace ``flat`` on ``tensors`` and return its graph, weights apart."""
+    buffer = io.BytesIO()
+    named = {tensor.name: tensor.dynamic_axes() for tensor in (*graph.inputs, *graph.outputs)}
+    with torch.no_grad(), _quiet_tracer(), _weights_out_of_passes(), _copies_as_values(opset), adaptive_pooling(opset):
+        torch.onnx.export(
+            flat, tensors, cast("Any", buffer), dynamo=False, export_params=False, do_constant_folding=False, opset_version=opset,
+            input_names=[tensor.name for tensor in graph.inputs], output_names=[tensor.name for tensor in graph.outputs],
+            dynamic_axes={name: axes for name, axes in named.items() if axes},
+        )  # fmt: skip
+    model = ir.from_proto(onnx.load_from_string(buffer.getvalue()))
+    _restore_inputs(model.graph, graph)
+    return Trace(model, _take_weights(model.graph, flat, graph))
+
+
+def _restore_inputs(recorded: Any, graph: GraphPlan) -> None:
+    """Put back the declared inputs that nothing reads: where weights stay graph inputs, the tracer drops those along with unused weights."""
+    found = {str(value.name): value for value in recorded.inputs}
+    declared = [found.pop(tensor.name, None) or ir.Value(name=tensor.name) for tensor in graph.inputs]
+    recorded.inputs.clear()
+    recorded.inputs.extend([*declared, *found.values()])
+
+
+def _take_weights(recorded: Any, flat: FlatModel, graph: GraphPlan) -> dict[str, torch.Tensor]:
+    """Return the tensors behind the graph inputs that nobody declared, by the name the graph gives them."""
+    owned: Mapping[str, torch.Tensor] = {
+        **dict(flat.named_buffers(remove_duplicate=False)), **dict(flat.named_parameters(remove_duplicate=False))
+    }  # fmt: skip
+    declared = {tensor.name for tensor in graph.inputs}
+    return {str(value.name): owned[str(value.name)] for value in recorded.inputs if value.name not in declared}
+
+
+@contextmanager
+def _quiet_tracer() -> Iterator[None]:
+    """Silence the tracer's warnings: that sizes may be baked in is what verification at other sizes finds out."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            yield
+        finally:
+            logger.setLevel(level)
+
+
+@contextmanager
+def _copies_as_values(opset: int) -> Iterator[None]:
+    """Write ``buffer.copy_(value)`` as the value, expanded and cast to the buffer it replaces.
+
+    The tracer knows whose later reads mean the new value, and then has no operator for the copy itself.
+    """
+    from torch.onnx._internal.torchscript_exporter._type_utils import JitScalarType
+    from torch.onnx._internal.torchscript_exporter.utils import (
+        register_custom_op_symbolic,
+        unregister_custom_op_symbolic,
+    )
+
+    def copy(graph: Any, target: Any, source: Any, _non_blocking: Any = None) -> Any:
+        value = graph.op("Cast", source, to_i=JitScalarType.from_value(target).onnx_type())
+        return graph.op("Expand", value, graph.op("Shape", target))
+
+    register_custom_op_symbolic("aten::copy", copy, opset)
+    try:
+        yield
+    finally:
+        unregister_custom_op_symbolic("aten::copy", opset)
+
+
+@contextmanager
+def _weights_out_of_passes() -> Iterator[None]:
+    """Keep weights out of the exporter's passes over the graph.
+
+    Two of them read the values of every weight: one copies them to infer shapes that do not depend on them, one compares every
+    pair to find equal ones, which also merges weights that merely happen to be equal.
+    """
+    from torch.onnx._internal.torchscript_exporter import utils
+
+    torch_utils: Any = utils
+    original = torch_utils._C
+    torch_utils._C = _Passes(original)
+    try:
+        yield
+    finally:
+        torch_utils._C = original
+
+
+class _Passes:
+    """torch._C with those two passes given what they need and no more."""
+
+    def __init__(self, original: Any) -> None:
+        self._original = original
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._original, name)
+
+    def _jit_pass_onnx_graph_shape_type_inference(self, graph: Any, _parameters: Any, opset: int) -> Any:
+        return self._original._jit_pass_onnx_graph_shape_type_inference(graph, {}, opset)
+
+    def _jit_pass_onnx_deduplicate_initializers(self, graph: Any, parameters: Any, _is_train: bool) -> Any:
+        # In training mode the pass finds tied weights by their address.
+        return self._original._jit_pass_onnx_deduplicate_initializers(graph, parameters, True)

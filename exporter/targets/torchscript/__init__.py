@@ -1,0 +1,27 @@
+"""The target TorchScript: a traced program for libtorch and Python, without the model's code."""
+
+from __future__ import annotations
+
+from exporter.planning.target import Exporter, Flag, Target
+from exporter.targets.torch_program import TORCH_PROGRAM, session_opener
+
+
+def _load_exporter() -> Exporter:
+    from exporter.targets.torchscript import exporter
+
+    return exporter
+
+
+TARGET = Target(
+    name="torchscript",
+    suffix=".pt",
+    library="pytorch",
+    load_exporter=_load_exporter,
+    open_session=session_opener(),
+    tracer="torchscript",
+    flags=(
+        Flag("untie", bool, "give weights that are tied in the model a copy each."),
+        Flag("freeze", bool, "write weights into the graph as constants and simplify it."),
+    ),
+    **TORCH_PROGRAM,
+)

@@ -1,0 +1,145 @@
+"""The TorchScript target: ``torch.jit.trace`` of the flat model, saved with nothing in it of the machine it was made on.
+
+Tensors are passed by position and come back as a tuple; ``signature.py`` writes the names, dtypes and symbolic dims beside the file.
+"""
+
+from __future__ import annotations
+
+import warnings
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from exporter.errors import ExportError
+from exporter.models.arrays import to_torch
+from exporter.models.flat_model import FlatModel
+from exporter.planning.dummies import make_dummies
+from exporter.planning.plan import GraphPlan, Plan
+
+# Where the Python line of each operator is kept: absolute paths of this machine, of use to nobody else.
+_DEBUG = ".debug_pkl"
+# Tensors start at multiples of this in the file, so that they can be mapped.
+_ALIGNMENT = 64
+_BLOCK = 1 << 22
+
+
+def attention_of(plan: Plan) -> str | None:
+    """Return None: the model's own attention, sdpa where it has it."""
+    return None
+
+
+def export_graph(model: Any, graph: GraphPlan, plan: Plan, directory: Path) -> list[torch.Tensor]:
+    """Write one graph of a model to ``directory`` as TorchScript and return the weights it uses.
+
+    Raises:
+        ExportError: the model cannot be traced.
+    """
+    if plan.recording.settings.get("untie"):
+        untie_weights(model)
+    traced = trace_graph(model, graph, plan)
+    weights = used_weights(traced)
+    if plan.recording.settings.get("freeze"):
+        traced = torch.jit.freeze(traced)
+    save_script(traced, directory / graph.file)
+    return weights
+
+
+def trace_graph(model: Any, graph: GraphPlan, plan: Plan) -> torch.jit.ScriptModule:
+    """Trace one graph of a model at the plan's trace sizes.
+
+    Raises:
+        ExportError: the model cannot be traced.
+    """
+    flat = FlatModel(model, graph).eval()
+    trace: Any = torch.jit.trace
+    inputs = tuple(map(to_torch, make_dummies(graph, plan.sizes.trace, plan.sizes.seed).values()))
+    try:
+        with torch.no_grad(), warnings.catch_warnings():
+            # That sizes may be baked in is what the probes find out.
+            warnings.simplefilter("ignore")
+            traced: torch.jit.ScriptModule = trace(flat, inputs, check_trace=False, strict=False)
+    except Exception as error:
+        lines = str(error).strip().splitlines() or [""]
+        raise ExportError(
+            f"torch.jit.trace failed on '{graph.component}' of {plan.model.architecture} {plan.task}: {type(error).__name__}: {lines[0][:300]}",
+            help="say so in the spec under 'targets:' with the reason, or build another target",
+        ) from error
+    return traced
+
+
+def used_weights(traced: torch.jit.ScriptModule) -> list[torch.Tensor]:
+    """Return the parameters and buffers that the traced graph reads: the file also holds those it does not."""
+    owners: dict[str, Any] = {}
+    found: list[torch.Tensor] = []
+    graph: Any = traced.inlined_graph
+    owners[next(graph.inputs()).debugName()] = traced
+    for node in graph.nodes():
+        if node.kind() == "prim::GetAttr" and node.input().debugName() in owners:
+            value = getattr(owners[node.input().debugName()], node.s("name"))
+            if isinstance(value, torch.Tensor):
+                found.append(value)
+            else:
+                owners[node.output().debugName()] = value
+    return found
+
+
+def untie_weights(model: torch.nn.Module) -> None:
+    """Give every parameter that shares its storage with an earlier one a copy of its own, in place."""
+    seen: set[int] = set()
+    for module in model.modules():
+        for name, parameter in module.named_parameters(recurse=False):
+            if parameter.data_ptr() in seen:
+                setattr(module, name, torch.nn.Parameter(parameter.detach().clone(), requires_grad=False))
+            seen.add(parameter.data_ptr())
+
+
+def save_script(traced: torch.jit.ScriptModule, path: Path) -> None:
+    """Save a traced module so that equal graphs give equal bytes: without the places in the Python source it came from.
+
+    Raises:
+        ExportError: the trace holds something that cannot be saved.
+    """
+    whole = path.with_name(f".{path.name}.whole")
+    try:
+        try:
+            torch.jit.save(traced, str(whole))
+        except RuntimeError as error:
+            lines = [line for line in str(error).splitlines() if line.strip()]
+            raise ExportError(f"the trace cannot be saved as TorchScript: {lines[0][:300]}") from error
+        _copy_archive(whole, path)
+    finally:
+        whole.unlink(missing_ok=True)
+
+
+def _copy_archive(source: Path, target: Path) -> None:
+    with zipfile.ZipFile(source) as old, zipfile.ZipFile(target, "w", zipfile.ZIP_STORED) as new:
+        for entry in old.infolist():
+            if not entry.filename.endswith(_DEBUG):
+                _copy_entry(old, entry, new, target.stem)
+
+
+def _copy_entry(old: zipfile.ZipFile, entry: zipfile.ZipInfo, new: zipfile.ZipFile, stem: str) -> None:
+    # The first part of a name is that of the file it was first saved as.
+    name = f"{stem}/{entry.filename.partition('/')[2]}"
+    copy = zipfile.ZipInfo(name)
+    copy.file_size = entry.file_size
+    copy.extra = _padding(new, name)
+    with old.open(entry) as source, new.open(copy, "w") as target:
+        for block in _blocks(source):
+            target.write(block)
+
+
+def _blocks(file: Any) -> Iterator[bytes]:
+    while block := file.read(_BLOCK):
+        yield block
+
+
+def _padding(new: zipfile.ZipFile, name: str) -> bytes:
+    """Return an extra field ("FB", as torch writes it) after which an entry's data is aligned."""
+    header = 30 + len(name.encode()) + 4
+    offset = new.fp.tell() + header if new.fp is not None else header
+    length = -offset % _ALIGNMENT
+    return b"FB" + length.to_bytes(2, "little") + b"Z" * length

@@ -1,0 +1,45 @@
+"""Verify an artifact beside the checkpoint it was built from, with inputs it has not seen."""
+
+from __future__ import annotations
+
+import dataclasses
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from exporter.artifacts.manifest import read_manifest
+from exporter.errors import CheckpointError
+from exporter.models.checkpoints import Source, check_architecture, open_checkpoint
+from exporter.models.flat_model import FlatModel
+from exporter.models.loading import convert_weights, load_model
+from exporter.models.oracle import make_oracle
+from exporter.planning.plan import Plan
+from exporter.verification.expected import LiveModel
+from exporter.verification.report import Report
+from exporter.verification.verify import verify_artifact
+
+
+def verify_beside(directory: Path, plan: Plan, source: Source, progress: Callable[[str], None]) -> Report:
+    """Run every graph of an artifact beside a checkpoint.
+
+    Raises:
+        UsageError: the checkpoint is of another architecture.
+        CheckpointError: the checkpoint has other weights than the artifact was built from.
+    """
+    progress("opening the checkpoint")
+    checkpoint = open_checkpoint(source)
+    check_architecture(checkpoint, plan.model.architecture)
+    built_from = read_manifest(directory)["source"]["files"]
+    differing = [name for name, digest in checkpoint.digests().items() if built_from.get(name, digest) != digest]
+    if differing:
+        raise CheckpointError(
+            f"'{checkpoint.name}' is not the checkpoint this artifact was built from: {', '.join(differing)} differ",
+            help="give the checkpoint the artifact was built from, or build it again",
+        )
+    progress("loading the model")
+    with tempfile.TemporaryDirectory(prefix="exporter-") as scratch:
+        model, _ = load_model(plan, convert_weights(plan, checkpoint, Path(scratch)))
+    # Other seeds than the build's, so that these inputs are new to the graph.
+    fresh = dataclasses.replace(plan, sizes=dataclasses.replace(plan.sizes, seed=plan.sizes.seed + 2))
+    oracles = {graph.component: make_oracle(FlatModel(model, graph)) for graph in plan.graphs}
+    return verify_artifact(directory, fresh, LiveModel(oracles), progress)

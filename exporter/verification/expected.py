@@ -1,0 +1,75 @@
+"""What a graph is compared with: a live model, or the golden vectors in an artifact."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from exporter.artifacts.golden import read_golden
+from exporter.planning.dtypes import Oracle
+from exporter.planning.dummies import make_dummies
+from exporter.planning.plan import GraphPlan, Point, SizePlan
+from exporter.verification.comparison import Sample
+
+
+class Expected(Protocol):
+    """What the untouched model gives for the inputs of a graph. ``is_live``: it can be asked at any sizes, and is not only remembered."""
+
+    @property
+    def is_live(self) -> bool:
+        """Whether the model itself is there to be asked."""
+
+    def samples(self, graph: GraphPlan, sizes: SizePlan) -> Iterator[Sample]:
+        """Yield what is compared, the traced sizes first."""
+
+    def probe(self, graph: GraphPlan, point: Point, seed: int) -> Sample | None:
+        """Return what the model gives at another point, or None where that is not known or these sizes are none of the model's own."""
+
+
+@dataclass(frozen=True, slots=True)
+class LiveModel:
+    """An untouched model, as one oracle for each graph: every point of a plan, with two seeds."""
+
+    oracles: Mapping[str, Oracle]
+    is_live = True
+
+    def samples(self, graph: GraphPlan, sizes: SizePlan) -> Iterator[Sample]:
+        """Yield every point with two seeds."""
+        for point in sizes.points:
+            for seed in (sizes.seed, sizes.seed + 1):
+                inputs = make_dummies(graph, point, seed)
+                yield Sample(point, seed, inputs, self.oracles[graph.component](inputs))
+
+    def probe(self, graph: GraphPlan, point: Point, seed: int) -> Sample | None:
+        """Return what the model gives at a point, or None where it refuses these sizes or its outputs have others than planned."""
+        inputs = make_dummies(graph, point, seed)
+        try:
+            outputs = self.oracles[graph.component](inputs)
+        except Exception:
+            return None
+        planned = [tensor.sizes_at(point.sizes) for tensor in graph.outputs]
+        return Sample(point, seed, inputs, outputs) if [output.shape for output in outputs] == planned else None
+
+
+@dataclass(frozen=True, slots=True)
+class GoldenVectors:
+    """The golden vectors of an artifact: every point of its plan, with one seed."""
+
+    directory: Path
+    is_live = False
+
+    def samples(self, graph: GraphPlan, sizes: SizePlan) -> Iterator[Sample]:
+        """Yield the vectors of every point.
+
+        Raises:
+            UsageError: a vector is missing or damaged.
+        """
+        for index, point in enumerate(sizes.points):
+            inputs, outputs = read_golden(self.directory, index, graph)
+            yield Sample(point, sizes.seed, inputs, outputs)
+
+    def probe(self, graph: GraphPlan, point: Point, seed: int) -> Sample | None:
+        """Return None: there are vectors at the points of the plan only."""
+        return None

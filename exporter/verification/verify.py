@@ -1,0 +1,76 @@
+"""Verify an artifact: its structure against the plan, its numbers against the model's.
+
+Builds, ``exporter verify``, ``verify --model`` and `exporter.onnx` all come here; they differ in what is `Expected`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from exporter.planning.plan import GraphPlan, Plan
+from exporter.planning.target import Session
+from exporter.planning.words import sizes_text
+from exporter.targets.registry import find_target
+from exporter.verification.comparison import Sample, compare_outputs, feeble_outputs
+from exporter.verification.expected import Expected
+from exporter.verification.probing import probe_dims
+from exporter.verification.report import Comparison, Report
+
+Progress = Callable[[str], None]
+
+
+def verify_artifact(directory: Path, plan: Plan, expected: Expected, progress: Progress = lambda _: None) -> Report:
+    """Compare every graph of an artifact with its model.
+
+    Args:
+        directory: where the files of the plan are.
+        plan: what was built.
+        expected: what the model gives.
+        progress: told what is being done.
+
+    Raises:
+        UsageError: the plan's target is none of ours, or a golden vector is missing or damaged.
+        ExportError: a runtime refuses a file.
+    """
+    target = find_target(plan.recording.target)
+    comparisons: list[Comparison] = []
+    problems: list[str] = []
+    open_dims: dict[str, dict[str, str]] = {}
+    runtimes: list[str] = []
+    for graph in plan.graphs:
+        problems += target.check_structure(directory, graph, plan)
+        if target.probed and expected.is_live:
+            session = target.open_session(directory / graph.file, plan)
+            open_dims[graph.component], baked_in = probe_dims(session, graph, plan, expected, progress)
+            problems += baked_in
+            del session
+        for session, sample in _runs(directory, graph, plan, expected):
+            if session.name not in runtimes:
+                runtimes.append(session.name)
+            progress(f"verifying {graph.component} at {sizes_text(sample.point.sizes, 'its one size')}")
+            comparisons += compare_outputs(session, graph, sample, plan.bound)
+    if plan.model.is_reference:
+        # A trained model's outputs are what they are; a reference is ours to make expressive.
+        computed = target.computed_dtype(plan.recording.settings, plan.model.dtype)
+        problems += feeble_outputs(comparisons, plan.bound.atol, computed)
+    return Report(", ".join(runtimes), plan.bound.atol, plan.bound.rtol, tuple(comparisons), tuple(problems), open_dims)
+
+
+def _runs(directory: Path, graph: GraphPlan, plan: Plan, expected: Expected) -> Iterator[tuple[Session, Sample]]:
+    """Yield every run of a graph: each of its files at each sample.
+
+    The session maps weights where the runtime can. Where users get another one, which holds a private copy of every weight, that one
+    repeats the traced sizes.
+    """
+    target = find_target(plan.recording.target)
+    for file in graph.files:
+        path = directory / file
+        session = target.open_session(path, plan)
+        traced: Sample | None = None
+        for sample in expected.samples(graph, plan.sizes):
+            traced = traced or sample
+            yield session, sample
+        del session
+        if traced is not None and target.has_shipped_form(path, plan):
+            yield target.open_session(path, plan, shipped=True), traced

@@ -1,0 +1,85 @@
+"""The sandbox: what an expression can say, and what it cannot do."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from exporter.language.expressions import ExpressionError, evaluate_expression, expression_names, expression_paths
+
+
+class Config:
+    """A config with the things an attacker would reach for."""
+
+    def __init__(self) -> None:
+        self.hidden_size, self.heads, self.image_size, self.name = 40, 4, [24, 36], "x"
+        self.vision = SimpleNamespace(depths=[2, 3], size=7)
+
+    def method(self) -> str:
+        return "called"
+
+
+CONFIG = Config()
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("config.hidden_size // config.heads", 10),
+        ("config.vision.depths[1]", 3),
+        ("config.vision.depths | length", 2),
+        ("config.vision.depths | sum + 1", 6),
+        ("config.image_size[0] if config.image_size is iterable else config.image_size", 24),
+        ("(height // 6) * 2 + 1", 9),
+        ("config.name == 'x' and not config.heads > 4", True),
+        ("config.hidden_size", 40),
+        ("height // 2 ** (config.vision.depths | length)", 6),
+        ("config.vision.depths | product", 6),
+        ("height | convolved(3, 2)", 11),
+        ("height | convolved([10, 3], config.vision.depths)", 2),
+        ("height | convolved(3, 2, 1, 2)", 6),
+        ("height | convolved(3, 2, 1, 0)", 24),
+    ],
+)
+def test_values(text, value):
+    assert evaluate_expression(text, CONFIG, {"height": 24}) == value
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "config.method()", "().__class__", "config.__class__", "config._hidden", "config.method", "''.join(['a'])",
+        "config.heads ** 99999999", "'x' * 999999999", "[0] * 99999999", "99999 ** 64", "2 ** 0.5", "2 ** 64 ** 64", "{{ 1 }}", "1 }} {{ 2", "{% raw %}",
+        "config.missing", "unknown + 1", "1 // 0", "config.name + 1", "", "range(10)", "lipsum", "config['__class__']",
+        "height | product", "config.name | product", "['x'] | product", "height | convolved([3, 3], 2)", "height | convolved(25, 1)", "height | convolved(3, 0)", "height | convolved('x', 2)", "height | convolved(1, 1, 0, 9999)",
+        "config | attr('__class__')", "config.name | upper", "x" * 2000, "(" * 300 + "1" + ")" * 300,
+    ],
+)  # fmt: skip
+def test_what_is_not_allowed_or_does_not_hold_is_an_expression_error(text):
+    with pytest.raises(ExpressionError):
+        evaluate_expression(text, CONFIG, {"height": 24})
+
+
+def test_a_missing_key_is_named_with_the_nearest():
+    with pytest.raises(ExpressionError) as failure:
+        evaluate_expression("config.hiden_size", CONFIG)
+    assert failure.value.message == "the config has no 'hiden_size'"
+    assert failure.value.help == "did you mean 'hidden_size'?"
+    assert "config.hiden_size"[failure.value.start : failure.value.end] == ".hiden_size"
+
+
+def test_names_and_paths():
+    text = "config.vision.size // patch + config.heads"
+    assert expression_names(text) == ["config", "patch"]
+    assert sorted(expression_paths(text)) == ["heads", "vision.size"]
+
+
+@given(st.text("config.heads0123+-*/() |[]{}%'\"_", max_size=60))
+def test_no_text_raises_anything_else(text):
+    try:
+        evaluate_expression(text, CONFIG, {"height": 24})
+    except ExpressionError as error:
+        assert 0 <= error.start <= error.end <= max(len(text), 1)

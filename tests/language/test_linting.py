@@ -1,0 +1,215 @@
+"""Linting as a whole: suppressions, selection, families, fixes, formats."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from exporter.cli.render.machine import diagnostics_github, diagnostics_json, diagnostics_sarif
+from exporter.cli.render.text import render_diagnostics, render_summary, visible
+from exporter.errors import UsageError
+from exporter.language.linting import diff_fixes, fix_files, lint_paths
+from exporter.language.rules import RULES
+from exporter.language.text import Text
+
+SPEC = """\
+spec_version: 1
+architecture: example
+extends: encoder
+tasks:
+  fill-mask: {}
+reference:
+  config: {hidden_size: 32, vocab_size: 99}
+"""
+
+
+@pytest.fixture
+def lint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+
+    def lint(text: str = SPEC, name: str = "example.yaml", **options):
+        (tmp_path / name).write_text(text, "utf-8")
+        return lint_paths([name], **options)
+
+    return lint
+
+
+def places(result) -> list[tuple[str, int, int]]:
+    return [(finding.rule, finding.span.line, finding.span.column) for finding in result.diagnostics]
+
+
+AMBIGUOUS = SPEC.replace("vocab_size: 99}", "vocab_size: 8}")
+
+
+@pytest.mark.parametrize(
+    ("comment", "left"),
+    [
+        ("  # exporter: ignore[ambiguous-reference] a table of one-hot rows", []),
+        ("  # exporter: ignore[EXP502] by its code", []),
+        ("  # exporter: ignore[loose-tolerance, ambiguous-reference] both", ["unused-suppression"]),
+        ("  # exporter: ignore[loose-tolerance] another", ["ambiguous-reference", "unused-suppression"]),
+        ("  # exporter: ignore[ambiguous-reference]", ["ambiguous-reference", "suppression-without-reason"]),
+        ("  # exporter: ignore[yaml-syntax] cannot be", ["ambiguous-reference", "unknown-suppression"]),
+    ],
+)
+def test_suppressions_on_the_line(lint, comment, left):
+    result = lint(AMBIGUOUS.replace("8}\n", "8}" + comment + "\n"))
+    assert sorted(rule for rule, _, _ in places(result)) == left
+
+
+def test_a_suppression_alone_on_its_line_speaks_of_the_next_one(lint):
+    comment = "  # exporter: ignore[ambiguous-reference] one-hot\n  # Some other comment.\n\n"
+    assert lint(AMBIGUOUS.replace("  config:", comment + "  config:")).passed
+    below = AMBIGUOUS + "# exporter: ignore[ambiguous-reference] too late\n"
+    assert [rule for rule, _, _ in places(lint(below))] == ["ambiguous-reference", "unused-suppression"]
+
+
+def test_a_suppression_of_a_rule_that_did_not_run_is_not_called_unused(lint):
+    text = SPEC.replace("99}", "99}  # exporter: ignore[shape-disagrees] needs the models")
+    assert lint(text).passed
+    text = SPEC.replace("99}", "99}  # exporter: ignore[loose-tolerance] ignored below")
+    assert lint(text, ignore=["loose-tolerance"]).passed
+
+
+def test_select_and_ignore_take_names_codes_and_groups(lint):
+    text = AMBIGUOUS.replace("fill-mask", "masked-lm").replace("example", "exemple")
+    assert {rule for rule, _, _ in places(lint(text))} == {"unknown-task", "file-name-mismatch"}
+    assert {rule for rule, _, _ in places(lint(text, select=["EXP2"]))} == {"unknown-task", "file-name-mismatch"}
+    assert {rule for rule, _, _ in places(lint(text, select=["EXP2"], ignore=["EXP204"]))} == {"unknown-task"}
+    assert {rule for rule, _, _ in places(lint(text, select=["file-name-mismatch"]))} == {"file-name-mismatch"}
+    with pytest.raises(UsageError, match="there is no rule 'unknown-tsk'") as failure:
+        lint(text, select=["unknown-tsk"])
+    assert failure.value.help == "did you mean 'unknown-task'?"
+
+
+def test_all_findings_are_collected(lint):
+    text = """\
+spec_version: 1
+architecture: example
+extends: encoder
+colour: blue
+dims:
+  sequence: {trace: 1, check: [1, 13]}
+  hidden: config.__class__
+inputs:
+  token_type_ids: int64[batch sequence] = zeros
+tasks:
+  feature-extraction: {outputs: {last_hidden_state: "float[batch, sequence, hiden]"}}
+  masked-lm: {}
+reference:
+  config: {hidden_size: 32}
+"""
+    assert {rule for rule, _, _ in places(lint(text))} >= {
+        "unknown-key", "trace-size-too-small", "malformed-tensor", "unknown-dim", "unknown-task", "check-equals-trace",
+    }  # fmt: skip
+
+
+def test_a_mistake_in_a_family_is_found_in_the_family_once(specs: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(specs.parent)
+    family = specs / "families" / "encoder.yaml"
+    family.write_text(
+        family.read_text("utf-8").replace("float[batch, sequence, hidden]", "float[batch, sequence, hiden]"), "utf-8"
+    )
+    result = lint_paths(["specs"])
+    (finding,) = [one for one in result.diagnostics if one.rule == "unknown-dim"]
+    assert finding.span.source.name == "specs/families/encoder.yaml"
+
+
+def test_a_family_nobody_extends_is_read_too(lint, tmp_path: Path):
+    text = """\
+spec_version: 1
+family: lonely
+description: Nobody extends it.
+dims: {batch: {trace: 2, check: [1]}, hidden: config.hidden_size()}
+inputs: {x: "int64[batch"}
+tasks:
+  fill-mask: {outputs: {y: "float[batch] = randn"}}
+tolerances: {float32: {atol: 1.0e-5, rtol: 1.0e-5}}
+"""
+    found = [rule for rule, _, _ in places(lint(text, "lonely.yaml"))]
+    assert sorted(found) == ["malformed-expression", "malformed-tensor", "malformed-tensor"]
+
+
+def test_fixes_keep_comments_line_ends_and_the_byte_order_mark(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "example.yaml"
+    text = "\ufeff# A comment.\r\n" + SPEC.replace("fill-mask: {}", "masked-lm: {}  # why").replace("\n", "\r\n")
+    path.write_bytes(text.encode("utf-8"))
+    path.chmod(0o640)
+    result, fixed = fix_files(lambda: lint_paths(["example.yaml"]))
+    assert (result.passed, fixed) == (True, 1)
+    assert path.read_bytes() == text.replace("masked-lm", "fill-mask").encode("utf-8")
+    assert path.stat().st_mode & 0o777 == 0o640
+    assert [entry.name for entry in tmp_path.iterdir()] == ["example.yaml"]
+
+
+def test_the_diff_changes_nothing(lint, tmp_path: Path):
+    result = lint(SPEC.replace("fill-mask", "masked-lm"))
+    diff = "".join(diff_fixes(result))
+    assert "-  masked-lm: {}\n+  fill-mask: {}\n" in diff
+    assert "masked-lm" in (tmp_path / "example.yaml").read_text("utf-8")
+
+
+def test_json_has_everything(lint):
+    (finding,) = json.loads(diagnostics_json(lint(SPEC.replace("fill-mask", "masked-lm")).diagnostics))
+    assert finding["rule"] == "unknown-task"
+    assert finding["code"] == RULES["unknown-task"].code
+    assert (finding["file"], finding["line"], finding["column"], finding["end_column"]) == ("example.yaml", 5, 3, 12)
+    assert finding["fix"]["edits"][0]["replacement"] == "fill-mask"
+
+
+def test_sarif_is_what_code_scanning_takes(lint):
+    log = json.loads(diagnostics_sarif(lint(SPEC.replace("fill-mask", "masked-lm")).diagnostics))
+    assert log["version"] == "2.1.0"
+    (run,) = log["runs"]
+    rules = run["tool"]["driver"]["rules"]
+    (result,) = run["results"]
+    assert rules[result["ruleIndex"]]["id"] == result["ruleId"] == "unknown-task"
+    assert result["level"] == "error"
+    location = result["locations"][0]["physicalLocation"]
+    assert location["artifactLocation"]["uri"] == "example.yaml"
+    assert location["region"] == {"startLine": 5, "startColumn": 3, "endLine": 5, "endColumn": 12}
+    assert json.loads(diagnostics_sarif([]))["runs"][0]["results"] == []
+
+
+def test_github_annotations_escape_what_would_end_them(lint):
+    text = SPEC.replace("fill-mask", '"a%b, c: d"')
+    line = diagnostics_github(lint(text).diagnostics)
+    assert line.startswith("::error file=example.yaml,line=5,endLine=5,col=3,endColumn=14,title=unknown-task::")
+    assert "'a%25b, c: d'" in line
+    assert "\n" not in line
+
+
+def test_rendering_handles_long_lines_wide_characters_tabs_and_escapes(lint):
+    text = SPEC.replace("  fill-mask: {}", '  "日本": {}')
+    rendered = render_diagnostics(lint(text).diagnostics).splitlines()
+    assert rendered[4].index("^") == rendered[3].index('"')
+    assert rendered[4].count("^") == 6  # two quotes, and two characters of two columns
+    long = SPEC.replace("99}", "99, " + "x" * 500 + ": 1}").replace("hidden_size", "9")
+    for line in render_diagnostics(
+        lint(long.replace("fill-mask: {}", "fill-mask: {a: 1, " + "b" * 300 + ": 2}")).diagnostics
+    ).splitlines():
+        assert len(line) < 520
+    escaped = SPEC.replace("fill-mask", '"\\e[31mred"')
+    shown = render_diagnostics(lint(escaped).diagnostics)
+    assert "\x1b" not in shown
+    assert "\\u001b[31mred" in shown
+    assert visible("a\tb") == "a b"
+
+
+def test_summaries():
+    assert render_summary([], 1) == "1 file checked, nothing found"
+    assert render_summary([], 11) == "11 files checked, nothing found"
+
+
+def test_there_must_be_something_to_lint(tmp_path: Path):
+    with pytest.raises(UsageError):
+        lint_paths([str(tmp_path)])
+    with pytest.raises(UsageError):
+        lint_paths([str(tmp_path / "nowhere.yaml")])
+
+
+def test_a_source_has_lines():
+    assert list(Text("x", "a\r\nb\n").lines()) == ["a", "b", ""]

@@ -1,0 +1,145 @@
+"""The schemas: valid, described, and of one mind with the code."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from typing import Any
+
+import jsonschema
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from exporter.language import spec as meaning
+from exporter.language.composing import check_family, compose_spec
+from exporter.language.document import parse_document
+from exporter.language.schema import KINDS, bundle_schema, check_schema, load_schema
+from exporter.language.tensor_type import BUILT, FILLS
+from exporter.language.text import Text
+from exporter.models.patches import PATCHES
+
+
+@pytest.mark.parametrize("kind", [*KINDS, "defs"])
+def test_schemas_are_valid_2020_12(kind):
+    schema = load_schema(kind)
+    assert schema["$schema"] == "https://json-schema.org/draft/2020-12/schema"
+    jsonschema.Draft202012Validator.check_schema(schema)
+
+
+def walk(schema: Any, path: str = ""):
+    if isinstance(schema, dict):
+        for name, entry in schema.get("properties", {}).items():
+            yield f"{path}/{name}", entry
+        for key, value in schema.items():
+            yield from walk(value, f"{path}/{key}")
+    elif isinstance(schema, list):
+        for index, value in enumerate(schema):
+            yield from walk(value, f"{path}/{index}")
+
+
+@pytest.mark.parametrize("kind", [*KINDS, "defs"])
+def test_every_property_is_described(kind):
+    definitions = load_schema("defs")["$defs"]
+    bare = []
+    for path, entry in walk(load_schema(kind)):
+        target = definitions.get(entry.get("$ref", "").rsplit("/", 1)[-1], {}) if "$ref" in entry else {}
+        if not entry.get("description") and not target.get("description"):
+            bare.append(path)
+    assert not bare
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_bundle_needs_no_other_file(kind):
+    text = json.dumps(bundle_schema(kind))
+    assert "defs.schema.json" not in text.replace(load_schema("defs")["$id"], "")
+    validator = jsonschema.Draft202012Validator(bundle_schema(kind))
+    list(validator.iter_errors({}))
+
+
+def test_schema_and_code_agree_on_the_closed_sets():
+    definitions = load_schema("defs")["$defs"]
+    assert set(definitions["tolerances"]["properties"]) == set(meaning.DTYPES)
+    assert set(definitions["refused"]["properties"]) == {*meaning.DTYPES, *meaning.TRACERS, "merged"} - {"float32"}
+    text = json.dumps(definitions["tracer"])
+    assert all(f'"{name}"' in text for name in meaning.TRACERS)
+    build = load_schema("build")["properties"]["builds"]["items"]["properties"]
+    from exporter.planning.options import Options
+    from exporter.targets.registry import DEFAULT_TARGET, TARGETS
+
+    # A build file lists several targets, of which each build has one.
+    assert {field.name for field in dataclasses.fields(Options)} - {"seed", "target"} <= set(build)
+    assert set(build["targets"]["items"]["enum"]) == set(TARGETS)
+    assert set(definitions["targets"]["properties"]) == set(TARGETS) - {DEFAULT_TARGET}
+
+
+def test_every_fill_of_the_language_can_be_made():
+    from exporter.planning.dummies import _FILLS
+
+    assert set(_FILLS) == set(FILLS) - {"positions"}
+    assert set(FILLS) >= BUILT
+
+
+def test_every_patch_of_the_language_exists():
+    assert set(load_schema("defs")["$defs"]["patches"]["properties"]) == set(PATCHES)
+
+
+VALID = {
+    "spec_version": 1,
+    "architecture": "x",
+    "extends": "encoder",
+    "tasks": {"fill-mask": {}},
+    "reference": {"config": {"hidden_size": 32}},
+}
+
+
+def document(data: Any):
+    return parse_document(Text("x.yaml", json.dumps(data, indent=1)))
+
+
+def test_a_small_spec_is_valid():
+    assert check_schema(document(VALID)) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "rule", "text"),
+    [
+        ({"task": {}}, "unknown-key", '"task"'),
+        ({"architecture": None}, "wrong-type", "null"),
+        ({"architecture": 3}, "wrong-type", "3"),
+        ({"spec_version": 2}, "wrong-value", "2"),
+        ({"dims": {"batch": {"trace": "8", "check": [1]}}}, "wrong-type", '"8"'),
+        ({"tolerances": {"float32": {"atol": -1, "rtol": 0}}}, "wrong-value", "-1"),
+        ({"tracer": "torch"}, "wrong-value", '"torch"'),
+        ({"reference": {}}, "missing-key", '"reference"'),
+    ],
+)
+def test_one_mistake_gives_one_finding_at_its_place(change, rule, text):
+    findings = check_schema(document({**VALID, **change}))
+    assert [(finding.rule, finding.span.text.split("\n")[0]) for finding in findings] == [(rule, text)]
+
+
+leaf = (
+    st.none()
+    | st.booleans()
+    | st.integers(-3, 99)
+    | st.sampled_from(["float[batch]", "int64[batch, x] = randint(v)", "config.a", "x", "["])
+)
+keys = st.sampled_from(
+    ["dims", "monolith", "patches", "variants", "inputs", "outputs", "tasks", "fill-mask", "text-generation-with-past", "cache", "components", "encoder", "config",
+     "reference", "tolerances", "float32", "atol", "rtol", "trace", "check", "batch", "type", "when", "tracer", "use", "because",
+     "arguments", "outputs_ignored", "refused", "dynamo", "opset", "minimum", "{layer}", "a.b"]
+)  # fmt: skip
+trees = st.recursive(
+    leaf, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(keys, inner, max_size=4), max_leaves=20
+)
+
+
+@given(st.dictionaries(keys, trees, max_size=6), st.sampled_from(["encoder", "decoder", "encoder-decoder", "image"]))
+def test_no_document_makes_schema_or_composition_raise(data, family):
+    spec = document({**VALID, **data, "extends": family})
+    check_schema(spec)
+    first, second = compose_spec(spec), compose_spec(spec)
+    assert first.spec == second.spec
+    assert first.diagnostics == second.diagnostics
+    check_family(document({"spec_version": 1, "family": "x", **data}))

@@ -1,0 +1,273 @@
+"""Plans: golden for every spec, and what a plan refuses."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+import exporter
+from exporter.cli.render.builds import plan_text
+from exporter.cli.render.catalogue import catalogue_data, catalogue_markdown, catalogue_text
+from exporter.errors import UsageError
+from exporter.language.catalog import list_specs
+from exporter.language.composing import compose_spec
+from exporter.language.diagnostics import SpecError
+from exporter.language.document import parse_document
+from exporter.language.loading import load_spec
+from exporter.language.text import Text
+from exporter.planning.choices import OPSETS
+from exporter.planning.options import Options
+from exporter.planning.plan import Plan, axis_names, axis_size
+from exporter.planning.planner import plan_task
+
+PLANS = Path(__file__).parent.parent / "plans"
+TASKS = [(path.stem, task) for path in list_specs() for task in load_spec(path).tasks]
+
+
+@pytest.mark.parametrize("path", list_specs(), ids=lambda path: path.stem)
+def test_plans_are_as_reviewed(path: Path, request: pytest.FixtureRequest):
+    plans = [exporter.plan(path, task) for task in load_spec(path).tasks]
+    text = "\n".join("\n".join(plan_text(plan)) for plan in plans) + "\n"
+    golden = PLANS / f"{path.stem}.txt"
+    if request.config.getoption("--update-goldens"):
+        golden.write_text(text, "utf-8")
+    assert text == golden.read_text("utf-8")
+
+
+def test_every_golden_plan_has_its_spec():
+    assert {path.stem for path in PLANS.iterdir()} == {path.stem for path in list_specs()}
+
+
+@pytest.mark.parametrize(("architecture", "task"), TASKS)
+def test_a_plan_survives_its_own_json(architecture: str, task: str):
+    plan = exporter.plan(architecture, task)
+    assert Plan.from_data(json.loads(json.dumps(plan.to_data()))) == plan
+
+
+@pytest.mark.parametrize(("architecture", "task"), TASKS)
+def test_every_dynamic_axis_is_checked_away_from_its_trace_size(architecture: str, task: str):
+    plan = exporter.plan(architecture, task)
+    names = {
+        name
+        for graph in plan.graphs
+        for tensor in (*graph.inputs, *graph.outputs)
+        for axis in tensor.shape
+        for name in axis_names(axis)
+    }
+    for name in names:
+        sizes = {point.sizes[name] for point in plan.sizes.points[1:]}
+        assert sizes
+        assert plan.sizes.trace.sizes[name] not in sizes
+    # A graph that serves one sentence serves a batch of one; one that decodes, an empty past where the language allows it.
+    for batch in {name for name in names if name == "batch" or name.endswith("_batch")}:
+        assert any(point.sizes[batch] == 1 for point in plan.sizes.points)
+    if "past_sequence" in names:
+        assert any(point.sizes["past_sequence"] == 0 for point in plan.sizes.points)
+        assert any(point.sizes["sequence"] == 1 and point.sizes["past_sequence"] > 0 for point in plan.sizes.points)
+
+
+def test_sizes_of_other_configs_are_followed():
+    plan = exporter.plan(
+        "gpt2", "causal-lm-with-past", config={"n_layer": 2, "n_head": 5, "n_embd": 60, "vocab_size": 31}
+    )
+    (graph,) = plan.graphs
+    assert [tensor.name for tensor in graph.outputs] == [
+        "logits",
+        *(f"present.{layer}.{part}" for layer in (0, 1) for part in ("key", "value")),
+    ]
+    assert graph.outputs[0].shape == ("batch", "sequence", 31)
+    assert graph.outputs[1].shape == ("batch", 5, "past_sequence + sequence", 12)
+    assert graph.inputs[0].fill.args == (31,)
+
+
+DERIVED = """spec_version: 1
+architecture: vit
+extends: image
+dims:
+  height: {trace: 8, check: [11, 16]}
+  stride: 2 ** config.stages
+  tokens: {derived: (height + stride - 1) // stride}
+tasks: {feature-extraction: {}}
+reference: {config: {}}
+"""
+
+
+def test_a_derived_dim_follows_the_dims_it_is_made_of():
+    spec = compose_spec(parse_document(Text("vit.yaml", DERIVED))).spec
+    config = SimpleNamespace(num_channels=3, image_size=[24, 36], hidden_size=32, stages=2)
+    plan = plan_task(spec, spec.tasks["feature-extraction"], config, Options())
+    assert plan.graphs[0].outputs[0].shape == ("batch", "tokens", 32)
+    assert [point.sizes for point in plan.sizes.points] == [
+        {"batch": 2, "height": 8, "tokens": 2},
+        {"batch": 1, "height": 11, "tokens": 3},
+        {"batch": 3, "height": 16, "tokens": 4},
+    ]
+
+
+WITH_IMAGE = """spec_version: 1
+architecture: bert
+extends: encoder
+dims:
+  image_tokens: 1 + config.patches if config.sees else 0
+tasks:
+  feature-extraction: {outputs: {last_hidden_state: "float[batch, sequence + image_tokens, hidden]"}}
+reference: {config: {}, gain: 0.5}
+"""
+
+
+@pytest.mark.parametrize(("sees", "axis"), [(True, "sequence + 10"), (False, "sequence")])
+def test_what_a_config_leaves_out_adds_nothing_to_an_axis(sees: bool, axis: str):
+    spec = compose_spec(parse_document(Text("bert.yaml", WITH_IMAGE))).spec
+    config = SimpleNamespace(hidden_size=32, vocab_size=99, sees=sees, patches=9)
+    plan = plan_task(spec, spec.tasks["feature-extraction"], config, Options())
+    assert plan.graphs[0].outputs[0].shape == ("batch", axis, 32)
+    assert plan.model.reference_gain == 0.5
+
+
+NOTED = """
+spec_version: 1
+architecture: example
+extends: encoder
+dims:
+  unit: 4 * config.blocks
+notes:
+  whole: {when: config.blocks > 1, text: "takes whole blocks of {unit} tokens"}
+  any: takes any text
+tasks:
+  fill-mask:
+    notes: {any: null}
+  token-classification: {}
+reference:
+  config: {hidden_size: 32, vocab_size: 99}
+"""
+
+
+@pytest.mark.parametrize(
+    ("task", "blocks", "notes"),
+    [
+        ("fill-mask", 2, ("takes whole blocks of 8 tokens",)),
+        ("fill-mask", 1, ()),
+        ("token-classification", 3, ("takes whole blocks of 12 tokens", "takes any text")),
+    ],
+)
+def test_notes_tell_what_the_config_makes_of_a_graph(task: str, blocks: int, notes: tuple[str, ...]):
+    spec = compose_spec(parse_document(Text("example.yaml", NOTED))).spec
+    assert spec is not None
+    config = SimpleNamespace(hidden_size=32, vocab_size=99, num_labels=7, blocks=blocks)
+    plan = plan_task(spec, spec.tasks[task], config, Options())
+    assert plan.notes == notes
+    assert Plan.from_data(json.loads(json.dumps(plan.to_data()))) == plan
+
+
+REFUSING = """
+spec_version: 1
+architecture: example
+extends: encoder
+dims:
+  unit: 4 * config.blocks
+refused:
+  dynamo: {when: unit > 4, because: the number of blocks is fixed}
+  float16: {when: config.blocks > 2, because: the scores overflow}
+  quantized: {when: config.quantized, because: rounding leaves no bound}
+tasks:
+  fill-mask: {}
+  token-classification: {refused: {quantized: null, dynamo: the mask is built in Python}}
+reference:
+  config: {hidden_size: 32, vocab_size: 99}
+"""
+
+
+@pytest.mark.parametrize(
+    ("task", "config", "options", "message"),
+    [
+        ("fill-mask", {}, {}, None),
+        ("fill-mask", {}, {"tracer": "dynamo"}, None),
+        ("fill-mask", {"blocks": 2}, {"tracer": "dynamo"}, "with dynamo cannot be had where unit > 4: the number of blocks is fixed"),
+        ("fill-mask", {"blocks": 3}, {}, None),
+        ("fill-mask", {"blocks": 3}, {"dtype": "float16"}, "with float16 cannot be had where config.blocks > 2: the scores overflow"),
+        ("fill-mask", {"quantized": True}, {}, "example fill-mask cannot be had where config.quantized: rounding leaves no bound"),
+        ("token-classification", {"quantized": True}, {}, None),
+        ("token-classification", {}, {"tracer": "dynamo"}, "cannot be had with dynamo: the mask is built in Python"),
+    ],
+)  # fmt: skip
+def test_what_a_config_rules_out_is_refused_with_the_reason(task, config, options, message):
+    spec = compose_spec(parse_document(Text("example.yaml", REFUSING))).spec
+    assert spec is not None
+    config = SimpleNamespace(
+        **{"hidden_size": 32, "vocab_size": 99, "num_labels": 7, "blocks": 1, "quantized": False, **config}
+    )
+    if message is None:
+        assert plan_task(spec, spec.tasks[task], config, Options(**options)).task == task
+        return
+    with pytest.raises(UsageError) as failure:
+        plan_task(spec, spec.tasks[task], config, Options(**options))
+    assert message in failure.value.message
+
+
+def test_refusals_are_listed_with_the_configs_they_are_for():
+    spec = compose_spec(parse_document(Text("example.yaml", REFUSING))).spec
+    assert spec is not None
+    text = "\n".join(catalogue_text([spec]))
+    assert "    not dynamo where unit > 4: the number of blocks is fixed" in text
+    assert "    not where config.quantized: rounding leaves no bound" in text
+    table = catalogue_markdown([spec])
+    assert "`float16` is refused where `config.blocks > 2`: the scores overflow" in table
+    assert ". refused where `config.quantized`: rounding leaves no bound" in table
+    fill_mask, _ = catalogue_data([spec])[0]["tasks"]
+    assert fill_mask["refused_when"]["quantized"] == {"when": "config.quantized", "because": "rounding leaves no bound"}
+
+
+def test_axes():
+    assert axis_size("past + sequence", {"past": 5, "sequence": 6}) == 11
+    assert axis_size("sequence + 1", {"sequence": 6}) == 7
+    assert axis_size(4, {}) == 4
+    assert axis_names("past + sequence") == ("past", "sequence")
+
+
+@pytest.mark.parametrize(
+    ("architecture", "options", "message"),
+    [
+        ("bert", {"opset": 9}, "opset 9 cannot be had: the torchscript tracer writes opsets 11 to 20"),
+        ("bert", {"opset": 14, "tracer": "dynamo"}, "opset 14 cannot be had: the dynamo tracer writes opsets 18 to 23"),
+        ("bert", {"opset": 21}, "opset 21 cannot be had"),
+        ("t5", {"opset": 11}, "t5 feature-extraction in float32 needs opset 12 or later"),
+        ("vit", {"dtype": "bfloat16"}, "Conv takes bfloat16 since opset 22"),
+        ("bert", {"dtype": "float8"}, "unknown dtype 'float8'"),
+        ("bert", {"tracer": "fx"}, "unknown tracer 'fx'"),
+    ],
+)
+def test_what_cannot_be_had_is_refused_with_the_reason(architecture, options, message):
+    with pytest.raises(UsageError) as failure:
+        exporter.plan(architecture, "default", **options)
+    assert message in failure.value.message
+    assert failure.value.help
+
+
+def test_each_tracer_reaches_the_opsets_it_promises():
+    assert OPSETS["torchscript"] == range(11, 21)
+    assert 18 in OPSETS["dynamo"]
+    for opset in OPSETS["torchscript"]:
+        assert exporter.plan("bert", "default", opset=opset).opset == opset
+
+
+def test_a_config_that_contradicts_the_spec_is_told_with_its_place():
+    spec = load_spec("gpt2")
+    task = spec.tasks["text-generation-with-past"]
+    config = SimpleNamespace(n_head=4, n_embd=40, vocab_size=99, num_layers=3)
+    with pytest.raises(SpecError) as failure:
+        plan_task(spec, task, config, Options())
+    (finding,) = failure.value.diagnostics
+    assert finding.rule == "unknown-config-key"
+    assert finding.span.source.name.endswith("gpt2.yaml")
+    assert "n_layer" in finding.message
+
+
+def test_unknown_tasks_are_told_with_the_nearest():
+    with pytest.raises(UsageError) as failure:
+        exporter.plan("bert", "fil-mask")
+    assert failure.value.help == "did you mean 'fill-mask'?"
+    with pytest.raises(UsageError, match="the architecture 'vit' has no task 'fill-mask'"):
+        exporter.plan("vit", "fill-mask")

@@ -1,0 +1,183 @@
+"""Every task of every spec, discovered from the files: built from its reference, verified, and looked at by a plain runtime.
+
+A default run builds every pair with the spec's own tracer, and the other tracer, the ends of the opset range and half
+precision for one spec of each family. ``pytest -m exhaustive`` does all of it for every pair.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+
+import exporter
+from exporter.artifacts.golden import read_golden
+from exporter.building.pool import Outcome
+from exporter.building.requests import Build, Wanted, plan_builds
+from exporter.errors import UsageError
+from exporter.language.catalog import list_specs
+from exporter.language.loading import load_spec
+from exporter.language.spec import DTYPES, TRACERS, WITH_PAST, TaskSpec
+from exporter.planning.choices import OPSETS
+from exporter.planning.options import Options
+from exporter.planning.plan import Plan
+
+SPECS = {path.stem: load_spec(path) for path in list_specs()}
+
+
+def one_of_each_family() -> list[str]:
+    first: dict[str, str] = {}
+    for name, spec in SPECS.items():
+        first.setdefault(spec.family, name)
+    return list(first.values())
+
+
+def pairs(wanted: Callable[[TaskSpec], bool] = lambda task: True) -> list[Any]:
+    """Parametrize by architecture and task; conftest.py keeps the tasks of one architecture in one process."""
+    return [
+        pytest.param(name, task.name, id=f"{name}/{task.name}")
+        for name, spec in SPECS.items()
+        for task in spec.tasks.values()
+        if wanted(task)
+    ]
+
+
+@pytest.fixture(scope="session")
+def built(tmp_path_factory: pytest.TempPathFactory, build_one: Callable[[Build], Outcome]):
+    """Build one task of a spec, once, with the spec's own choices."""
+
+    @lru_cache
+    def built(architecture: str, task: str, **options: Any) -> Outcome:
+        folder = tmp_path_factory.mktemp(architecture)
+        wanted = Wanted(spec=None, tasks=(task,), output=folder / "artifact", options=Options(**options))
+        (build,) = plan_builds([architecture], wanted)
+        return build_one(build)
+
+    return built
+
+
+def assert_refused(architecture: str, task: str, **options: Any) -> None:
+    """Check that what a spec says cannot be had is refused before any work, with the spec's reason."""
+    spec = SPECS[architecture].tasks[task]
+    reasons = (*spec.refused.values(), *(refusal.because for refusal in spec.refused_when.values()))
+    with pytest.raises(UsageError) as refusal:
+        exporter.plan(architecture, task, **options)
+    assert any(reason in refusal.value.message for reason in reasons) or "needs" in refusal.value.message
+
+
+@pytest.mark.parametrize(("architecture", "task"), pairs())
+def test_the_reference_builds_and_verifies(architecture: str, task: str, built):
+    spec = SPECS[architecture].tasks[task]
+    if spec.tracer.name in spec.refused:
+        assert_refused(architecture, task)
+        return
+    outcome = built(architecture, task)
+    assert outcome.error is None, outcome.error.message
+    check_outcome(outcome)
+
+
+@pytest.mark.parametrize(("architecture", "task"), pairs(lambda task: task.monolith is not None))
+def test_the_single_graph_builds_and_verifies(architecture: str, task: str, built):
+    outcome = built(architecture, task, monolith=True)
+    assert outcome.error is None, outcome.error.message
+    assert [graph.file for graph in outcome.plan.graphs] == ["model.onnx"]
+    check_outcome(outcome)
+
+
+@pytest.mark.parametrize(("architecture", "task"), pairs(lambda task: bool(task.merged)))
+def test_the_merged_form_builds_and_verifies(architecture: str, task: str, built):
+    outcome = built(architecture, task, merged=True)
+    assert outcome.error is None, outcome.error.message
+    assert [graph.file for graph in outcome.plan.graphs] == ["encoder_model.onnx", "decoder_model_merged.onnx"]
+    check_outcome(outcome)
+
+
+def check_outcome(outcome: Outcome) -> None:
+    plan, report = outcome.plan, outcome.report
+    assert plan is not None
+    assert report is not None
+    compared = {(one.graph, one.output, one.point, one.seed) for one in report.comparisons}
+    for graph in plan.graphs:
+        for tensor in graph.outputs:
+            for point in plan.sizes.points:
+                for seed in (plan.sizes.seed, plan.sizes.seed + 1):
+                    assert (graph.component, tensor.name, point.name, seed) in compared
+        check_in_plain_runtime(outcome.build.output, graph, plan)
+
+
+def check_in_plain_runtime(directory: Path, graph: Any, plan: Plan) -> None:
+    """Hold a file against the plan with nothing but onnx and onnxruntime."""
+    path = directory / graph.file
+    proto = onnx.load(str(path))
+    assert {entry.domain: entry.version for entry in proto.opset_import} == {"": plan.recording.opset}
+    session = onnxruntime.InferenceSession(str(path))
+    assert [(value.name, tuple(value.shape)) for value in session.get_inputs()] == [
+        (tensor.name, tensor.shape) for tensor in graph.inputs
+    ]
+    assert [(value.name, tuple(value.shape)) for value in session.get_outputs()] == [
+        (tensor.name, tensor.shape) for tensor in graph.outputs
+    ]
+    for index, point in enumerate(plan.sizes.points):
+        inputs, expected = read_golden(directory, index, graph)
+        for tensor, actual, reference in zip(graph.outputs, session.run(None, inputs), expected, strict=True):
+            assert actual.shape == tensor.sizes_at(point.sizes)
+            np.testing.assert_allclose(actual, reference, atol=plan.bound.atol, rtol=plan.bound.rtol)
+
+
+def most_demanding(architecture: str) -> str:
+    """Return the task with the most graphs: one with past where there is one."""
+    tasks = SPECS[architecture].tasks
+    return max(tasks, key=lambda name: (name.endswith(WITH_PAST), len(tasks[name].graphs), name))
+
+
+def assert_builds(architecture: str, task: str, output: Path, **options: Any) -> None:
+    """Build one task, or see it refused with the reason."""
+    try:
+        exporter.plan(architecture, task, **options)
+    except UsageError:
+        assert_refused(architecture, task, **options)
+        return
+    (result,) = exporter.build(architecture, task=task, output=output / "artifact", **options)
+    assert result.report is not None
+    assert result.report.passed
+    for name, value in options.items():
+        assert getattr(result.plan, name) == value
+
+
+@pytest.mark.parametrize("architecture", one_of_each_family())
+def test_the_dynamo_tracer(architecture: str, tmp_path: Path):
+    assert_builds(architecture, most_demanding(architecture), tmp_path, tracer="dynamo")
+
+
+@pytest.mark.parametrize("end", [min, max])
+@pytest.mark.parametrize("architecture", one_of_each_family())
+def test_the_ends_of_the_opset_range(architecture: str, end: Any, tmp_path: Path):
+    assert_builds(architecture, most_demanding(architecture), tmp_path, tracer="torchscript", opset=end(OPSETS["torchscript"]))  # fmt: skip
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+@pytest.mark.parametrize("architecture", one_of_each_family())
+def test_half_precision(architecture: str, dtype: str, tmp_path: Path):
+    assert_builds(architecture, most_demanding(architecture), tmp_path, dtype=dtype)
+
+
+@pytest.mark.exhaustive
+@pytest.mark.parametrize(("architecture", "task"), pairs())
+class TestEveryPair:
+    @pytest.mark.parametrize("tracer", TRACERS)
+    def test_tracer(self, architecture: str, task: str, tracer: str, tmp_path: Path):
+        assert_builds(architecture, task, tmp_path, tracer=tracer)
+
+    @pytest.mark.parametrize("opset", [13, 17, 20])
+    def test_opset(self, architecture: str, task: str, opset: int, tmp_path: Path):
+        assert_builds(architecture, task, tmp_path, opset=opset)
+
+    @pytest.mark.parametrize("dtype", DTYPES)
+    def test_dtype(self, architecture: str, task: str, dtype: str, tmp_path: Path):
+        assert_builds(architecture, task, tmp_path, dtype=dtype)

@@ -1,0 +1,167 @@
+"""Generation of encoder-decoders: the exported components, driven by ONNX Runtime alone, give what ``generate`` gives.
+
+The encoder runs once over a batch, the decoder once on the start token, and the decoder with past on one token at a time with the
+cache it is handed; texts have unequal lengths and are padded on the right, as tokenizers of these models do. The model beside it is
+called as transformers' users call it, with a generation config of its own kind's plain form: greedy, no token forced, forbidden or
+ending a text early. What is compared is the model's greedy decoding and nothing that a checkpoint asks for beside it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+import transformers
+from transformers.cache_utils import DynamicCache, EncoderDecoderCache
+from transformers.generation import GenerationMixin
+
+import exporter
+from exporter.building.requests import Wanted, plan_builds
+from exporter.models.checkpoints import open_directory
+from exporter.models.configs import quiet_libraries
+from exporter.models.loading import load_model
+from exporter.models.patches import applied_patches
+from exporter.models.references import save_reference
+from exporter.targets.onnx.exporter import attention_of, export_graph
+
+NEW_TOKENS = 20
+START = 1
+PADDING = 98
+# Lengths of the texts of a batch: none, two and five tokens of padding.
+TEXTS = (7, 5, 2)
+TASKS = {
+    "bart": "text2text-generation-with-past",
+    "longt5": "text2text-generation-with-past",
+    "m2m_100": "text2text-generation-with-past",
+    "marian": "text2text-generation-with-past",
+    "t5": "text2text-generation-with-past",
+    "whisper": "automatic-speech-recognition-with-past",
+}
+
+Array = np.ndarray[Any, Any]
+Export = Callable[[str], Path]
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Export:
+    """Save a reference as a checkpoint and export it, and return the directory of both."""
+
+    @lru_cache
+    def export(architecture: str) -> Path:
+        folder = tmp_path_factory.mktemp(architecture)
+        plan = exporter.plan(architecture, TASKS[architecture])
+        # A head tied to the embeddings answers with the token it was given, over and over, and that shows nothing.
+        plan = replace(plan, reference_config={**plan.model.reference_config, "tie_word_embeddings": False})
+        save_reference(plan, folder)
+        model, _ = load_model(plan, open_directory(folder, "the reference"), attention=attention_of(plan))
+        for graph in plan.graphs:
+            with applied_patches(plan.recording.patches, model):
+                export_graph(model, graph, plan, folder)
+        return folder
+
+    return export
+
+
+def make_inputs(architecture: str, vocab: int, session: onnxruntime.InferenceSession) -> dict[str, Array]:
+    """Return what the encoder is given: texts padded on the right with their mask, or recordings, which have one length."""
+    rng = np.random.default_rng(len(architecture))
+    first = session.get_inputs()[0]
+    if first.name != "input_ids":
+        return {first.name: rng.standard_normal([len(TEXTS), *first.shape[1:]]).astype(np.float32)}
+    mask = np.array([[int(at < size) for at in range(max(TEXTS))] for size in TEXTS])
+    ids = rng.integers(0, min(PADDING, vocab - 1), mask.shape)
+    return {"input_ids": np.where(mask == 1, ids, 0), "attention_mask": mask}
+
+
+class Components:
+    """The three graphs of an artifact, and the cache they have handed back so far."""
+
+    def __init__(self, folder: Path) -> None:
+        self.encoder, self.decoder, self.decoder_with_past = (
+            onnxruntime.InferenceSession(str(folder / f"{name}_model.onnx"))
+            for name in ("encoder", "decoder", "decoder_with_past")
+        )
+        self.encoded: dict[str, Array] = {}
+        self.past: dict[str, Array] = {}
+
+    def encode(self, inputs: Mapping[str, Array]) -> None:
+        (hidden,) = self.encoder.run(None, dict(inputs))
+        self.encoded = {"encoder_hidden_states": hidden}
+        if "attention_mask" in inputs:
+            self.encoded["encoder_attention_mask"] = inputs["attention_mask"]
+
+    def step(self, ids: Array) -> Array:
+        """Return the scores of the token after the given ones, which come after all those given before."""
+        session = self.decoder_with_past if self.past else self.decoder
+        names = [value.name for value in session.get_inputs()]
+        offered = {"input_ids": ids, **self.encoded, **self.past}
+        outputs = session.run(None, {name: offered[name] for name in names})
+        for value, output in zip(session.get_outputs()[1:], outputs[1:], strict=True):
+            # The decoder with past hands back the decoder's part; the encoder's stays what the first step gave.
+            self.past[value.name.replace("present", "past_key_values")] = output
+        scores: Array = outputs[0][:, -1]
+        return scores
+
+
+def generate_plainly(folder: Path, inputs: Mapping[str, Array]) -> list[list[int]]:
+    """Return what the model's own greedy decoding gives, start token and all."""
+    config = transformers.AutoConfig.from_pretrained(folder, local_files_only=True)
+    known = transformers.AutoModelForSeq2SeqLM if "input_ids" in inputs else transformers.AutoModelForSpeechSeq2Seq
+    with quiet_libraries():
+        model: Any = known.from_pretrained(folder, config=config, local_files_only=True).eval()
+        for setting in ("forced_eos_token_id", "forced_bos_token_id", "encoder_no_repeat_ngram_size"):
+            setattr(model.config, setting, None)
+        # Checkpoints force tokens, forbid some, and end a text where the model says so; none of that is in the graphs.
+        model.generation_config = transformers.GenerationConfig(
+            do_sample=False, num_beams=1, max_new_tokens=NEW_TOKENS, pad_token_id=PADDING, decoder_start_token_id=START,
+            bos_token_id=None, eos_token_id=None,
+        )  # fmt: skip
+        # Speech models have a generate of their own, around windows of a recording; the plain one is every model's base.
+        # A cache that grows: the one made for a config has as many layers as the encoder of some models.
+        cache = EncoderDecoderCache(DynamicCache(), DynamicCache())
+        tensors = {name: torch.from_numpy(value) for name, value in inputs.items()}
+        tokens = GenerationMixin.generate(model, **tensors, past_key_values=cache)
+    return [list(map(int, row)) for row in tokens]
+
+
+@pytest.mark.parametrize("architecture", TASKS)
+def test_greedy_generation_is_the_models_own(architecture: str, exported: Export) -> None:
+    folder = exported(architecture)
+    graphs = Components(folder)
+    config = transformers.AutoConfig.from_pretrained(folder, local_files_only=True)
+    inputs = make_inputs(architecture, config.vocab_size, graphs.encoder)
+    expected = generate_plainly(folder, inputs)
+    graphs.encode(inputs)
+    step = np.full((len(TEXTS), 1), START)
+    tokens, margins = step, []
+    for _ in range(NEW_TOKENS):
+        scores = graphs.step(step)
+        step = scores.argmax(-1)[:, None]
+        margins.append(float(np.diff(np.sort(scores, axis=-1)[:, -2:], axis=-1).min()))
+        tokens = np.concatenate([tokens, step], 1)
+    # With random weights two tokens may be almost equally likely; a difference there would be no mistake of the graphs.
+    assert tokens.tolist() == expected, f"the two likeliest tokens were as close as {min(margins):.1e}"
+    assert len(np.unique(tokens[:, 1:])) > 3, "a text that repeats one token shows nothing"
+    assert len({tuple(row) for row in tokens[:, 1:].tolist()}) == len(TEXTS), (
+        "texts that read alike show nothing of the encoder"
+    )
+
+
+def test_a_translation_checkpoint_builds_for_what_it_was_trained(tmp_path: Path) -> None:
+    """Its positions are a table of sinusoids, computed and never saved, and its class is named like no auto class."""
+    save_reference(exporter.plan("marian", "text2text-generation"), tmp_path)
+    model, missing = load_model(
+        exporter.plan("marian", "feature-extraction"), open_directory(tmp_path, "the reference")
+    )
+    assert missing == set()
+    positions = model.encoder.embed_positions
+    torch.testing.assert_close(positions.weight.data, positions.create_weight())
+    (build,) = plan_builds([], Wanted(spec=None, model=str(tmp_path)))
+    assert build.task == "text2text-generation-with-past"
