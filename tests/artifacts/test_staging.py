@@ -15,6 +15,7 @@ import pytest
 from conftest import offline_environment
 
 import exporter
+from exporter.artifacts import staging
 from exporter.artifacts.staging import staged_artifact
 from exporter.building.pool import run_builds
 from exporter.building.requests import Wanted, plan_builds
@@ -158,7 +159,7 @@ def test_what_somebody_put_into_an_artifact_is_carried_over(
     exchange: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     if not exchange:
-        monkeypatch.setattr(artifact, "_exchange", lambda one, other: False)
+        monkeypatch.setattr(staging, "_exchange", lambda one, other: False)
     occupy(tmp_path / "artifact")
     (tmp_path / "artifact" / "notes").mkdir()
     (tmp_path / "artifact" / "notes" / "mine.txt").write_text("mine", "utf-8")
@@ -172,7 +173,7 @@ def test_what_somebody_put_into_an_artifact_is_carried_over(
 
 
 def test_a_swap_that_fails_half_way_puts_the_earlier_artifact_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(artifact, "_exchange", lambda one, other: False)
+    monkeypatch.setattr(staging, "_exchange", lambda one, other: False)
     before = occupy(tmp_path / "artifact")
     rename, calls = Path.rename, []
 

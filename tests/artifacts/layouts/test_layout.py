@@ -17,7 +17,8 @@ import onnx
 import onnxruntime
 import pytest
 import transformers
-from test_generation_seq2seq import NEW_TOKENS, START, TEXTS, generate_plainly, make_inputs
+from conftest import REPOSITORY
+from stories.test_generation_seq2seq import NEW_TOKENS, START, TEXTS, generate_plainly, make_inputs
 
 import exporter
 from exporter.artifacts.layouts import LAYOUTS

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
+import exporter
 from exporter.cli.render.text import render_diagnostics
 from exporter.language.diagnostics import Severity
-from exporter.language.linting import LintResult, fix_files, lint_paths
+from exporter.language.linting import LintResult, fix_files
 from exporter.language.rules import RULES, Rule
 
 CASES = Path(__file__).parent.parent / "rule_cases"
@@ -44,7 +45,7 @@ def lint(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mon
         (folder / file).write_text(text, "utf-8")
         if (CASES / name / "other.yaml").is_file():
             (folder / "example.yaml").write_text((CASES / name / "other.yaml").read_text("utf-8"), "utf-8")
-        return lint_paths(["specs"], models=RULES[name].needs_models), folder / file
+        return exporter.lint("specs", models=RULES[name].needs_models), folder / file
 
     return lint
 
@@ -74,7 +75,7 @@ def test_a_fix_removes_its_finding_adds_none_and_is_idempotent(name: str, lint):
     assert golden.is_file() == fixable
 
     def again() -> LintResult:
-        return lint_paths(["specs"], models=RULES[name].needs_models)
+        return exporter.lint("specs", models=RULES[name].needs_models)
 
     after, fixed = fix_files(again)
     first = path.read_text("utf-8")

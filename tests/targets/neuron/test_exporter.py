@@ -234,7 +234,8 @@ def test_the_compiler_is_told_what_was_asked_for(artifact: tuple[Path, Plan]) ->
 def test_padded_and_unpadded_inputs_are_verified(artifact: tuple[Path, Plan]) -> None:
     plan = artifact[1]
     padded = [
-        int((make_dummies(plan.graphs[0], point, plan.sizes.seed)["attention_mask"] == 0).sum()) for point in plan.sizes.points
+        int((make_dummies(plan.graphs[0], point, plan.sizes.seed)["attention_mask"] == 0).sum())
+        for point in plan.sizes.points
     ]
     assert padded == [1, 0]
 
