@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 import exporter
+from exporter.building.request import plan_config
 from exporter.cli.render.builds import plan_text
 from exporter.cli.render.catalogue import catalogue_data, catalogue_markdown, catalogue_text
 from exporter.errors import UsageError
@@ -18,10 +19,9 @@ from exporter.language.diagnostics import SpecError
 from exporter.language.document import parse_document
 from exporter.language.loading import load_spec
 from exporter.language.text import Text
-from exporter.planning.choices import OPSETS
+from exporter.targets.onnx import OPSETS
 from exporter.planning.options import Options
-from exporter.planning.plan import Plan, axis_names, axis_size
-from exporter.planning.planner import plan_task
+from exporter.planning.plan import Plan
 
 PLANS = Path(__file__).parent.parent / "plans"
 TASKS = [(path.stem, task) for path in list_specs() for task in load_spec(path).tasks]
@@ -54,8 +54,7 @@ def test_every_dynamic_axis_is_checked_away_from_its_trace_size(architecture: st
         name
         for graph in plan.graphs
         for tensor in (*graph.inputs, *graph.outputs)
-        for axis in tensor.shape
-        for name in axis_names(axis)
+        for name in tensor.dims()
     }
     for name in names:
         sizes = {point.sizes[name] for point in plan.sizes.points[1:]}
@@ -98,7 +97,7 @@ reference: {config: {}}
 def test_a_derived_dim_follows_the_dims_it_is_made_of():
     spec = compose_spec(parse_document(Text("vit.yaml", DERIVED))).spec
     config = SimpleNamespace(num_channels=3, image_size=[24, 36], hidden_size=32, stages=2)
-    plan = plan_task(spec, spec.tasks["feature-extraction"], config, Options())
+    plan = plan_config(spec, spec.tasks["feature-extraction"], config, Options())
     assert plan.graphs[0].outputs[0].shape == ("batch", "tokens", 32)
     assert [point.sizes for point in plan.sizes.points] == [
         {"batch": 2, "height": 8, "tokens": 2},
@@ -122,7 +121,7 @@ reference: {config: {}, gain: 0.5}
 def test_what_a_config_leaves_out_adds_nothing_to_an_axis(sees: bool, axis: str):
     spec = compose_spec(parse_document(Text("bert.yaml", WITH_IMAGE))).spec
     config = SimpleNamespace(hidden_size=32, vocab_size=99, sees=sees, patches=9)
-    plan = plan_task(spec, spec.tasks["feature-extraction"], config, Options())
+    plan = plan_config(spec, spec.tasks["feature-extraction"], config, Options())
     assert plan.graphs[0].outputs[0].shape == ("batch", axis, 32)
     assert plan.model.reference_gain == 0.5
 
@@ -157,7 +156,7 @@ def test_notes_tell_what_the_config_makes_of_a_graph(task: str, blocks: int, not
     spec = compose_spec(parse_document(Text("example.yaml", NOTED))).spec
     assert spec is not None
     config = SimpleNamespace(hidden_size=32, vocab_size=99, num_labels=7, blocks=blocks)
-    plan = plan_task(spec, spec.tasks[task], config, Options())
+    plan = plan_config(spec, spec.tasks[task], config, Options())
     assert plan.notes == notes
     assert Plan.from_data(json.loads(json.dumps(plan.to_data()))) == plan
 
@@ -200,10 +199,10 @@ def test_what_a_config_rules_out_is_refused_with_the_reason(task, config, option
         **{"hidden_size": 32, "vocab_size": 99, "num_labels": 7, "blocks": 1, "quantized": False, **config}
     )
     if message is None:
-        assert plan_task(spec, spec.tasks[task], config, Options(**options)).task == task
+        assert plan_config(spec, spec.tasks[task], config, Options(**options)).task == task
         return
     with pytest.raises(UsageError) as failure:
-        plan_task(spec, spec.tasks[task], config, Options(**options))
+        plan_config(spec, spec.tasks[task], config, Options(**options))
     assert message in failure.value.message
 
 
@@ -218,13 +217,6 @@ def test_refusals_are_listed_with_the_configs_they_are_for():
     assert ". refused where `config.quantized`: rounding leaves no bound" in table
     fill_mask, _ = catalogue_data([spec])[0]["tasks"]
     assert fill_mask["refused_when"]["quantized"] == {"when": "config.quantized", "because": "rounding leaves no bound"}
-
-
-def test_axes():
-    assert axis_size("past + sequence", {"past": 5, "sequence": 6}) == 11
-    assert axis_size("sequence + 1", {"sequence": 6}) == 7
-    assert axis_size(4, {}) == 4
-    assert axis_names("past + sequence") == ("past", "sequence")
 
 
 @pytest.mark.parametrize(
@@ -250,7 +242,7 @@ def test_each_tracer_reaches_the_opsets_it_promises():
     assert OPSETS["torchscript"] == range(11, 21)
     assert 18 in OPSETS["dynamo"]
     for opset in OPSETS["torchscript"]:
-        assert exporter.plan("bert", "default", opset=opset).opset == opset
+        assert exporter.plan("bert", "default", opset=opset).recording.opset == opset
 
 
 def test_a_config_that_contradicts_the_spec_is_told_with_its_place():
@@ -258,7 +250,7 @@ def test_a_config_that_contradicts_the_spec_is_told_with_its_place():
     task = spec.tasks["text-generation-with-past"]
     config = SimpleNamespace(n_head=4, n_embd=40, vocab_size=99, num_layers=3)
     with pytest.raises(SpecError) as failure:
-        plan_task(spec, task, config, Options())
+        plan_config(spec, task, config, Options())
     (finding,) = failure.value.diagnostics
     assert finding.rule == "unknown-config-key"
     assert finding.span.source.name.endswith("gpt2.yaml")
