@@ -1,11 +1,13 @@
-"""The exceptions whose messages are meant for the person who asked, with the exit code the command line gives each::
+"""The exceptions whose messages are meant for the person who asked, with the exit code the command line gives each.
+
+::
 
 ExporterError
 ├── UsageError          2   the request itself cannot be served: unknown task, opset 9, missing path
-├── SpecError           1   a spec, family or build file has findings; carries the diagnostics (language.diagnostics)
+├── SpecError           1   a spec, family or build file has findings (language.diagnostics: carries them)
 ├── CheckpointError     1   weights or config are missing, wrong, truncated or refused
 ├── ExportError         1   the model or the tracer failed on a good request
-├── VerificationError   1   the artifact does not compute what PyTorch computes; carries the report (verification.report)
+├── VerificationError   1   the artifact computes something else than PyTorch (verification.report: carries the report)
 └── EngineError         3   a bug of ours: the message names the log
 """
 
@@ -58,9 +60,10 @@ def did_you_mean(word: str, candidates: Iterable[str], *, otherwise: str | None 
 
 
 def first_line(error: BaseException | str, limit: int = 300) -> str:
-    """Return what an error of a library says, in one line of at most ``limit`` characters.
+    """Return what an error of a library says: the first line that is not blank, cut to ``limit`` characters.
 
-    A bare ``AssertionError()`` says nothing: its type stands for it. Leading empty lines are passed over.
+    An error without text is given by its type, so that no message of ours ends at its colon:
+    ``first_line(AssertionError())`` is ``AssertionError``. An empty text is given as ``no reason given``.
     """
     lines = (line.strip() for line in str(error).splitlines())
     text = next(filter(None, lines), "")

@@ -2,8 +2,8 @@
 
 >>> from exporter.onnx import FeaturesManager, export, validate_model_outputs     # doctest: +SKIP
 
-Only the import line of a script changes. What a class per model described is in the specs, so ``<Name>OnnxConfig`` is made from the spec
-when it is imported; see ``docs/migrating.md``.
+Only the import line of a script changes. ``<Name>OnnxConfig``, once a class written for each model, is made from the
+spec of the model when it is imported; see ``docs/migrating.md``.
 """
 
 from __future__ import annotations
@@ -26,9 +26,13 @@ __all__ = [
 ]
 
 _HOMES = {
-    "FeaturesManager": "features", "OnnxConfig": "config", "OnnxConfigWithPast": "config",
-    "OnnxSeq2SeqConfigWithPast": "config", "export": "convert", "validate_model_outputs": "convert",
-}  # fmt: skip
+    "FeaturesManager": "features",
+    "OnnxConfig": "config",
+    "OnnxConfigWithPast": "config",
+    "OnnxSeq2SeqConfigWithPast": "config",
+    "export": "convert",
+    "validate_model_outputs": "convert",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -1,6 +1,7 @@
 """``python -m exporter.onnx``: the command line of the earlier system, whose arguments become one build.
 
-Exit codes are its own: 0 good, 1 whatever failed, 2 a command line that cannot be read; 130 interrupted, 3 a bug of ours.
+The exit codes are those of the earlier system: 0 success, 1 any failure, 2 a command line that cannot be read. Two are
+this engine's: 130 interrupted, 3 a bug.
 """
 
 from __future__ import annotations
@@ -27,9 +28,9 @@ _UNUSED = (
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code."""
-    given = _read(arguments)
+    parsed = _parse(arguments)
     try:
-        return _export(given)
+        return _export(parsed)
     except KeyboardInterrupt:
         _say("interrupted")
         return 130
@@ -43,15 +44,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 1
 
 
-def _export(given_arguments: argparse.Namespace) -> int:
+def _export(parsed: argparse.Namespace) -> int:
     given = given_options(
-        model=given_arguments.model,
-        tasks=(given_arguments.feature,),
-        output=given_arguments.output,
-        framework=given_arguments.framework,
-        cache_dir=given_arguments.cache_dir,
-        opset=given_arguments.opset,
-        atol=given_arguments.atol,
+        model=parsed.model,
+        tasks=(parsed.feature,),
+        output=parsed.output,
+        framework=parsed.framework,
+        cache_dir=parsed.cache_dir,
+        opset=parsed.opset,
+        atol=parsed.atol,
     )
     (build,) = plan_builds((), given)
     spec = load_spec(str(build.request.spec))
@@ -64,12 +65,12 @@ def _export(given_arguments: argparse.Namespace) -> int:
         raise outcome.error
     if outcome.plan is None:
         raise AssertionError("a build ends with a plan or an error")
-    files = ", ".join((given_arguments.output / graph.file).as_posix() for graph in outcome.plan.graphs)
+    files = ", ".join((parsed.output / graph.file).as_posix() for graph in outcome.plan.graphs)
     _say(f"All good, model saved at: {files}")
     return 0
 
 
-def _read(arguments: Sequence[str] | None) -> argparse.Namespace:
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         "python -m exporter.onnx", description="Export a checkpoint to a verified ONNX graph."
     )

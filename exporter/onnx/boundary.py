@@ -1,4 +1,7 @@
-"""Give a planned graph the inputs and outputs that somebody declares by name: which, in what order, and what their open axes are called."""
+"""Give a planned graph the inputs and outputs that somebody declares by name.
+
+A declaration says which tensors there are, in what order, and what their open axes are called.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,11 @@ Axes = Mapping[str, Mapping[int, str]]
 
 
 def closed_dims(plan: Plan, inputs: Axes) -> dict[str, int]:
-    """Return the traced sizes of the dims of which some declared input leaves out an axis."""
+    """Return the dims that a declaration closes, with their traced sizes.
+
+    A declared input closes the dims of every axis it leaves out: ``{"input_ids": {0: "batch"}}`` leaves out axis 1, and so
+    closes ``sequence``. An input that is not declared closes nothing.
+    """
     return {
         name: plan.sizes.trace.sizes[name]
         for tensor in plan.graphs[0].inputs
@@ -63,7 +70,7 @@ def _choose(graph: GraphPlan, role: str, tensors: Iterable[TensorPlan], declared
 
 
 def _name_axis(tensor: TensorPlan, index: int, label: str, names: dict[str, str], dims: Collection[str]) -> None:
-    """Note what the dims of one axis are called, where that is not what the plan calls them."""
+    """Add to ``names`` what a declaration calls the dims of an axis, where the plan calls them otherwise."""
     axis = tensor.shape[index] if index < len(tensor.shape) else None
     if not isinstance(axis, Axis):
         reason = "does not exist" if axis is None else f"has one length, {axis}"
@@ -71,11 +78,11 @@ def _name_axis(tensor: TensorPlan, index: int, label: str, names: dict[str, str]
     old, new = axis.terms, Axis(label).terms
     if len(old) != len(new):
         raise UsageError(f"the axis {index} of '{tensor.name}' is {axis} long, and '{label}' does not say so")
-    for one, other in zip(old, new, strict=True):
-        if one == other:
+    for term, new_term in zip(old, new, strict=True):
+        if term == new_term:
             continue
-        is_taken = other in dims or any(given == other and name != one for name, given in names.items())
-        if one.isdigit() or is_taken or names.setdefault(one, other) != other:
+        is_taken = new_term in dims or any(given == new_term and name != term for name, given in names.items())
+        if term.isdigit() or is_taken or names.setdefault(term, new_term) != new_term:
             raise UsageError(
                 f"the axis {index} of '{tensor.name}' is {axis} long and cannot be called '{label}'",
                 help="that name stands for another length, or that length has another name already",

@@ -1,6 +1,7 @@
 """``OnnxConfig`` objects: what the boundary of a graph looks like for a transformers config, read off its spec.
 
-A subclass may override ``inputs`` and ``outputs`` to choose tensors, their order, which axes stay open and what those are called.
+A subclass may override ``inputs`` and ``outputs`` to choose the tensors, their order, the axes that stay open, and the
+names of those axes.
 """
 
 from __future__ import annotations
@@ -144,9 +145,9 @@ class OnnxConfig:
         """Return the inputs of the graph by name for keyword arguments of ``forward()``."""
         from exporter.models.flat_model import unpack_tensors
 
-        found = unpack_tensors(reference_model_inputs)
+        arguments = unpack_tensors(reference_model_inputs)
         graph = choose_tensors(self._graph, self.inputs, self.outputs)
-        return {tensor.name: found[".".join(map(str, tensor.path))].numpy() for tensor in graph.inputs}
+        return {tensor.name: arguments[".".join(map(str, tensor.path))].numpy() for tensor in graph.inputs}
 
     def plan(self, config: Any = None, **options: Any) -> Plan:
         """Return the plan of the graph, with what a subclass overrides.
@@ -221,7 +222,11 @@ class OnnxConfigWithPast(OnnxConfig):
         return cls(config, task=task, use_past=True)
 
     def fill_with_past_key_values_(self, inputs_or_outputs: dict[str, Any], direction: str) -> None:
-        """Add the cache to a mapping of tensors to their axes: ``past_key_values`` to ``inputs``, ``present`` to ``outputs``.
+        """Add the tensors of the cache to a mapping of tensors to their axes.
+
+        Args:
+            inputs_or_outputs: the mapping.
+            direction: ``inputs`` for the cache that is read, ``outputs`` for the one that is written.
 
         Raises:
             UsageError: the direction is another word.

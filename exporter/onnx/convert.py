@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from exporter.errors import UsageError
+from exporter.errors import UsageError, first_line
 from exporter.models.examination import check_outputs
 from exporter.models.flat_model import FlatModel
 from exporter.models.oracle import make_oracle
@@ -63,12 +63,14 @@ def export(
     try:
         place = tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent)
     except OSError as error:
-        raise UsageError(f"'{path}' cannot be written: {error.strerror}", help="give another path") from None
+        raise UsageError(
+            f"'{path}' cannot be written: {error.strerror or first_line(error)}", help="give another path"
+        ) from None
     with place as staging:
         with applied_patches(plan.recording.patches, recorded):
             exporter.export_graph(recorded, graph, plan, Path(staging))
         # The graph goes last: it is what names the weights beside it.
-        for written in sorted(Path(staging).iterdir(), key=lambda one: one.name == path.name):
+        for written in sorted(Path(staging).iterdir(), key=lambda file: file.name == path.name):
             written.replace(path.parent / written.name)
     return [tensor.name for tensor in graph.inputs], [tensor.name for tensor in graph.outputs]
 
@@ -117,7 +119,8 @@ def _read_opset(path: Path) -> int | None:
     try:
         graph = onnx.load(str(path), load_external_data=False)
     except OSError as error:
-        raise UsageError(f"'{path}' cannot be read: {error.strerror}", help="give a file that export() wrote") from None
+        reason = error.strerror or first_line(error)
+        raise UsageError(f"'{path}' cannot be read: {reason}", help="give a file that export() wrote") from None
     except Exception:
         raise UsageError(f"'{path}' is not an ONNX graph", help="give a file that export() wrote") from None
     return next((entry.version for entry in graph.opset_import if entry.domain == ""), None)

@@ -14,7 +14,7 @@ from exporter.planning import choices
 from exporter.planning.options import Options
 from exporter.targets.onnx import OPSETS
 
-# Its bound on the absolute difference. A spec whose measured bound is wider has a wider one.
+# The earlier system's bound on the absolute difference; a task whose measured bound is wider keeps the wider one.
 _ATOL = 1e-5
 
 
@@ -35,7 +35,7 @@ def default_atol(task: TaskSpec, dtype: str = "float32") -> float:
 
 
 def fill_options(options: Options, spec: Spec, task: TaskSpec) -> Options:
-    """Return options in which what was not asked for is as the earlier system did it: one graph, its opset, its bound."""
+    """Return options with the earlier system's defaults for what was not asked for: one graph, its opset, its bound."""
     apart = spec.architecture in _earlier()["components"]
     return replace(
         options,

@@ -1,4 +1,4 @@
-"""``FeaturesManager``: which features an architecture has, and the model and the config object for one, all from the specs."""
+"""``FeaturesManager``: the features of an architecture, and the model and config object for each, from the specs."""
 
 from __future__ import annotations
 
@@ -61,11 +61,11 @@ class FeaturesManager:
             UsageError: there is no spec for the architecture, or it does not have the feature.
         """
         features = FeaturesManager.get_supported_features_for_model_type(model_type)
-        found = features.get(feature_of(resolve_task(feature)))
-        if found is None:
+        constructor = features.get(feature_of(resolve_task(feature)))
+        if constructor is None:
             hint = did_you_mean(feature, features, otherwise="its features are")
             raise UsageError(f"the architecture '{model_type}' has no feature '{feature}'", help=hint)
-        return found
+        return constructor
 
     @staticmethod
     def check_supported_model_or_raise(model: Any, feature: str = "default") -> tuple[str, Constructor]:
@@ -97,7 +97,9 @@ class FeaturesManager:
     def get_model_from_feature(
         feature: str, model: str, framework: str | None = None, cache_dir: str | None = None
     ) -> Any:
-        """Return the PyTorch model of a checkpoint for a feature, in evaluation mode. Weights of other frameworks are converted.
+        """Return the PyTorch model of a checkpoint for a feature, in evaluation mode.
+
+        Weights of other frameworks are converted.
 
         Args:
             feature: a feature or a task.

@@ -10,7 +10,8 @@ from exporter.verification.report import Comparison, Report
 def validation_lines(report: Report) -> Iterator[str]:
     """Yield the lines for every graph of a report.
 
-    The shape is that of the traced sizes. A tick for values speaks for all sizes, seeds and session options that were compared.
+    The shape of an output is that at the traced sizes. A tick for values stands for every size, seed and session option
+    that was compared.
     """
     graphs: dict[str, dict[str, list[Comparison]]] = {}
     for comparison in report.comparisons:
@@ -28,13 +29,13 @@ def validation_lines(report: Report) -> Iterator[str]:
 
 
 def _output_lines(comparisons: list[Comparison], atol: float) -> Iterator[str]:
-    broken = next((one.problem for one in comparisons if one.problem is not None), None)
+    broken = next((comparison.problem for comparison in comparisons if comparison.problem is not None), None)
     if broken is not None:
         yield f"\t\t-[x] {broken}"
         return
     shape = comparisons[0].shape
     yield f"\t\t-[✓] {shape} matches {shape}"
-    if all(one.passed for one in comparisons):
+    if all(comparison.passed for comparison in comparisons):
         yield f"\t\t-[✓] all values close (atol: {atol})"
     else:
         yield f"\t\t-[x] values not close enough (atol: {atol})"

@@ -1,4 +1,7 @@
-"""A model somebody holds, instead of a checkpoint: its plan, and a twin to record or compare with, so that the model stays as it is."""
+"""A model somebody holds, instead of a checkpoint: its plan, and a twin of it.
+
+The twin is what is recorded and compared with, so that the model stays as it is.
+"""
 
 from __future__ import annotations
 

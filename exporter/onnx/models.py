@@ -1,6 +1,7 @@
-"""A class for every architecture with a spec, as ``transformers.models`` had them: ``<Name>OnnxConfig``, and ``<Name>Config`` beside it.
+"""``<Name>OnnxConfig`` and ``<Name>Config`` of every architecture with a spec, as ``transformers.models`` had them.
 
-Nothing is listed here: the names are those of transformers' config classes, and the classes are made from specs when they are imported.
+No class is listed here. The names are those of transformers' config classes, and an ``OnnxConfig`` is made from its
+spec when it is imported.
 """
 
 from __future__ import annotations
@@ -39,7 +40,8 @@ def __getattr__(name: str) -> Any:
 
     config = name.removesuffix("Config").removesuffix("Onnx") + "Config"
     known = {path.stem for path in list_specs()}
-    found = next((one for one, named in config_names().items() if named == config and one in known), None)
-    if not name.endswith("Config") or found is None:
+    named = (architecture for architecture, class_name in config_names().items() if class_name == config)
+    architecture = next((architecture for architecture in named if architecture in known), None)
+    if not name.endswith("Config") or architecture is None:
         raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
-    return describe_architecture(found) if name.endswith("OnnxConfig") else config_class(found)
+    return describe_architecture(architecture) if name.endswith("OnnxConfig") else config_class(architecture)

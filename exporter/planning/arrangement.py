@@ -18,11 +18,16 @@ def _hold_every_task(_: Spec, __: TaskSpec) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Arrangement:
-    """How the graphs of a plan are laid out.
+    """How the graphs of a plan are laid out for the programs that load them.
 
-    ``folder`` is where they are, and ``dims`` are other names for symbolic dims. ``merged`` wants one decoder for every step.
-    ``targets`` are those whose files its consumers load; None for any. ``refused`` are dtypes they cannot use, with the reasons.
-    ``refuse`` raises `UsageError` for a task they cannot use.
+    Attributes:
+        name: the name of the layout.
+        folder: the folder of the graphs below the artifact; empty for the artifact itself.
+        dims: other names for symbolic dims: ``{"batch": "batch_size"}``.
+        merged: a task of several graphs is written with one decoder for every step.
+        targets: the kinds of file those programs load; None for any.
+        refused: the dtypes those programs cannot use, each with the reason.
+        refuse: raises `UsageError` for a task those programs cannot use.
     """
 
     name: str
@@ -37,7 +42,7 @@ class Arrangement:
         """Refuse what the layout cannot hold.
 
         Raises:
-            UsageError: a target or a dtype its consumers cannot use, or a task they cannot use.
+            UsageError: the programs that load the layout cannot use the target, the dtype or the task.
         """
         if self.targets is not None and target not in self.targets:
             raise UsageError(

@@ -1,4 +1,7 @@
-"""Which tracer, opset, graphs and bound a request means: chosen once, and what cannot be had refused with the reason, before any work."""
+"""Which tracer, opset, graphs and bound a request means: chosen once, before any work.
+
+A request that cannot be served is refused here, with the reason.
+"""
 
 from __future__ import annotations
 
@@ -22,8 +25,19 @@ _PATCH_OPSETS = {"empty-axes": (14, "an axis that may be empty is kept by Reshap
 class Choice:
     """What a request for one task means, before the config of a model is known.
 
-    ``opset`` is None for a target that has none. ``computed`` is the dtype the graphs are as exact as, and ``tolerance`` the spec's bound
-    for it; None where the request gives both parts of a bound.
+    Attributes:
+        spec: the architecture.
+        task: the task of the spec.
+        options: what was asked for.
+        target: the kind of file that is built.
+        arrangement: where the graphs go and what their dims are called.
+        tracer: the mechanism that records the graphs.
+        opset: the version of the ONNX operators; None for a target whose files have none.
+        graphs: the graphs of the task, in the form asked for.
+        computed: the dtype the graphs compute in. It bounds their precision, and is another than the options' dtype
+            where a target
+            casts: a float32 model compiled with ``auto_cast: all`` computes in bfloat16.
+        tolerance: the spec's bound for ``computed``; None where the request gives both parts of a bound.
     """
 
     spec: Spec
@@ -56,7 +70,7 @@ class Choice:
 
 @dataclass(frozen=True, slots=True)
 class _Reach:
-    """What the tracers of a target can write, which of them is taken, and what the spec refuses or needs."""
+    """The opsets that each tracer of a target writes, the tracer that is taken, and what the spec refuses or needs."""
 
     opsets: Mapping[str, range]
     tracer: str
@@ -112,7 +126,10 @@ def choose(spec: Spec, task: TaskSpec, options: Options, target: Target, arrange
 
 
 def _choose_graphs(spec: Spec, task: TaskSpec, options: Options, arrangement: Arrangement) -> tuple[GraphSpec, ...]:
-    """Return the graphs of a task: with ``monolith`` its single one, with ``merged`` those with one decoder for every step.
+    """Return the graphs of a task in the form asked for.
+
+    The form ``monolith`` is a single graph, the form ``merged`` has one decoder for every step, and a task has its own
+    graphs otherwise.
 
     Raises:
         UsageError: the task has several graphs and not the form asked for.
@@ -142,14 +159,10 @@ def _choose_graphs(spec: Spec, task: TaskSpec, options: Options, arrangement: Ar
 
 
 def _choose_opset(spec: Spec, options: Options, target: Target) -> int | None:
-    """Return the opset asked for, or the lowest good one where nothing was; None for a target that has none."""
-    return (
-        None
-        if not target.opsets
-        else options.opset
-        if options.opset is not None
-        else default_opset(spec, options.dtype)
-    )
+    """Return the opset asked for, else the lowest good one; None for a target whose files have no opset."""
+    if not target.opsets:
+        return None
+    return options.opset if options.opset is not None else default_opset(spec, options.dtype)
 
 
 def default_opset(spec: Spec, dtype: str = "float32") -> int:
@@ -174,7 +187,7 @@ def _refuse_opset(spec: Spec, task: TaskSpec, graphs: tuple[GraphSpec, ...], opt
 
 
 def _refuse_beyond_tracer(title: str, options: Options, opset: int, reach: _Reach) -> None:
-    """Refuse an opset that the tracer does not write: asked for one, it would silently write another."""
+    """Refuse an opset that the tracer does not write: the tracer would silently write another."""
     supported = reach.opsets[reach.tracer]
     if opset in supported:
         return
@@ -182,7 +195,8 @@ def _refuse_beyond_tracer(title: str, options: Options, opset: int, reach: _Reac
     limits = f"the {reach.tracer} tracer writes opsets {supported.start} to {supported.stop - 1}"
     is_needed = minimum is not None and opset == minimum.opset
     needed = f"{title} in {options.dtype} needs it ({minimum.because}), and " if minimum and is_needed else ""
-    other = next((name for name, opsets in reach.opsets.items() if opset in opsets and name not in reach.refused), None)
+    able = (tracer for tracer, opsets in reach.opsets.items() if opset in opsets and tracer not in reach.refused)
+    other = next(able, None)
     otherwise = "use another dtype" if needed else "choose an opset in that range"
     hint = f"use --tracer {other}" if other is not None else otherwise
     raise UsageError(f"opset {opset} cannot be had: {needed}{limits}", help=hint)
@@ -207,13 +221,13 @@ def refuse_config(choice: Choice, sizes: Sizes) -> None:
 
 def _refuse_options(target: Target, options: Options) -> None:
     """Refuse options that mean nothing for a target."""
-    given = {
+    is_given = {
         "opset": options.opset is not None,
         "merged": options.merged,
         "weights": options.weights != "auto",
     }
     for name, reason in target.refused_options.items():
-        if given[name]:
+        if is_given[name]:
             raise UsageError(f"--{name} does not go with the target {target.name}: {reason}", help="leave it out")
     if target.tracer is not None and options.tracer not in (None, target.tracer):
         raise UsageError(

@@ -1,6 +1,7 @@
 """Fill a graph's input tensors at given sizes, reproducibly.
 
-Dummies exercise what real inputs do: ids reach both ends of their range, masks have padded rows, batches differ row by row.
+Dummies exercise what real inputs do: ids reach both ends of their range, masks have padded rows, and the rows of a
+batch differ.
 """
 
 from __future__ import annotations
@@ -34,7 +35,12 @@ def fill_array(
 ) -> Array:
     """Return an array of ``shape`` made as ``fill`` says (see docs/spec-language.md, Fills).
 
-    ``all_padded``: a mask is padded in its first row too.
+    Args:
+        fill: what fills the array.
+        shape: the sizes of its axes.
+        dtype: the dtype of its elements.
+        rng: the source of random values.
+        all_padded: pad a mask in its first row too, which otherwise has none.
     """
     make = _all_padding if all_padded and fill.name == "padding" else _FILLS[fill.name]
     array: Array = make(fill.args, shape, rng).astype(dtype)

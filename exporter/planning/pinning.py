@@ -60,18 +60,24 @@ def _flags(names: Iterable[str]) -> str:
 def pinned_dims(
     dims: Mapping[str, DimSpec], sizes: Mapping[str, int], left_open: Collection[str] = ()
 ) -> dict[str, DimSpec]:
-    """Return the dims that have one size once the given ones do, those that follow from nothing else among them.
+    """Return the dims of a spec that change once some of them are given one size.
 
-    Those ``left_open`` are traced at the size they are given and stay open: they are checked at twice that, and one more.
+    A dim that follows from fixed dims alone becomes fixed with them: of ``rows: {derived: height // 2}`` one size is
+    left when ``height`` is 32. A dim that is ``left_open`` stays dynamic; it is traced at the given size, and checked
+    at twice that size and one more: ``batch`` given as 2 is traced at 2 and checked at 4 and 5.
+
+    Args:
+        dims: the dims of the spec by name.
+        sizes: the sizes that were given.
+        left_open: the dims of ``sizes`` that a target leaves open all the same.
     """
     fixed: dict[str, DimSpec] = {
         name: StaticDim(name, size, dims[name].span) for name, size in sizes.items() if name not in left_open
     }
-    for name, dim in dims.items():
-        if isinstance(dim, DerivedDim):
-            sources = [dims[other] for other in expression_names(dim.value.text) if other in dims]
-            if all(isinstance(other, StaticDim) or other.name in fixed for other in sources):
-                fixed[name] = StaticDim(name, dim.value, dim.span)
+    derived = [dim for dim in dims.values() if isinstance(dim, DerivedDim)]
+    # Each round fixes the dims that follow from those of earlier rounds, in whatever order a spec declares them.
+    while settled := [dim for dim in derived if dim.name not in fixed and _is_settled(dim, dims, fixed)]:
+        fixed.update({dim.name: StaticDim(dim.name, dim.value, dim.span) for dim in settled})
     for name in left_open:
         kept = dims.get(name)
         if isinstance(kept, DynamicDim) and name in sizes:
@@ -80,11 +86,19 @@ def pinned_dims(
     return fixed
 
 
+def _is_settled(dim: DerivedDim, dims: Mapping[str, DimSpec], fixed: Collection[str]) -> bool:
+    """Return whether every dim that a derived one follows from has one size."""
+    sources = [dims[name] for name in expression_names(dim.value.text) if name in dims]
+    return all(isinstance(source, StaticDim) or source.name in fixed for source in sources)
+
+
 def check_leading(graphs: Iterable[GraphPlan], task: str, left_open: Iterable[str]) -> None:
-    """Check that every input and output has an open dim as its first axis and nowhere else: it is there that batches are split.
+    """Check that a dim that is left open is the first axis of every input and output, and no other axis.
+
+    A runtime runs a batch larger than the traced one in parts, and parts are cut along the first axis alone.
 
     Raises:
-        UsageError: names the tensors that do not.
+        UsageError: names the tensors that have the dim elsewhere, or not at all.
     """
     tensors = {tensor.name: tensor.shape for graph in graphs for tensor in (*graph.inputs, *graph.outputs)}
     for dim in left_open:
@@ -95,6 +109,7 @@ def check_leading(graphs: Iterable[GraphPlan], task: str, left_open: Iterable[st
         ]
         if others:
             raise UsageError(
-                f"the {dim} of {task} cannot be left open: {', '.join(others)} cannot be split along a first axis '{dim}'",
+                f"the {dim} of {task} cannot be left open: "
+                f"{', '.join(others)} cannot be split along a first axis '{dim}'",
                 help="leave --dynamic-batch out, and compile for each batch",
             )

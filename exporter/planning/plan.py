@@ -1,7 +1,7 @@
 """A plan: every graph, name, dtype, axis and size of one task of one model, spelled out.
 
-A plan has no expressions and no branches left and is JSON-serialisable; ``exporter plan`` prints it, a manifest keeps it, and everything
-after planning (export, dummies, verification) reads nothing else, each the part it needs.
+A plan has no expressions and no branches left, and is JSON-serialisable. ``exporter plan`` prints it and a manifest
+keeps it. What comes after planning (export, dummies, verification) reads the plan alone, each the part it needs.
 """
 
 from __future__ import annotations
@@ -18,9 +18,10 @@ Setting = bool | int | str
 
 
 class Axis(str):
-    """The symbolic dim of an axis whose length is open: one dim, or a sum of dims and numbers (``past_sequence + sequence``).
+    """The symbolic dim of an axis whose length is open: one dim, or a sum of dims and numbers.
 
-    It is the text that stands in the graph, so it is a string.
+    An axis is a string because its text is what the graph holds: ``Axis.of("past_sequence", "sequence")`` is
+    ``"past_sequence + sequence"``.
     """
 
     __slots__ = ()
@@ -41,7 +42,11 @@ class Axis(str):
         return tuple(term for term in self.terms if not term.isdigit())
 
     def size_at(self, sizes: Mapping[str, int]) -> int:
-        """Return its length: ``past_sequence + sequence`` at ``{past_sequence: 5, sequence: 6}`` is 11."""
+        """Return the length of the axis: ``past + sequence`` at ``{past: 5, sequence: 6}`` is 11.
+
+        Raises:
+            KeyError: ``sizes`` lacks a dim of the axis.
+        """
         return sum(int(term) if term.isdigit() else sizes[term] for term in self.terms)
 
     def renamed(self, names: Mapping[str, str]) -> Axis:
@@ -62,9 +67,16 @@ class FillPlan:
 class TensorPlan:
     """One tensor of a graph.
 
-    ``shape`` holds integers for static axes and an `Axis` for dynamic ones. ``path`` is the ``forward()`` argument an input is passed as
-    (empty: the model is not given it), or the output field an output is read from. ``unused`` is why the graph does not read an input.
-    ``beyond`` is for an input that the cache holds a part of, as it does of an encoder's output: the dim that counts that part.
+    Attributes:
+        name: the name in the graph.
+        dtype: the name of the dtype, as in `exporter.planning.dtypes`.
+        shape: an integer for each static axis, an `Axis` for each dynamic one.
+        path: for an input the ``forward()`` argument it is passed as (empty: the model is not given it), for an output
+            the field it is read from; then the steps into it: ``("past_key_values", 0, "key")``.
+        fill: how a dummy is made; None for an output.
+        unused: the reason why the graph does not read an input.
+        beyond: the dim that counts how much of an input the cache holds already. For an encoder's output it is
+            ``past_encoder_sequence``: the graph reads the positions beyond that many, and computes their keys alone.
     """
 
     name: str
@@ -96,9 +108,18 @@ class TensorPlan:
 
 @dataclass(frozen=True, slots=True)
 class GraphPlan:
-    """One graph: its tensors in order, how the module behind it is called, and the ``file`` that holds it.
+    """One graph: its tensors in order, the module behind it, and the files that hold it.
 
-    ``files`` are that file and whatever else holds the graph in another form, such as the program it was compiled to.
+    Attributes:
+        component: the part of the model: ``model``, ``encoder``, ``decoder``.
+        file: the file of the graph.
+        files: ``file``, and every file that holds the graph in another form, such as the program it was compiled to.
+        module: the submodule that is recorded; None for the model itself.
+        constants: arguments of ``forward()`` that are no tensors, with their values.
+        built: tensors that are made inside the graph and passed to the module.
+        inputs: the inputs, in order.
+        outputs: the outputs, in order.
+        ignored: the outputs of the module that the graph leaves out.
     """
 
     component: str
@@ -123,9 +144,9 @@ class GraphPlan:
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """Sizes of all dynamic dims at once: the traced ones, or one set to verify at.
+    """A size for every dynamic dim at once: what a graph is traced at, or verified at.
 
-    ``all_padded``: masks are padded in every row, where there may be one row only.
+    ``all_padded`` says that masks are padded in every row, their first row too, so that a batch of one row has padding.
     """
 
     name: str
@@ -149,7 +170,8 @@ class SpecFile:
 class ModelPlan:
     """The model behind the graphs: its class, and the config values its task sets.
 
-    ``is_reference`` says that it is the spec's tiny model, made with ``reference_config`` and ``reference_gain``, and no checkpoint.
+    ``is_reference`` says that it is the spec's tiny model, made with ``reference_config`` and ``reference_gain``, and
+    no checkpoint.
     """
 
     architecture: str
@@ -164,7 +186,7 @@ class ModelPlan:
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """How the graphs are recorded and written. ``opset`` is None for a target that has none."""
+    """How the graphs are recorded and written. ``opset`` is None for a target whose files have no opset."""
 
     target: str
     layout: str
@@ -178,10 +200,10 @@ class Recording:
 
 @dataclass(frozen=True, slots=True)
 class Bound:
-    """How far a graph may be from its model: ``atol + rtol * |x|``.
+    """How far a graph may be from its model: ``atol + rtol * |x|``, in the units of the output.
 
-    ``x`` is each ``element`` of an output or, where ``rtol_of`` is ``output``, the largest value of that output at a point. ``because`` is
-    the reason for a loose one.
+    With ``rtol_of`` as ``element``, ``x`` is each element of an output; as ``output``, the largest value of the output
+    at a point. ``because`` is the reason for a loose bound; None where the bound needs none.
     """
 
     atol: float
@@ -194,8 +216,8 @@ class Bound:
 class SizePlan:
     """The sizes that graphs are traced, checked and probed at, and the seed of their dummies.
 
-    ``fixed`` are dims that are dynamic in the spec and have one size here. ``probes`` are, for each dynamic dim, points that differ from
-    the traced one in that dim alone.
+    ``fixed`` are dims that are dynamic in the spec and have one size here. ``probes`` are, for each dynamic dim, points
+    that differ from the traced point in that dim (and those that follow from it) alone.
     """
 
     points: tuple[Point, ...]

@@ -39,8 +39,8 @@ from exporter.planning.plan import (
 from exporter.planning.points import open_dims, plan_points, plan_probes
 from exporter.planning.sizes import Sizes
 
-# A checkpoint is never held closer than this part of the largest value of an output: bounds are measured on references of a
-# few layers, and every layer of a deep model rounds once more.
+# A checkpoint is never held closer than this part of the largest value of an output: bounds are measured on references
+# of a few layers, and every layer of a deep model rounds once more.
 CHECKPOINT_RTOL = 1e-5
 
 
@@ -63,8 +63,9 @@ def plan_task(choice: Choice, config: Any, *, is_reference: bool = True) -> Plan
     Args:
         choice: the task, and what its request means.
         config: a transformers config object, with the task's own values already applied.
-        is_reference: the config is that of the spec's reference, and not of a checkpoint. A reference is judged by element. A trained
-            model's outputs are sums of terms far larger than the smallest of them, and so is their rounding: it is judged by the largest.
+        is_reference: the config is that of the spec's reference, and not of a checkpoint. A reference is judged element
+            by element. A checkpoint is judged by the largest value of an output: small outputs of a trained model are
+            sums of large terms that cancel, and carry the rounding of those terms.
 
     Raises:
         UsageError: the config is one the spec refuses, or a dim lacks a size; the message gives the reason.
@@ -224,8 +225,8 @@ def _plan_axis(terms: list[str | int | float], sizes: Sizes, span: Span) -> int 
             parts.append(str(sizes.static(term, span) if isinstance(term, str) else int(term)))
     if all(part.isdigit() for part in parts):
         return sum(map(int, parts))
-    # A static term that is 0 on this config (`prefix + sequence` without a prefix) is left out, so that the axis of an output is called
-    # what the axis of an input of the same length is: `sequence`.
+    # Axes of one length need one name. On a config without a prefix, `prefix + sequence` is as long as the `sequence`
+    # of the inputs, and is called `sequence`: a term of size 0 is left out.
     return Axis.of(*(part for part in parts if part != "0"))
 
 

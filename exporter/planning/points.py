@@ -6,35 +6,49 @@ import dataclasses
 from collections.abc import Iterable, Iterator
 
 from exporter.language.expressions import expression_names
-from exporter.language.spec import (
-    DerivedDim,
-    DynamicDim,
-)
+from exporter.language.spec import DerivedDim, DynamicDim
 from exporter.planning.plan import GraphPlan, Point
 from exporter.planning.sizes import Sizes
 from exporter.planning.target import Target
 
 
 def open_dims(sizes: Sizes, graphs: Iterable[GraphPlan]) -> tuple[list[DynamicDim], list[DerivedDim]]:
-    """Return the dynamic dims that some graph leaves open, and those that follow from them."""
-    spec = sizes.spec
+    """Return the dynamic dims that some graph leaves open, and the derived dims that follow from them.
+
+    The derived dims are in the order of evaluation: ``rows``, which is ``height // 2``, comes before ``tokens``, which
+    is ``rows * rows``, in whatever order a spec declares them.
+    """
+    dims = sizes.spec.dims
     used = {name for graph in graphs for tensor in (*graph.inputs, *graph.outputs) for name in tensor.dims()}
+    met: set[str] = set()
     derived: list[DerivedDim] = []
-    while newly_used := [
-        dim for name, dim in spec.dims.items() if name in used and isinstance(dim, DerivedDim) and dim not in derived
-    ]:
-        # The list is in the order of evaluation. The dims that an expression names must be known before it is evaluated, and they are met
-        # after it: `rows: height // 2` makes `height` a used dim.
-        derived = [*newly_used, *derived]
-        used.update(name for dim in newly_used for name in expression_names(dim.value.text))
-    return [dim for name, dim in spec.dims.items() if name in used and isinstance(dim, DynamicDim)], derived
+
+    def meet(name: str) -> None:
+        dim = dims.get(name)
+        if dim is None or name in met:
+            return
+        met.add(name)
+        if isinstance(dim, DerivedDim):
+            # The dims that an expression names are evaluated before the expression is.
+            for source in expression_names(dim.value.text):
+                meet(source)
+            derived.append(dim)
+
+    for name in dims:
+        if name in used:
+            meet(name)
+    return [dim for name, dim in dims.items() if name in met and isinstance(dim, DynamicDim)], derived
 
 
 def plan_points(sizes: Sizes, graphs: Iterable[GraphPlan], target: Target) -> Iterator[Point]:
-    """Yield the trace point, then the check points: the k-th takes the k-th size of every dim, shorter lists cycling.
+    """Yield the trace point, then the check points: the k-th takes the k-th size of every dim.
 
-    With a batch of one size no other size has a padded row, or one that is not: it is traced with every row padded, and checked as
-    any graph is.
+    A list of sizes that is too short starts again: with ``batch: {check: [1, 3]}`` and ``sequence: {check: [4, 7, 9]}``
+    the third check point is a batch of 1 and a sequence of 9.
+
+    Where the target fixes all sizes, or no dim of the graphs is dynamic, the first check point has the traced sizes:
+    graphs are traced with every row padded, and checked there with a first row that is not. A batch of one row would
+    otherwise be compared in one of the two ways only.
     """
     dims, derived = open_dims(sizes, graphs)
     traced = _point("trace", {dim.name: dim.trace for dim in dims}, sizes, derived)
@@ -51,7 +65,10 @@ def plan_points(sizes: Sizes, graphs: Iterable[GraphPlan], target: Target) -> It
 
 
 def plan_probes(sizes: Sizes, graphs: Iterable[GraphPlan]) -> Iterator[tuple[str, tuple[Point, ...]]]:
-    """Yield for each dynamic dim the points at which it alone has another size than the traced one."""
+    """Yield each dynamic dim with the points that differ from the traced one in that dim alone.
+
+    With ``batch: {trace: 2, check: [1, 2, 3]}`` the points of ``batch`` are a batch of 1 and a batch of 3.
+    """
     dims, derived = open_dims(sizes, graphs)
     traced = {dim.name: dim.trace for dim in dims}
     for dim in dims:

@@ -19,13 +19,18 @@ class Sizes:
         self.spec = spec
         self.config = config
         self.known: dict[str, int] = {}
-        self.open: list[str] = []
+        # The dims that are being evaluated, outermost first: one that asks for itself goes in a circle.
+        self._evaluating: list[str] = []
 
     def static(self, name: str, span: Span) -> int:
-        """Return the size of a dim that has one.
+        """Return the size of a static dim.
+
+        Args:
+            name: the dim.
+            span: the place in the spec that names the dim, to show where there is no such dim.
 
         Raises:
-            SpecError: with the place that named it, where there is no such dim or its expression does not hold.
+            SpecError: there is no such dim, it is dynamic, or its expression does not give a size on this config.
         """
         if name in self.known:
             return self.known[name]
@@ -33,21 +38,29 @@ class Sizes:
         if not isinstance(dim, StaticDim):
             reason = f"the dim '{name}' is dynamic and has no one size" if dim else f"unknown dim '{name}'"
             raise SpecError([Diagnostic("unknown-dim", reason, span, help=did_you_mean(name, self.spec.dims))])
-        if name in self.open:
-            circle = " → ".join([*self.open[self.open.index(name) :], name])
+        if name in self._evaluating:
+            circle = " → ".join([*self._evaluating[self._evaluating.index(name) :], name])
             raise SpecError([Diagnostic("malformed-expression", f"the dims go in a circle: {circle}", dim.span)])
-        self.open.append(name)
+        self._evaluating.append(name)
         value = dim.value if isinstance(dim.value, int) else self._integer(dim.value, name)
-        self.open.pop()
+        self._evaluating.pop()
         self.known[name] = value
         return value
 
     def derived(self, dim: DerivedDim, dynamic: Mapping[str, int]) -> int:
-        """Return the size of a derived dim at these sizes of the dynamic ones."""
+        """Return the size of a derived dim where the dims it follows from have the sizes of ``dynamic``.
+
+        Raises:
+            SpecError: its expression does not give a size.
+        """
         return self._integer(dim.value, dim.name, dynamic)
 
     def holds(self, expression: Expression) -> bool:
-        """Return whether a condition is true of the config."""
+        """Return whether a condition is true of the config.
+
+        Raises:
+            SpecError: the condition names a key that the config lacks.
+        """
         return bool(self._evaluate(expression))
 
     def _integer(self, expression: Expression, name: str, dynamic: Mapping[str, int] | None = None) -> int:

@@ -1,7 +1,8 @@
 """What a target is: one kind of file a build can make.
 
-A target is one record and one folder under `exporter.targets`. The record is all that anybody asks; what it does with torch or a runtime
-is behind functions that import it when they are called, so that a request a target cannot serve is refused before any of it is there.
+A target is one record and one folder under `exporter.targets`, and the record is all that other packages read.
+Functions of the record that need torch or a runtime import them when they are called, so that a request is refused
+without either.
 """
 
 from __future__ import annotations
@@ -64,8 +65,14 @@ class OpenSession(Protocol):
 class Flag:
     """An option that only some targets have: a setting, and how it is given on the command line.
 
-    ``kind`` is ``bool``, ``str``, or the words it may be. ``opposite`` is the flag that says no (``separate-weights``). A ``local`` setting
-    says where something is made and not what is made: a manifest leaves it out.
+    Attributes:
+        name: the name of the setting: ``auto_cast``.
+        kind: ``bool``, ``str``, or the words the setting may be.
+        help: what it does, for ``--help``.
+        metavar: what stands for its value in ``--help``.
+        opposite: the flag that turns the setting off: ``separate-weights`` for ``inline_weights``.
+        local: the setting says where a file is made and changes nothing in it, as the directory that a compiler works
+            in does. A manifest leaves the setting out.
     """
 
     name: str
@@ -113,28 +120,35 @@ def _never(_: Path, __: Plan) -> bool:
 class Target:
     """One kind of file a build can make.
 
-    What it is:
-        ``suffix`` is how its files end, and ``library`` what the hub calls the library that loads them.
+    What the file is:
+        ``suffix`` is the end of its name, and ``library`` what the hub calls the library that loads it.
         ``card_template`` has the program of the model card, below ``artifacts/templates/run/``.
 
     How it is recorded:
-        ``tracer`` is the mechanism that always records it; None where the spec or the request chooses. ``opsets`` are those each tracer
-        can write, and empty for a file that has none. ``patches`` (with the reason) and ``notes`` go with every build.
+        ``tracer`` is the mechanism that always records it; None where the spec or the request chooses. ``opsets`` are
+        the opsets that each tracer can write, and empty for a file that has none. ``patches`` (with the reason) and
+        ``notes`` go with every build.
 
     What may be asked of it:
-        ``flags`` are the options only this target has. ``refused_options`` are options of every build that mean nothing here, with the
-        reason. An ``all_static`` target has no dynamic dims but those that a setting leaves open: ``open_by`` names the dim of each
-        such setting. ``help`` says where to get the packages it needs.
+        ``flags`` are the options only this target has. ``refused_options`` are options of every build that mean nothing
+        here, with the reason. An ``all_static`` target has no dynamic dims but those that a setting leaves open:
+        ``open_by`` has the dim of each such setting (``{"dynamic_batch": "batch"}``). ``help`` says where to get the
+        packages it needs.
 
     What it does: functions.
-        ``load_exporter`` returns the module that writes it, ``open_session`` opens a file, ``check_structure`` returns what a written
-        graph has other than planned. ``has_shipped_form`` tells whether a session as users open it differs from the one that maps weights.
-        ``probed`` files hide a baked-in size until they are run, so that each dim is probed alone; ``describe_open_dims`` writes the
-        verdicts beside the graph. ``start_runtime`` starts what the sessions of all builds share.
+        ``load_exporter`` returns the module that writes it, ``open_session`` opens a file, and ``check_structure``
+        returns how a written graph differs from the plan. ``has_shipped_form`` tells whether a session as users open it
+        differs from one that maps weights. A file is ``probed`` if a size that was baked into it shows only when it is
+        run, so that each dim is tried alone; ``describe_open_dims`` writes the verdicts beside the graph.
+        ``start_runtime`` starts what the sessions of all builds share.
 
     What depends on the settings: functions of them.
-        ``files`` are the files that each hold a graph. ``build_modules`` are imported to build and ``runtime_modules`` to run it, the
-        versions of ``packages`` shape it, ``computed_dtype`` is the dtype it is as exact as; the two refusals raise `UsageError`.
+        ``files`` are the files that each hold a graph. ``build_modules`` are imported to build it and
+        ``runtime_modules`` to run it, and the versions of ``packages`` shape it. ``computed_dtype`` is the dtype that
+        its operations run in, whose tolerance it is held
+        to: bfloat16 for a float32 model where the target casts. ``refuse_combinations`` raises `UsageError` for
+            settings that do not go
+        together, and ``refuse_verification`` for those under which a file cannot be run where it was built.
     """
 
     name: str
@@ -193,6 +207,6 @@ def check_settings(target: Target, given: Settings) -> None:
 
 
 def lasting_settings(target: Target, settings: Settings) -> dict[str, Setting]:
-    """Return the settings that say what a file is, without those that say where it was made."""
+    """Return the settings that shape a file: those that are not ``local``."""
     local = {flag.name for flag in target.flags if flag.local}
     return {name: value for name, value in settings.items() if name not in local}
