@@ -17,8 +17,8 @@ Axes = Mapping[str, Mapping[int, str]]
 def closed_dims(plan: Plan, inputs: Axes) -> dict[str, int]:
     """Return the dims that a declaration closes, with their traced sizes.
 
-    A declared input closes the dims of every axis it leaves out: ``{"input_ids": {0: "batch"}}`` leaves out axis 1, and so
-    closes ``sequence``. An input that is not declared closes nothing.
+    A declared input closes the dims of every axis it leaves out: ``{"input_ids": {0: "batch"}}`` leaves out axis 1,
+    and so closes ``sequence``. An input that is not declared closes nothing.
     """
     return {
         name: plan.sizes.trace.sizes[name]

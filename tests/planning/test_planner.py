@@ -19,9 +19,9 @@ from exporter.language.diagnostics import SpecError
 from exporter.language.document import parse_document
 from exporter.language.loading import load_spec
 from exporter.language.text import Text
-from exporter.targets.onnx import OPSETS
 from exporter.planning.options import Options
 from exporter.planning.plan import Plan
+from exporter.targets.onnx import OPSETS
 
 PLANS = Path(__file__).parent.parent / "plans"
 TASKS = [(path.stem, task) for path in list_specs() for task in load_spec(path).tasks]
@@ -50,12 +50,7 @@ def test_a_plan_survives_its_own_json(architecture: str, task: str):
 @pytest.mark.parametrize(("architecture", "task"), TASKS)
 def test_every_dynamic_axis_is_checked_away_from_its_trace_size(architecture: str, task: str):
     plan = exporter.plan(architecture, task)
-    names = {
-        name
-        for graph in plan.graphs
-        for tensor in (*graph.inputs, *graph.outputs)
-        for name in tensor.dims()
-    }
+    names = {name for graph in plan.graphs for tensor in (*graph.inputs, *graph.outputs) for name in tensor.dims()}
     for name in names:
         sizes = {point.sizes[name] for point in plan.sizes.points[1:]}
         assert sizes
