@@ -65,43 +65,43 @@ def test_what_is_not_asked_for_is_the_specs_or_the_engines(spec: Spec, target: T
 
 
 @pytest.mark.parametrize(
-    ("task", "options", "message", "help"),
+    ("task", "options", "words"),
     [
-        ("fill-mask", {"tracer": "fx"}, "unknown tracer 'fx'", "the tracers are torchscript, dynamo"),
-        ("fill-mask", {"dtype": "int8"}, "unknown dtype 'int8'", "the dtypes are float32, float16, bfloat16"),
-        ("fill-mask", {"dtype": "float16"}, "example fill-mask cannot be had with float16: the scores overflow", None),
+        ("fill-mask", {"tracer": "fx"}, ("unknown tracer 'fx'", "the tracers are torchscript, dynamo")),
+        ("fill-mask", {"dtype": "int8"}, ("unknown dtype 'int8'", "the dtypes are float32, float16, bfloat16")),
+        (
+            "fill-mask",
+            {"dtype": "float16"},
+            ("example fill-mask cannot be had with float16: the scores overflow", None),
+        ),
         (
             "token-classification",
             {"tracer": "dynamo"},
-            "example token-classification cannot be had with dynamo: the mask is built in Python",
-            None,
+            ("example token-classification cannot be had with dynamo: the mask is built in Python", None),
         ),
         (
             "fill-mask",
             {"opset": 10},
-            "opset 10 cannot be had: the torchscript tracer writes opsets 11 to 20",
-            "choose an opset in that range",
+            ("opset 10 cannot be had: the torchscript tracer writes opsets 11 to 20", "choose an opset in that range"),
         ),
         (
             "fill-mask",
             {"opset": 22},
-            "opset 22 cannot be had: the torchscript tracer writes opsets 11 to 20",
-            "use --tracer dynamo",
+            ("opset 22 cannot be had: the torchscript tracer writes opsets 11 to 20", "use --tracer dynamo"),
         ),
         (
             "token-classification",
             {"opset": 22},
-            "opset 22 cannot be had: the torchscript tracer writes opsets 11 to 20",
-            "choose an opset in that range",
+            ("opset 22 cannot be had: the torchscript tracer writes opsets 11 to 20", "choose an opset in that range"),
         ),
-        ("fill-mask", {"settings": {"thin": True}}, "--thin does not go with the target paper", "leave it out"),
+        ("fill-mask", {"settings": {"thin": True}}, ("--thin does not go with the target paper", "leave it out")),
     ],
 )
 def test_each_refusal_has_its_words(
-    spec: Spec, target: Target, task: str, options: dict[str, Any], message: str, help: str | None
+    spec: Spec, target: Target, task: str, options: dict[str, Any], words: tuple[str, str | None]
 ):
     error = refused(spec, task, target, Options(**options))
-    assert (error.message, error.help) == (message, help)
+    assert (error.message, error.help) == words
 
 
 def test_the_layout_refuses_before_the_spec(spec: Spec, target: Target):

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 import exporter
 from exporter.planning.dummies import fill_array, make_dummies
-from exporter.planning.plan import FillPlan
+from exporter.planning.plan import FillPlan, Point
 
 RNG_SEED = 3
 
@@ -86,3 +86,21 @@ def test_equal_seeds_give_equal_inputs_and_points_differ():
     assert all(np.array_equal(first[name], again[name]) for name in first)
     other = make_dummies(graph, plan.sizes.trace, 6)
     assert any(not np.array_equal(first[name], other[name]) for name in first)
+
+
+def test_a_point_whose_masks_are_all_padded_has_no_full_row():
+    (graph,) = exporter.plan("bert", "fill-mask").graphs
+    masks = {
+        all_padded: make_dummies(graph, Point("trace", {"batch": 1, "sequence": 8}, all_padded), 0)["attention_mask"]
+        for all_padded in (True, False)
+    }
+    assert masks[False].tolist() == [[1] * 8]
+    assert masks[True].tolist() == [[1] * 7 + [0]]
+
+
+def test_points_of_other_names_have_other_values():
+    (graph,) = exporter.plan("bert", "fill-mask").graphs
+    sizes = {"batch": 2, "sequence": 8}
+    first, second = (make_dummies(graph, Point(name, sizes), 0)["input_ids"] for name in ("trace", "check 1"))
+    assert first.shape == second.shape == (2, 8)
+    assert not np.array_equal(first, second)

@@ -1,15 +1,16 @@
-"""Plans: golden for every spec, and what a plan refuses."""
+"""Plans: golden for every spec, what a config makes of one, and what a plan refuses."""
 
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 import exporter
-from exporter.building.request import plan_config
+from exporter.building.request import choose_task, plan_config
 from exporter.cli.render.builds import plan_text
 from exporter.cli.render.catalogue import catalogue_data, catalogue_markdown, catalogue_text
 from exporter.errors import UsageError
@@ -20,7 +21,8 @@ from exporter.language.document import parse_document
 from exporter.language.loading import load_spec
 from exporter.language.text import Text
 from exporter.planning.options import Options
-from exporter.planning.plan import Plan
+from exporter.planning.plan import Bound, FillPlan, Plan
+from exporter.planning.planner import CHECKPOINT_RTOL, find_task, plan_task
 from exporter.targets.onnx import OPSETS
 
 PLANS = Path(__file__).parent.parent / "plans"
@@ -55,7 +57,8 @@ def test_every_dynamic_axis_is_checked_away_from_its_trace_size(architecture: st
         sizes = {point.sizes[name] for point in plan.sizes.points[1:]}
         assert sizes
         assert plan.sizes.trace.sizes[name] not in sizes
-    # A graph that serves one sentence serves a batch of one; one that decodes, an empty past where the language allows it.
+    # A graph that serves one sentence serves a batch of one. A graph that decodes serves an empty past, where the
+    # language allows one.
     for batch in {name for name in names if name == "batch" or name.endswith("_batch")}:
         assert any(point.sizes[batch] == 1 for point in plan.sizes.points)
     if "past_sequence" in names:
@@ -156,6 +159,15 @@ def test_notes_tell_what_the_config_makes_of_a_graph(task: str, blocks: int, not
     assert Plan.from_data(json.loads(json.dumps(plan.to_data()))) == plan
 
 
+CONDITIONAL = """spec_version: 1
+architecture: bert
+extends: encoder
+tasks:
+  fill-mask: {when: config.has_head}
+reference: {config: {}}
+"""
+FIXED = {"batch": 1, "sequence": 8}
+
 REFUSING = """
 spec_version: 1
 architecture: example
@@ -179,14 +191,29 @@ reference:
     [
         ("fill-mask", {}, {}, None),
         ("fill-mask", {}, {"tracer": "dynamo"}, None),
-        ("fill-mask", {"blocks": 2}, {"tracer": "dynamo"}, "with dynamo cannot be had where unit > 4: the number of blocks is fixed"),
+        (
+            "fill-mask",
+            {"blocks": 2},
+            {"tracer": "dynamo"},
+            "with dynamo cannot be had where unit > 4: the number of blocks is fixed",
+        ),
         ("fill-mask", {"blocks": 3}, {}, None),
-        ("fill-mask", {"blocks": 3}, {"dtype": "float16"}, "with float16 cannot be had where config.blocks > 2: the scores overflow"),
-        ("fill-mask", {"quantized": True}, {}, "example fill-mask cannot be had where config.quantized: rounding leaves no bound"),
+        (
+            "fill-mask",
+            {"blocks": 3},
+            {"dtype": "float16"},
+            "with float16 cannot be had where config.blocks > 2: the scores overflow",
+        ),
+        (
+            "fill-mask",
+            {"quantized": True},
+            {},
+            "example fill-mask cannot be had where config.quantized: rounding leaves no bound",
+        ),
         ("token-classification", {"quantized": True}, {}, None),
         ("token-classification", {}, {"tracer": "dynamo"}, "cannot be had with dynamo: the mask is built in Python"),
     ],
-)  # fmt: skip
+)
 def test_what_a_config_rules_out_is_refused_with_the_reason(task, config, options, message):
     spec = compose_spec(parse_document(Text("example.yaml", REFUSING))).spec
     assert spec is not None
@@ -240,6 +267,70 @@ def test_each_tracer_reaches_the_opsets_it_promises():
         assert exporter.plan("bert", "default", opset=opset).recording.opset == opset
 
 
+def test_a_checkpoint_is_judged_by_the_largest_value_and_never_too_closely():
+    spec = load_spec("bert")
+    task = spec.tasks["fill-mask"]
+    task = replace(task, tolerances={"float32": replace(task.tolerances["float32"], atol=1e-6, rtol=1e-7)})
+    config = SimpleNamespace(hidden_size=32, vocab_size=99, type_vocab_size=2)
+
+    def bound(*, is_reference: bool, **options: float) -> Bound:
+        return plan_task(choose_task(spec, task, Options(**options)), config, is_reference=is_reference).bound
+
+    assert bound(is_reference=True) == Bound(1e-6, 1e-7, "element", task.tolerances["float32"].because)
+    assert bound(is_reference=False) == Bound(1e-6, CHECKPOINT_RTOL, "output", task.tolerances["float32"].because)
+    asked = bound(is_reference=False, atol=0.5, rtol=0.0)
+    assert (asked.atol, asked.rtol) == (0.5, 0.0)
+
+
+def test_a_bound_tells_what_a_target_casts():
+    plan = exporter.plan("bert", "fill-mask", target="neuron", settings={"auto_cast": "all"}, dims=FIXED)
+    assert plan.model.dtype == "float32"
+    assert plan.bound.atol == load_spec("bert").tasks["fill-mask"].tolerances["bfloat16"].atol
+    assert plan.bound.because.startswith("operations on float32 are cast to bfloat16; ")
+
+
+def test_a_plan_holds_what_was_asked_of_its_recording():
+    plan = exporter.plan("bert", "fill-mask", opset=19, tracer="dynamo", weights="external", seed=5)
+    recording = plan.recording
+    assert (recording.opset, recording.tracer, recording.weights) == (19, "dynamo", "external")
+    assert (recording.target, recording.layout, recording.tracer_because) == ("onnx", "flat", None)
+    assert plan.sizes.seed == 5
+    assert plan.sizes.probes == {}
+    assert list(exporter.plan("bert", "fill-mask", target="torchscript").sizes.probes) == ["batch", "sequence"]
+
+
+def test_a_task_that_a_config_does_not_have_is_refused_with_the_condition():
+    spec = compose_spec(parse_document(Text("bert.yaml", CONDITIONAL))).spec
+    config = SimpleNamespace(hidden_size=32, vocab_size=99, num_labels=7, has_head=False)
+    with pytest.raises(UsageError) as failure:
+        plan_config(spec, spec.tasks["fill-mask"], config, Options())
+    assert failure.value.message == "the task 'fill-mask' needs a config where config.has_head"
+    assert failure.value.help == "see bert.yaml:5:21"
+    config.has_head = True
+    assert plan_config(spec, spec.tasks["fill-mask"], config, Options()).task == "fill-mask"
+
+
+def test_an_input_is_there_where_its_condition_holds():
+    spec = load_spec("bert")
+    config = SimpleNamespace(hidden_size=32, vocab_size=99, type_vocab_size=0)
+    plan = plan_config(spec, spec.tasks["fill-mask"], config, Options())
+    assert [tensor.name for tensor in plan.graphs[0].inputs] == ["input_ids", "attention_mask"]
+    config.type_vocab_size = 2
+    plan = plan_config(spec, spec.tasks["fill-mask"], config, Options())
+    assert plan.graphs[0].inputs[2].fill == FillPlan("randint", (2,))
+
+
+def test_tensors_of_a_layer_stay_together():
+    plan = exporter.plan("t5", "text2text-generation-with-past", config={"num_decoder_layers": 2})
+    names = [tensor.name for tensor in plan.graphs[2].inputs if tensor.name.startswith("past")]
+    assert names == [
+        f"past_key_values.{layer}.{stack}.{part}"
+        for layer in (0, 1)
+        for stack in ("decoder", "encoder")
+        for part in ("key", "value")
+    ]
+
+
 def test_a_config_that_contradicts_the_spec_is_told_with_its_place():
     spec = load_spec("gpt2")
     task = spec.tasks["text-generation-with-past"]
@@ -258,3 +349,9 @@ def test_unknown_tasks_are_told_with_the_nearest():
     assert failure.value.help == "did you mean 'fill-mask'?"
     with pytest.raises(UsageError, match="the architecture 'vit' has no task 'fill-mask'"):
         exporter.plan("vit", "fill-mask")
+
+
+def test_a_task_is_found_by_its_name_and_by_its_retired_name():
+    spec = load_spec("gpt2")
+    task = spec.tasks["text-generation-with-past"]
+    assert find_task(spec, "causal-lm-with-past") is find_task(spec, "text-generation-with-past") is task
