@@ -16,7 +16,11 @@ def recording_text(recording: Recording) -> str:
 
 
 def group_layers(tensors: Iterable[TensorPlan]) -> dict[str, list[TensorPlan]]:
-    """Group tensors that differ by their layer only: 48 lines of cache say what two do."""
+    """Group tensors whose names differ by their layer alone, so that a cache is shown in a line for each part.
+
+    ``present.0.key`` and ``present.1.key`` are the group ``present.0…1.key``; a tensor without others like it keeps its
+    name.
+    """
     groups: dict[str, list[TensorPlan]] = {}
     for tensor in tensors:
         groups.setdefault(_LAYER.sub(".{layer}", tensor.name, count=1), []).append(tensor)
