@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
+import onnx
 import pytest
 import torch
 import transformers
@@ -68,3 +69,17 @@ def test_an_export_that_fails_leaves_the_earlier_file(masked_lm, tmp_path: Path)
         export(None, model, models.BertOnnxConfig(model.config), 11, tmp_path / "nowhere" / "model.onnx")
     assert path.read_text("utf-8") == "earlier"
     assert [path.name for path in tmp_path.iterdir()] == ["model.onnx"]
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"), [(OSError("the disk is gone\nin sector 3"), "the disk is gone"), (OSError(), "OSError")]
+)
+def test_a_file_that_cannot_be_read_says_why(monkeypatch, tmp_path: Path, error: OSError, reason: str):
+    def load(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(onnx, "load", load)
+    path = tmp_path / "model.onnx"
+    with pytest.raises(UsageError) as failure:
+        validate_model_outputs(models.BertOnnxConfig(models.BertConfig()), None, None, path, [], None)
+    assert failure.value.message == f"'{path}' cannot be read: {reason}"
