@@ -1,6 +1,7 @@
 """Hold a tag against the version, and print the notes of its release: ``python .ci/release.py v0.1.0``.
 
-The version is in `pyproject.toml` and the notes are in `CHANGELOG.md`; a tag that disagrees with one of them publishes nothing.
+The version is in `pyproject.toml` and the notes are in `CHANGELOG.md`. A tag that disagrees with one of them publishes
+nothing.
 """
 
 from __future__ import annotations
