@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 import yaml
-from conftest import REPOSITORY
 
 from exporter.cli.main import cli
 
+REPOSITORY = Path(__file__).parent.parent.parent
 PROJECT: dict[str, Any] = tomllib.loads((REPOSITORY / "pyproject.toml").read_text("utf-8"))
 CONTRIBUTING = (REPOSITORY / "CONTRIBUTING.md").read_text("utf-8")
 ARCHITECTURE = (REPOSITORY / "docs" / "architecture.md").read_text("utf-8")
