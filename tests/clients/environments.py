@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import offline_environment
+from commands import offline_environment
 
 Array = np.ndarray[Any, Any]
 PROGRAMS = Path(__file__).parent / "programs"

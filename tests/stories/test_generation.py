@@ -47,7 +47,8 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Export:
         folder = tmp_path_factory.mktemp(architecture)
         plan = exporter.plan(architecture, TASK)
         # A head tied to the embeddings answers with the token it was given, over and over, and that shows nothing.
-        plan = replace(plan, reference_config={**plan.model.reference_config, "tie_word_embeddings": False})
+        reference_config = {**plan.model.reference_config, "tie_word_embeddings": False}
+        plan = replace(plan, model=replace(plan.model, reference_config=reference_config))
         save_reference(plan, folder)
         model, _ = load_model(plan, open_directory(folder, "the reference"), attention=attention_of(plan))
         export_graph(model, plan.graphs[0], plan, folder)
@@ -97,8 +98,12 @@ def test_greedy_generation_is_the_models_own(architecture: str, exported: Export
     model.generation_config.eos_token_id = None
     with quiet_libraries():
         expected = model.generate(
-            torch.from_numpy(ids), attention_mask=torch.from_numpy(mask), do_sample=False, max_new_tokens=NEW_TOKENS, pad_token_id=PADDING
-        )  # fmt: skip
+            torch.from_numpy(ids),
+            attention_mask=torch.from_numpy(mask),
+            do_sample=False,
+            max_new_tokens=NEW_TOKENS,
+            pad_token_id=PADDING,
+        )
     graph, tokens, step, margins = Graph(path, len(ids)), ids, ids, []
     for _ in range(NEW_TOKENS):
         scores = graph.step(step, mask)[:, -1]
@@ -122,9 +127,13 @@ def test_a_window_reaches_over_the_past_as_over_one_text(architecture: str, padd
         mask[1, :3] = 0
     positions = np.maximum(mask.cumsum(-1) - 1, 0)
     with torch.no_grad(), quiet_libraries():
-        expected = load_own(checkpoint)(
-            input_ids=torch.from_numpy(ids), attention_mask=torch.from_numpy(mask), position_ids=torch.from_numpy(positions), use_cache=False
-        ).logits.numpy()  # fmt: skip
+        outputs = load_own(checkpoint)(
+            input_ids=torch.from_numpy(ids),
+            attention_mask=torch.from_numpy(mask),
+            position_ids=torch.from_numpy(positions),
+            use_cache=False,
+        )
+    expected = outputs.logits.numpy()
     graph, at, pieces = Graph(path, len(ids)), 0, []
     for step in (9, 1, 1, 4, 1, 4):  # a prompt, then single tokens and continuations
         pieces.append(graph.step(ids[:, at : at + step], mask[:, : at + step]))

@@ -23,7 +23,7 @@ from transformers.cache_utils import DynamicCache, EncoderDecoderCache
 from transformers.generation import GenerationMixin
 
 import exporter
-from exporter.building.requests import Wanted, plan_builds
+from exporter.building.requests import plan_builds
 from exporter.models.checkpoints import open_directory
 from exporter.models.configs import quiet_libraries
 from exporter.models.loading import load_model
@@ -58,7 +58,8 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Export:
         folder = tmp_path_factory.mktemp(architecture)
         plan = exporter.plan(architecture, TASKS[architecture])
         # A head tied to the embeddings answers with the token it was given, over and over, and that shows nothing.
-        plan = replace(plan, reference_config={**plan.model.reference_config, "tie_word_embeddings": False})
+        reference_config = {**plan.model.reference_config, "tie_word_embeddings": False}
+        plan = replace(plan, model=replace(plan.model, reference_config=reference_config))
         save_reference(plan, folder)
         model, _ = load_model(plan, open_directory(folder, "the reference"), attention=attention_of(plan))
         for graph in plan.graphs:
@@ -120,9 +121,14 @@ def generate_plainly(folder: Path, inputs: Mapping[str, Array]) -> list[list[int
             setattr(model.config, setting, None)
         # Checkpoints force tokens, forbid some, and end a text where the model says so; none of that is in the graphs.
         model.generation_config = transformers.GenerationConfig(
-            do_sample=False, num_beams=1, max_new_tokens=NEW_TOKENS, pad_token_id=PADDING, decoder_start_token_id=START,
-            bos_token_id=None, eos_token_id=None,
-        )  # fmt: skip
+            do_sample=False,
+            num_beams=1,
+            max_new_tokens=NEW_TOKENS,
+            pad_token_id=PADDING,
+            decoder_start_token_id=START,
+            bos_token_id=None,
+            eos_token_id=None,
+        )
         # Speech models have a generate of their own, around windows of a recording; the plain one is every model's base.
         # A cache that grows: the one made for a config has as many layers as the encoder of some models.
         cache = EncoderDecoderCache(DynamicCache(), DynamicCache())
@@ -163,5 +169,5 @@ def test_a_translation_checkpoint_builds_for_what_it_was_trained(tmp_path: Path)
     assert missing == set()
     positions = model.encoder.embed_positions
     torch.testing.assert_close(positions.weight.data, positions.create_weight())
-    (build,) = plan_builds([], Wanted(spec=None, model=str(tmp_path)))
+    (build,) = plan_builds([], {"model": str(tmp_path)})
     assert build.task == "text2text-generation-with-past"
