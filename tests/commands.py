@@ -1,7 +1,7 @@
 """The command line as the tests run it: without a network, and with a promise about how it fails.
 
-A plain module and no part of ``conftest.py``: pytest imports that file under a name of its own, and a test that imports it too would
-execute it a second time.
+A plain module and no part of ``conftest.py``: pytest imports that file as ``tests.conftest``, so that a test which says
+``from conftest import run`` would execute it a second time.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def online_environment(**extra: str) -> dict[str, str]:
 
 
 def assert_clean_failure(result: subprocess.CompletedProcess[str], code: int) -> str:
-    """Check that a command failed as users are promised: its exit code, an error, no traceback. Return what it printed."""
+    """Check that a command failed as users are promised: exit code, error, no traceback. Return the printed text."""
     printed = result.stderr + result.stdout
     assert result.returncode == code, printed
     assert "Traceback" not in printed, printed

@@ -7,7 +7,7 @@ _connect, _connect_ex = socket.socket.connect, socket.socket.connect_ex
 
 
 def _refuse_networks(original: Any) -> Any:
-    """Return a way to connect that reaches processes of this machine only: by the name of a file, and not by an address."""
+    """Return a way to connect that reaches processes of this machine only: through a file, and not by an address."""
 
     def connect(self: socket.socket, address: Any) -> Any:
         if self.family != socket.AF_UNIX:

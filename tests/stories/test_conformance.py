@@ -1,4 +1,4 @@
-"""Every task of every spec, discovered from the files: built from its reference, verified, and looked at by a plain runtime.
+"""Every task of every spec, discovered from the files: built from its reference, verified, and run by a plain runtime.
 
 A default run builds every pair with the spec's own tracer, and the other tracer, the ends of the opset range and half
 precision for one spec of each family. ``pytest -m exhaustive`` does all of it for every pair.

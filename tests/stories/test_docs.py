@@ -1,4 +1,4 @@
-"""The documentation: what is generated is fresh, what is written is true of the command line, and links lead somewhere."""
+"""The documentation: generated pages are fresh, commands are those of the command line, and links lead somewhere."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """A trained image classifier, from a package of the Python package index to runtimes that know nothing of PyTorch.
 
-The package holds EfficientNet-Lite0 in the layout of another library. It is an EfficientNet with relu6 and without squeeze-excitation,
-which transformers' model always has: here each of those modules is an exact identity. Its weights are zero and the bias of its
-sigmoid is 40, and the sigmoid of 40 is 1 in float32.
+The package holds EfficientNet-Lite0 in the layout of another library: an EfficientNet with relu6 and without the
+squeeze-excitation modules that transformers' model always has. Each of those modules is made an exact identity here:
+its weights are zero and the bias before its sigmoid is 40, since the sigmoid of 40 is 1 in float32.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Generation: what a client does with the exported graph of a decoder gives what the model gives by itself.
 
-The graph is driven by ONNX Runtime alone: once over a batch of prompts of unequal length with their padding on the left and an
-empty past, then with the past it handed back. The model beside it is called as transformers' users call it, so that nothing the
-exporter does to a cache, a mask or positions is on both sides.
+ONNX Runtime alone drives the graph: once over a batch of prompts of unequal length, padded on the left, with an empty
+past, and then with the past that the graph handed back. The model is called as transformers' users call it, so that
+nothing the exporter does to a cache, a mask or positions is on both sides.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ NEW_TOKENS = 20
 PADDING = 98
 # Lengths of the prompts of a batch: none, two and five tokens of padding.
 PROMPTS = (7, 5, 2)
-# Their attention reaches back over fewer tokens than the texts below have, in all layers or in some.
+# Architectures whose attention reaches back over fewer tokens than the texts below have, in all layers or in some.
 WINDOWED = ["gemma2", "gemma3_text", "gpt_neo", "mistral", "phi3", "qwen2", "starcoder2"]
 
 Array = np.ndarray[Any, Any]

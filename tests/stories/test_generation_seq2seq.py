@@ -1,9 +1,9 @@
 """Generation of encoder-decoders: the exported components, driven by ONNX Runtime alone, give what ``generate`` gives.
 
-The encoder runs once over a batch, the decoder once on the start token, and the decoder with past on one token at a time with the
-cache it is handed; texts have unequal lengths and are padded on the right, as tokenizers of these models do. The model beside it is
-called as transformers' users call it, with a generation config of its own kind's plain form: greedy, no token forced, forbidden or
-ending a text early. What is compared is the model's greedy decoding and nothing that a checkpoint asks for beside it.
+The encoder runs once over a batch, the decoder once on the start token, and the decoder with past on one token at a
+time with the cache that the step before handed back. Texts have unequal lengths and are padded on the right, as the
+tokenizers of these models pad them. The model is called as transformers' users call it, with a plain generation config:
+greedy, and no token is forced, forbidden or ends a text early. What a checkpoint asks for beside that is not compared.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Export:
 
 
 def make_inputs(architecture: str, vocab: int, session: onnxruntime.InferenceSession) -> dict[str, Array]:
-    """Return what the encoder is given: texts padded on the right with their mask, or recordings, which have one length."""
+    """Return inputs of an encoder: texts padded on the right and their mask, or recordings, which have one length."""
     rng = np.random.default_rng(len(architecture))
     first = session.get_inputs()[0]
     if first.name != "input_ids":
@@ -129,10 +129,11 @@ def generate_plainly(folder: Path, inputs: Mapping[str, Array]) -> list[list[int
             bos_token_id=None,
             eos_token_id=None,
         )
-        # Speech models have a generate of their own, around windows of a recording; the plain one is every model's base.
-        # A cache that grows: the one made for a config has as many layers as the encoder of some models.
+        # A cache that grows with the layers that write to it: `generate` would make one with as many layers as the
+        # encoder has, where a config counts the decoder's apart.
         cache = EncoderDecoderCache(DynamicCache(), DynamicCache())
         tensors = {name: torch.from_numpy(value) for name, value in inputs.items()}
+        # The base class's: speech models override `generate` to go over a recording window by window.
         tokens = GenerationMixin.generate(model, **tensors, past_key_values=cache)
     return [list(map(int, row)) for row in tokens]
 

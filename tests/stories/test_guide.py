@@ -1,4 +1,4 @@
-"""The ONNX half of the earlier system's guide: every code block runs, with the import lines and the model names changed."""
+"""The ONNX half of the earlier system's guide: every code block runs, with other import lines and model names."""
 
 from __future__ import annotations
 
@@ -28,7 +28,22 @@ IMPORTS = {
     "from transformers.models.distilbert import": "from exporter.onnx import",
     "pip install transformers[onnx]": "pip install exporter",
 }
-WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "using", "with", "distil", "##bert", "on", "##nx", "run", "##time", "!"]
+WORDS = [
+    "[PAD]",
+    "[UNK]",
+    "[CLS]",
+    "[SEP]",
+    "[MASK]",
+    "using",
+    "with",
+    "distil",
+    "##bert",
+    "on",
+    "##nx",
+    "run",
+    "##time",
+    "!",
+]
 
 
 @pytest.fixture(scope="module")

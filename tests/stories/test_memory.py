@@ -18,8 +18,8 @@ MEGABYTE = 1 << 20
 class Watch(threading.Thread):
     """Remembers the most anonymous memory that any process below this one held.
 
-    Pages of a mapped file are the system's to drop, so resident memory would say nothing; a forked child's anonymous pages are
-    counted by their share.
+    Resident memory would say nothing, since the system may drop the pages of a mapped file. Anonymous pages that
+    several processes share, as a forked child does with its parent, are divided among those processes.
     """
 
     def __init__(self) -> None:
@@ -77,7 +77,7 @@ def test_a_build_holds_no_copy_of_the_weights(tmp_path: Path):
     for layers in (2, 8):
         sizes.append(make_checkpoint(tmp_path / f"model-{layers}", layers))
         with Watch() as watch:
-            # The last run, in the configuration a user gets, holds the runtime's own copy; it is not what is measured here.
+            # Not verified: the session as users open it would hold the runtime's own copy of every weight.
             exporter.build(
                 model=tmp_path / f"model-{layers}",
                 task="feature-extraction",

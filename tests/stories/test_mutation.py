@@ -1,7 +1,7 @@
 """Break one thing in a good spec: something must notice. This measures the whole tool.
 
-Every mistake is an edit of the text, of the spec or of its family, at a place that the composed spec says is in use. It is shown to the
-linter first, then to the examination that ``lint --models`` makes of a reference, and to a build only where both let it pass.
+Every mistake edits the text of the spec or of its family, at a place that the composed spec uses. The linter sees it
+first, then the examination that ``lint --models`` makes of a reference, and a build only where both let it pass.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """A trained masked language model with `.bin` weights: an ALBERT that reads chemical reactions.
 
-In a reaction nearly every token follows from the others, so masking one and asking for it back is a question with an answer.
+In a reaction nearly every token follows from the others, so that a masked token can be guessed: the answer is known.
 """
 
 from __future__ import annotations

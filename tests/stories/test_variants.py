@@ -1,6 +1,7 @@
 """Specs on configs other than their references: declared variants, and sizes nobody chose.
 
-A default run draws one config for each architecture; ``pytest -m exhaustive`` builds every task of every variant and more draws.
+A default run draws one config for each architecture; ``pytest -m exhaustive`` draws more, and builds every task of
+every variant.
 """
 
 from __future__ import annotations
