@@ -138,7 +138,8 @@ def main() -> None:
     print(f"{len(rooms)} rooms, {_count(arrows)} arrows")
     for kind, group in backward.items():
         print(f"{_count(group)} arrows {kind}")
-        print(*(f"  {arrow}" for arrow in group), sep="\n")
+        for arrow in group:
+            print(f"  {arrow}")
 
 
 def _count(arrows: Iterable[Arrow]) -> int:
