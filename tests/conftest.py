@@ -102,7 +102,7 @@ def build_one() -> Iterator[Callable[[Build], Outcome]]:
     queue: deque[Build] = deque()
 
     def next_builds() -> Iterator[Build]:
-        while True:
+        while queue:
             yield queue.popleft()
 
     outcomes = run_builds(next_builds())
@@ -112,7 +112,8 @@ def build_one() -> Iterator[Callable[[Build], Outcome]]:
         return next(outcomes)
 
     yield build_in_worker
-    outcomes.close()
+    # The queue is empty: there is no next outcome, and the worker ends.
+    assert next(outcomes, None) is None
 
 
 @pytest.fixture(scope="session")
