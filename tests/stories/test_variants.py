@@ -52,8 +52,8 @@ def build_checkpoint(
     except UsageError:
         return  # the task is not offered for this config, and the message says why
     save_reference(plan, folder / "checkpoint")
-    given = {"model": str(folder / "checkpoint"), "tasks": (task,), "output": folder / "artifact"}
-    (build,) = plan_builds([architecture], given)
+    asked = {"model": str(folder / "checkpoint"), "tasks": (task,), "output": folder / "artifact"}
+    (build,) = plan_builds([architecture], asked)
     outcome = build_one(build)
     assert outcome.error is None, f"{architecture} {task} on {config}: {outcome.error.message}"
     assert outcome.report is not None
