@@ -1,12 +1,12 @@
-"""Build time and peak anonymous memory of ``exporter build`` beside rivals, on one random checkpoint of the size of bert-base.
+"""Build time and peak anonymous memory of ``exporter build`` and of rivals, on a random checkpoint of bert-base's size.
 
     python benchmarks/build.py                 # against torch.onnx.export, both of its tracers
     python benchmarks/build.py --optimum       # and against optimum-onnx, in an environment made for it
 
-Every contender runs in processes of its own on the same checkpoint, and each row is printed as a ratio to the first, so that a
-slow or busy machine slows all of them. Anonymous memory is what a process cannot give back to a file: weights that are mapped
-from the checkpoint do not count, copies of them do. It is the sum of ``Pss_Anon`` over the processes of a contender, sampled from
-``/proc`` (Linux), so pages that a forked child shares with its parent count once.
+Every contender runs in processes of its own on the same checkpoint, and each row is printed as a ratio to the first, so
+that a slow or busy machine slows all of them. Anonymous memory is what a process cannot give back to a file: weights
+mapped from the checkpoint do not count, copies of them do. It is the sum of ``Pss_Anon`` over the processes of a
+contender, sampled from ``/proc`` (Linux), so pages that a forked child shares with its parent count once.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 SAMPLE_SECONDS = 0.05
-# optimum-onnx 0.1.0 wants transformers before 4.58, so it cannot share an environment with exporter; its torch is the same.
+# optimum-onnx 0.1.0 needs transformers before 4.58, and so an environment apart from exporter's; its torch is the same.
 OPTIMUM = ("optimum-onnx==0.1.0", "transformers<4.58", "torch>=2.13,<2.14", "onnxruntime", "onnx")
 
 MAKE = """
@@ -86,14 +86,14 @@ def environment() -> dict[str, str]:
 
 def family_of(pid: int) -> list[int]:
     """Return a process and everything below it."""
-    found = [pid]
-    for member in found:
+    family = [pid]
+    for member in family:  # grows by the children of each
         try:
             for task in Path(f"/proc/{member}/task").iterdir():
-                found += map(int, (task / "children").read_text().split())
+                family += map(int, (task / "children").read_text().split())
         except OSError:
             continue  # it has ended
-    return found
+    return family
 
 
 def anonymous_bytes(pid: int) -> int:
@@ -129,17 +129,8 @@ def main() -> None:
             check=True,
             stderr=subprocess.DEVNULL,
         )
-        exporter = [
-            sys.executable,
-            "-m",
-            "exporter.cli",
-            "build",
-            "--model",
-            str(checkpoint),
-            "--task",
-            "fill-mask",
-            "-o",
-        ]
+        exporter = [sys.executable, "-m", "exporter.cli", "build", "--model", str(checkpoint)]
+        exporter += ["--task", "fill-mask", "-o"]
         contenders = {
             "exporter build --no-verify": [*exporter, str(root / "unverified"), "--no-verify"],
             "exporter build (verified)": [*exporter, str(root / "verified")],
@@ -147,8 +138,12 @@ def main() -> None:
         for tracer in ("torchscript", "dynamo"):
             (root / tracer).mkdir()
             contenders[f"torch.onnx.export, {tracer}"] = [
-                *python, textwrap.dedent(PLAIN), str(checkpoint), str(root / tracer), tracer,
-            ]  # fmt: skip
+                *python,
+                textwrap.dedent(PLAIN),
+                str(checkpoint),
+                str(root / tracer),
+                tracer,
+            ]
         if options.optimum:
             command = make_optimum(root / "optimum-environment")
             export = ["export", "onnx", "--model", str(checkpoint), "--task", "fill-mask", "--opset", "18"]
@@ -164,13 +159,22 @@ def main() -> None:
         for name, command_line in contenders.items():
             if first is not None and options.only not in name:
                 continue
-            found = measure(command_line)
-            first = first or found
-            row = (
-                f"{found.wall:.1f}", f"{found.wall / first.wall:.2f}", f"{found.cpu:.1f}", f"{found.cpu / first.cpu:.2f}",
-                f"{found.memory / 1e6:.0f}", f"{found.memory / first.memory:.2f}",
-            )  # fmt: skip
-            print(f"| {name} | {' | '.join(row if found.ok else ('failed',) * len(row))} |", flush=True)
+            measured = measure(command_line)
+            first = first or measured
+            row = cells(measured, first)
+            print(f"| {name} | {' | '.join(row if measured.ok else ['failed'] * len(row))} |", flush=True)
+
+
+def cells(measured: Measurement, first: Measurement) -> list[str]:
+    """Return the row of a contender: each measurement, and its ratio to that of the first contender."""
+    return [
+        f"{measured.wall:.1f}",
+        f"{measured.wall / first.wall:.2f}",
+        f"{measured.cpu:.1f}",
+        f"{measured.cpu / first.cpu:.2f}",
+        f"{measured.memory / 1e6:.0f}",
+        f"{measured.memory / first.memory:.2f}",
+    ]
 
 
 if __name__ == "__main__":

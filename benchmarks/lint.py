@@ -1,9 +1,9 @@
-"""CPU time of ``exporter lint specs`` beside two rivals: what any linter of these files pays, and what importing torch would cost.
+"""CPU time of ``exporter lint specs`` beside two rivals: what any linter of these files pays, and what torch costs.
 
     python benchmarks/lint.py
 
-The floor starts Python and reads every file with PyYAML. The ceiling imports torch and transformers and checks nothing, which is
-what a linter pays that looks at the models.
+The floor starts Python and reads every file with PyYAML. The ceiling imports torch and transformers and checks nothing:
+the price of a linter that looks at the models.
 """
 
 from __future__ import annotations
@@ -16,7 +16,11 @@ from pathlib import Path
 
 SPECS = Path(__file__).parent.parent / "specs"
 ROUNDS = 5
-FLOOR = "import sys, yaml, pathlib; [yaml.safe_load(p.read_text('utf-8')) for p in pathlib.Path(sys.argv[1]).rglob('*.yaml')]"
+FLOOR = """
+import pathlib, sys, yaml
+for path in pathlib.Path(sys.argv[1]).rglob("*.yaml"):
+    yaml.safe_load(path.read_text("utf-8"))
+"""
 CEILING = "import torch, transformers.models.auto.modeling_auto"
 
 

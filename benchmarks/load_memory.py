@@ -1,7 +1,7 @@
 """Memory of opening a large checkpoint: mapped, as `exporter` loads it, against a rival that reads it.
 
-Anonymous memory is counted, since pages mapped from a file are the system's to take back. Run it with no arguments; it writes a sharded
-checkpoint of random weights, 2 GB by default, into a temporary directory and removes it.
+Anonymous memory is counted, since the system may take back pages that are mapped from a file. A sharded checkpoint of
+random weights, 2 GB by default, is written into a temporary directory and removed.
 """
 
 from __future__ import annotations
@@ -32,9 +32,14 @@ def make_checkpoint(directory: Path, gigabytes: float) -> int:
 
     torch.manual_seed(0)
     config = transformers.AutoConfig.for_model(
-        "bert", hidden_size=HIDDEN, num_hidden_layers=round(gigabytes * LAYERS_PER_GB), num_attention_heads=16,
-        intermediate_size=4 * HIDDEN, vocab_size=1000, architectures=["BertModel"],
-    )  # fmt: skip
+        "bert",
+        hidden_size=HIDDEN,
+        num_hidden_layers=round(gigabytes * LAYERS_PER_GB),
+        num_attention_heads=16,
+        intermediate_size=4 * HIDDEN,
+        vocab_size=1000,
+        architectures=["BertModel"],
+    )
     transformers.AutoModel.from_config(config).save_pretrained(directory, max_shard_size="500MB")
     return sum(file.stat().st_size for file in directory.glob("*.safetensors"))
 

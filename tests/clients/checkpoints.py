@@ -1,4 +1,4 @@
-"""Checkpoints with everything a client loads: small random weights, and the tokenizer or processor of a trained one beside them.
+"""Checkpoints with everything a client loads: small random weights beside a trained tokenizer, or beside a processor.
 
 The files of a tokenizer are written as trained checkpoints have them, with class names that clients of any age know.
 """
@@ -50,22 +50,21 @@ class Kind:
 
 def make_kind(kind: str, folder: Path) -> None:
     """Make the checkpoint of a kind in a new directory."""
-    wanted = KINDS[kind]
+    recipe = KINDS[kind]
     folder.mkdir(parents=True)
     # What is beside a model settles its vocabulary and its special tokens, or the sizes of its inputs.
-    settled = wanted.beside(folder)
-    plan = exporter.plan(wanted.architecture, wanted.task, config={**wanted.config, **settled})
+    settled = recipe.beside(folder)
+    plan = exporter.plan(recipe.architecture, recipe.task, config={**recipe.config, **settled})
     # A head tied to the embeddings answers with the token it was given, over and over, and that shows nothing.
-    untied = {"tie_word_embeddings": False} if "generation" in wanted.task or "speech" in wanted.task else {}
-    save_reference(
-        replace(plan, reference_config={**plan.model.reference_config, **wanted.config, **settled, **untied}), folder
-    )
-    if wanted.generation:
+    untied = {"tie_word_embeddings": False} if "generation" in recipe.task or "speech" in recipe.task else {}
+    reference_config = {**plan.model.reference_config, **recipe.config, **settled, **untied}
+    save_reference(replace(plan, model=replace(plan.model, reference_config=reference_config)), folder)
+    if recipe.generation:
         path = folder / "generation_config.json"
         written = json.loads(path.read_text("utf-8"))
         # Settings that came from the config alone would be made from it anew, without what is chosen here.
         del written["_from_model_config"]
-        chosen = {name: settled.get(value, value) for name, value in wanted.generation.items()}
+        chosen = {name: settled.get(value, value) for name, value in recipe.generation.items()}
         _write_json(path, {**written, **chosen})
 
 
@@ -86,9 +85,10 @@ def _wordpiece(folder: Path) -> dict[str, Any]:
     tokenizer.train_from_iterator(SENTENCES, trainer)
     ids = {token: tokenizer.token_to_id(token) for token in specials.values()}
     tokenizer.post_processor = processors.TemplateProcessing(
-        single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1",
+        single="[CLS] $A [SEP]",
+        pair="[CLS] $A [SEP] $B:1 [SEP]:1",
         special_tokens=[("[CLS]", ids["[CLS]"]), ("[SEP]", ids["[SEP]"])],
-    )  # fmt: skip
+    )
     vocabulary = sorted(tokenizer.get_vocab().items(), key=lambda item: item[1])
     (folder / "vocab.txt").write_text("".join(f"{token}\n" for token, _ in vocabulary), "utf-8")
     _write_tokenizer(folder, tokenizer, "BertTokenizer", specials, do_lower_case=True, model_max_length=64)
@@ -102,9 +102,10 @@ def _bytes(folder: Path, class_name: str, template: str | None, *more: str) -> t
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
-        vocab_size=320, show_progress=False,
+        vocab_size=320,
+        show_progress=False,
         initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
-    )  # fmt: skip
+    )
     tokenizer.train_from_iterator(SENTENCES, trainer)
     # Behind all others, where those of trained checkpoints are: clients take what follows them for times.
     tokenizer.add_special_tokens([end, *more])
@@ -140,45 +141,59 @@ def _unigram(folder: Path) -> dict[str, Any]:
     tokenizer.post_processor = processors.TemplateProcessing(single="$A </s>", special_tokens=[("</s>", end)])
     _write_tokenizer(folder, tokenizer, "T5Tokenizer", specials, model_max_length=64, extra_ids=0)
     return {
-        "vocab_size": tokenizer.get_vocab_size(), "pad_token_id": pad, "eos_token_id": end, "decoder_start_token_id": pad,
-    }  # fmt: skip
+        "vocab_size": tokenizer.get_vocab_size(),
+        "pad_token_id": pad,
+        "eos_token_id": end,
+        "decoder_start_token_id": pad,
+    }
 
 
 def _speech(folder: Path) -> dict[str, Any]:
     """Write a tokenizer of merged bytes and a processor that turns recordings into spectrograms."""
     start, plain = "<|startoftranscript|>", "<|notimestamps|>"
     tokenizer, end = _bytes(folder, "WhisperTokenizer", f"{start} {plain} $A <|endoftext|>", start, plain)
-    (folder / "preprocessor_config.json").write_text(
-        json.dumps(
-            {
-                "feature_extractor_type": "WhisperFeatureExtractor", "processor_class": "WhisperProcessor",
-                "feature_size": MELS, "sampling_rate": RATE, "hop_length": 160, "chunk_length": SECONDS, "n_fft": 400,
-                "n_samples": SECONDS * RATE, "nb_max_frames": SECONDS * RATE // 160, "padding_side": "right",
-                "padding_value": 0.0, "return_attention_mask": False,
-            },
-        ),
-        "utf-8",
-    )  # fmt: skip
+    processor = {
+        "feature_extractor_type": "WhisperFeatureExtractor",
+        "processor_class": "WhisperProcessor",
+        "feature_size": MELS,
+        "sampling_rate": RATE,
+        "hop_length": 160,
+        "chunk_length": SECONDS,
+        "n_fft": 400,
+        "n_samples": SECONDS * RATE,
+        "nb_max_frames": SECONDS * RATE // 160,
+        "padding_side": "right",
+        "padding_value": 0.0,
+        "return_attention_mask": False,
+    }
+    _write_json(folder / "preprocessor_config.json", processor)
     first = tokenizer.token_to_id(start)
     return {
-        "vocab_size": tokenizer.get_vocab_size(), "pad_token_id": end, "bos_token_id": end, "eos_token_id": end,
-        "decoder_start_token_id": first, "no_timestamps": tokenizer.token_to_id(plain),
-        "num_mel_bins": MELS, "max_source_positions": SECONDS * RATE // 320,
-    }  # fmt: skip
+        "vocab_size": tokenizer.get_vocab_size(),
+        "pad_token_id": end,
+        "bos_token_id": end,
+        "eos_token_id": end,
+        "decoder_start_token_id": first,
+        "no_timestamps": tokenizer.token_to_id(plain),
+        "num_mel_bins": MELS,
+        "max_source_positions": SECONDS * RATE // 320,
+    }
 
 
 def _pixels(folder: Path) -> dict[str, Any]:
     """Write a processor of images that have the model's size already: libraries resample in ways of their own."""
-    (folder / "preprocessor_config.json").write_text(
-        json.dumps(
-            {
-                "image_processor_type": "ViTImageProcessor", "do_resize": True, "size": {"height": IMAGE_SIZE, "width": IMAGE_SIZE},
-                "resample": 2, "do_rescale": True, "rescale_factor": 1 / 255, "do_normalize": True,
-                "image_mean": [0.5, 0.5, 0.5], "image_std": [0.5, 0.5, 0.5],
-            },
-        ),
-        "utf-8",
-    )  # fmt: skip
+    processor = {
+        "image_processor_type": "ViTImageProcessor",
+        "do_resize": True,
+        "size": {"height": IMAGE_SIZE, "width": IMAGE_SIZE},
+        "resample": 2,
+        "do_rescale": True,
+        "rescale_factor": 1 / 255,
+        "do_normalize": True,
+        "image_mean": [0.5, 0.5, 0.5],
+        "image_std": [0.5, 0.5, 0.5],
+    }
+    _write_json(folder / "preprocessor_config.json", processor)
     return {"image_size": IMAGE_SIZE, "patch_size": 8}
 
 
@@ -215,11 +230,11 @@ KINDS = {
     "moods": Kind("distilbert", "text-classification", _wordpiece, _MOODS),
     "parts": Kind("bert", "token-classification", _wordpiece, _PARTS),
     "stories": Kind("gpt2", "text-generation-with-past", _decoder_tokens),
-    # Where optimum makes an empty cache it takes a head's size for the hidden states' over the number of heads, and the decoder's
-    # heads for as many as the encoder's.
+    # optimum makes empty caches for heads of hidden_size / num_attention_heads (here 48 / 8), and for as many heads in
+    # a decoder as in its encoder.
     "essays": Kind("llama", "text-generation-with-past", _decoder_tokens, {"head_dim": 6}),
-    # transformers makes a cache of as many layers as the encoder has.
-    # With random weights it answers with one token over and over, unless it may not.
+    # As many layers in the decoder as in the encoder: transformers makes a cache of the encoder's number.
+    # No repeated pairs of tokens: with random weights the model would answer with one token over and over.
     "translations": Kind(
         "t5",
         "text2text-generation-with-past",
@@ -228,7 +243,7 @@ KINDS = {
         {"no_repeat_ngram_size": 2},
     ),
     "things": Kind("vit", "image-classification", _pixels, _THINGS),
-    # Its pooling covers whole images, which runtimes compute in ways of their own unless it is written as global.
+    # Its pooling covers whole images. Runtimes compute that in ways of their own, unless it is written as global.
     "scenes": Kind("efficientnet", "image-classification", _pixels, _THINGS),
     "recordings": Kind(
         "whisper",

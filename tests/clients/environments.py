@@ -1,4 +1,4 @@
-"""Environments of clients, each of its own and made once into pytest's cache; and programs run in them, without a network."""
+"""Environments of clients, one for each client and made once into pytest's cache, and programs run in them offline."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import offline_environment
+from commands import offline_environment, online_environment
 
 Array = np.ndarray[Any, Any]
 PROGRAMS = Path(__file__).parent / "programs"
@@ -38,13 +38,13 @@ class Installer:
         return folder / "bin" / "python"
 
     def node(self, name: str, *packages: str) -> Path:
-        """Return the directory whose node_modules holds these packages. Their scripts, which download more, are not run."""
+        """Return the directory whose node_modules holds these packages. No install script runs: some download more."""
         _require("node", "--version")
         quiet = ["--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]
         return self._install(name, packages, [["npm", "install", *quiet, "--prefix", "{folder}", *packages]])
 
     def optimum(self) -> Path:
-        """Return the Python of optimum and of sentence-transformers, which uses it. They live with an older transformers."""
+        """Return the Python of optimum and of sentence-transformers, which uses it; both need an older transformers."""
         return self.python(
             "optimum",
             "torch==2.13.0",
@@ -73,7 +73,7 @@ class Installer:
 
 
 def installed_by_debian(package: str, program: str) -> str:
-    """Return the path of a program, and install Debian's package of it first where it is missing and that can be done."""
+    """Return the path of a program. Where it is missing, Debian's package of it is installed, if that can be done."""
     if shutil.which(program) is None:
         if shutil.which("apt-get") is None or os.geteuid() != 0:
             pytest.skip(f"{program} is not installed, and only root can install Debian's {package}")
@@ -88,10 +88,14 @@ def run_program(command: Sequence[str | Path], request: Mapping[str, Any], folde
     asked.write_text(json.dumps(dict(request), default=str), "utf-8")
     done = subprocess.run(
         [*map(str, command), str(asked)],
-        # Without traces of Rust's, which would push the cause of a failure out of what is kept of it.
-        env=offline_environment(HF_HUB_OFFLINE="1", HF_HOME=str(folder / "hub"), RUST_BACKTRACE="0"), cwd=folder,
-        capture_output=True, text=True, timeout=RUN_SECONDS, check=False,
-    )  # fmt: skip
+        # No backtrace of Rust: the last characters of what a failed program printed are shown, and must hold the cause.
+        env=offline_environment(HF_HUB_OFFLINE="1", HF_HOME=str(folder / "hub"), RUST_BACKTRACE="0"),
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=RUN_SECONDS,
+        check=False,
+    )
     assert done.returncode == 0, f"{done.stdout[-2000:]}\n{done.stderr[-6000:]}"
     answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return answer
@@ -119,13 +123,15 @@ def _locked(path: Path) -> Iterator[None]:
 
 
 def _run_installer(name: str, command: Sequence[str]) -> None:
-    # Installers are programs of their own: the tests' Pythons have no network, and they need one.
-    environment = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "PYTHONWARNINGS")}
     try:
         done = subprocess.run(
-            command, env={**environment, "DEBIAN_FRONTEND": "noninteractive", "ONNXRUNTIME_NODE_INSTALL": "skip"},
-            capture_output=True, text=True, timeout=INSTALL_SECONDS, check=False,
-        )  # fmt: skip
+            command,
+            env=online_environment(DEBIAN_FRONTEND="noninteractive", ONNXRUNTIME_NODE_INSTALL="skip"),
+            capture_output=True,
+            text=True,
+            timeout=INSTALL_SECONDS,
+            check=False,
+        )
     except FileNotFoundError:
         pytest.skip(f"{name} cannot be had: there is no {command[0]}")
     except subprocess.TimeoutExpired:

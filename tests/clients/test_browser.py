@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,26 +13,21 @@ import torch
 from clients import pytorch
 from clients.checkpoints import IMAGE_SIZE, SENTENCES
 from clients.conftest import TRAINED, Artifact
-from clients.environments import PROGRAMS, Installer, installed_by_debian, run_program
+from clients.environments import PROGRAMS, Array, Installer, installed_by_debian, run_program
 
 pytestmark = [pytest.mark.clients, pytest.mark.timeout(1200)]
 
 TEXTS = SENTENCES[:3]
 
+OpenPage = Callable[[Path, Path, Array], dict[str, Any]]
 
-@pytest.mark.parametrize(
-    ("kind", "weights"), [("sentences", "auto"), (TRAINED, "external")], ids=["one-file", "weights-beside"]
-)
-def test_a_page(
-    kind: str, weights: str, installer: Installer, artifact: Artifact, checkpoint: Callable[[str], Path], tmp_path: Path
-) -> None:
-    encoder = artifact(kind, layout="transformers-js", weights=weights)
-    classifier = artifact("things", layout="transformers-js")
-    assert (encoder / "onnx" / "model.onnx_data").is_file() == (weights == "external")
-    image = pytorch.picture()
-    answer = run_program(
-        ["node", PROGRAMS / "browser.mjs"],
-        {
+
+@pytest.fixture
+def open_page(installer: Installer, tmp_path: Path) -> OpenPage:
+    """Open a page that embeds texts with one artifact and classifies an image with another; return what it answers."""
+
+    def open_page(encoder: Path, classifier: Path, image: Array) -> dict[str, Any]:
+        request = {
             "modules": installer.transformers_js(),
             "chromium": installed_by_debian("chromium", "chromium"),
             "folders": {"/models/encoder/": encoder, "/models/classifier/": classifier},
@@ -39,9 +35,22 @@ def test_a_page(
             "image": {"bytes": image.flatten().tolist(), "width": IMAGE_SIZE, "height": IMAGE_SIZE},
             "screenshot": tmp_path / "page.png",
             "seconds": 120,
-        },
-        tmp_path,
-    )
+        }
+        return run_program(["node", PROGRAMS / "browser.mjs"], request, tmp_path)
+
+    return open_page
+
+
+@pytest.mark.parametrize(
+    ("kind", "weights"), [("sentences", "auto"), (TRAINED, "external")], ids=["one-file", "weights-beside"]
+)
+def test_a_page(
+    kind: str, weights: str, open_page: OpenPage, artifact: Artifact, checkpoint: Callable[[str], Path]
+) -> None:
+    encoder = artifact(kind, layout="transformers-js", weights=weights)
+    assert (encoder / "onnx" / "model.onnx_data").is_file() == (weights == "external")
+    image = pytorch.picture()
+    answer = open_page(encoder, artifact("things", layout="transformers-js"), image)
     assert "error" not in answer, answer["error"]
     outside = [url for url in answer["requests"] if not url.startswith((f"{answer['origin']}/", "data:", "blob:"))]
     assert not outside
@@ -55,10 +64,10 @@ def test_a_page(
     np.testing.assert_allclose(embeddings, expected, rtol=0, atol=1e-5)
     logits = pytorch.call("AutoModelForImageClassification", checkpoint("things"), pytorch.pixels_of(image))["logits"]
     scores = torch.from_numpy(logits[0]).softmax(-1).numpy()
-    by_label = {one["label"]: one["score"] for one in answer["labels"]}
-    found = np.array([by_label[label] for label in ("cat", "ship", "tree")])
-    np.testing.assert_allclose(found, scores, rtol=0, atol=1e-5)
+    by_label = {label["label"]: label["score"] for label in answer["labels"]}
+    shown = np.array([by_label[label] for label in ("cat", "ship", "tree")])
+    np.testing.assert_allclose(shown, scores, rtol=0, atol=1e-5)
     print(
         f"Chromium {answer['chromium']}, transformers.js {answer['version']}, {len(answer['requests'])} requests, "
-        f"largest differences {np.abs(embeddings - expected).max():.1e} and {np.abs(found - scores).max():.1e}"
+        f"largest differences {np.abs(embeddings - expected).max():.1e} and {np.abs(shown - scores).max():.1e}"
     )

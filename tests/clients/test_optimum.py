@@ -27,7 +27,7 @@ Ask = Callable[..., dict[str, Array]]
 
 @pytest.fixture
 def ask(installer: Installer, artifact: Artifact, tmp_path: Path) -> Ask:
-    """Have an artifact of a kind loaded by a class of optimum, on arrays or on texts that its own tokenizer takes apart."""
+    """Run an artifact of a kind in a class of optimum, on arrays or on texts for the artifact's own tokenizer."""
 
     def ask(
         class_name: str, kind: str, arrays: dict[str, Array] | None = None, merged: bool = False, **request: Any
@@ -45,17 +45,21 @@ def assert_close(answered: Array, expected: Array) -> None:
 
 
 @pytest.mark.parametrize(
-    ("class_name", "auto", "kind", "output"),
+    ("head", "kind"),
     [
-        ("ORTModelForFeatureExtraction", "AutoModel", "sentences", "last_hidden_state"),
-        ("ORTModelForFeatureExtraction", "AutoModel", TRAINED, "last_hidden_state"),
-        ("ORTModelForSequenceClassification", "AutoModelForSequenceClassification", "moods", "logits"),
-        ("ORTModelForTokenClassification", "AutoModelForTokenClassification", "parts", "logits"),
+        ("FeatureExtraction", "sentences"),
+        ("FeatureExtraction", TRAINED),
+        ("SequenceClassification", "moods"),
+        ("TokenClassification", "parts"),
     ],
 )
-def test_a_text_encoder(class_name, auto, kind, output, ask: Ask, checkpoint: Callable[[str], Path]) -> None:
+def test_a_text_encoder(head: str, kind: str, ask: Ask, checkpoint: Callable[[str], Path]) -> None:
+    # PyTorch's class without a head is plainly AutoModel.
+    auto, output = (
+        ("AutoModel", "last_hidden_state") if head == "FeatureExtraction" else (f"AutoModelFor{head}", "logits")
+    )
     expected = pytorch.call(auto, checkpoint(kind), pytorch.tokenize(checkpoint(kind), TEXTS))
-    assert_close(ask(class_name, kind, texts=TEXTS)[output], expected[output])
+    assert_close(ask(f"ORTModelFor{head}", kind, texts=TEXTS)[output], expected[output])
 
 
 def test_an_image_classifier(ask: Ask, checkpoint: Callable[[str], Path]) -> None:

@@ -84,24 +84,20 @@ def test_feature_extraction(kind: str, ask: Ask, checkpoint: Callable[[str], Pat
 
 def test_text_classification(ask: Ask, checkpoint: Callable[[str], Path]) -> None:
     answer = ask("text-classification", "moods", texts(TEXTS), options={"top_k": 3})
-    for found, scores in zip(
-        answer["answers"],
-        one_by_one("AutoModelForSequenceClassification", checkpoint("moods"), "logits"),
-        strict=True,
-    ):
-        by_label = {one["label"]: one["score"] for one in found}
+    expected = one_by_one("AutoModelForSequenceClassification", checkpoint("moods"), "logits")
+    for labels, scores in zip(answer["answers"], expected, strict=True):
+        by_label = {label["label"]: label["score"] for label in labels}
         assert_close([by_label[label] for label in ("glad", "sad", "angry")], softmax(scores))
 
 
 def test_token_classification(ask: Ask, checkpoint: Callable[[str], Path]) -> None:
     answer = ask("token-classification", "parts", texts(TEXTS), options={"ignore_labels": []})
-    for found, scores in zip(
-        answer["answers"], one_by_one("AutoModelForTokenClassification", checkpoint("parts"), "logits"), strict=True
-    ):
+    expected = one_by_one("AutoModelForTokenClassification", checkpoint("parts"), "logits")
+    for words, scores in zip(answer["answers"], expected, strict=True):
         inner = softmax(scores)[1:-1]  # without the tokens around the text
         labels = np.array(["noun", "verb", "name"])
-        assert [one["entity"] for one in found] == labels[inner.argmax(-1)].tolist()
-        assert_close([one["score"] for one in found], inner.max(-1))
+        assert [word["entity"] for word in words] == labels[inner.argmax(-1)].tolist()
+        assert_close([word["score"] for word in words], inner.max(-1))
 
 
 @pytest.mark.parametrize("kind", ["stories", "essays"])
@@ -112,11 +108,11 @@ def test_text_generation(kind: str, ask: Ask, checkpoint: Callable[[str], Path])
     ]
     answer = ask("text-generation", kind, texts(PROMPTS), options=GREEDY, generate=True, together=True)
     assert [tokens[0] for tokens in answer["tokens"]] == [tokens.tolist() for tokens in expected]
-    assert [found[0]["generated_text"] for found in answer["answers"]] == decode(checkpoint(kind), expected)
+    assert [generated[0]["generated_text"] for generated in answer["answers"]] == decode(checkpoint(kind), expected)
     batch = pytorch.generate(
         "AutoModelForCausalLM", checkpoint(kind), pytorch.tokenize(checkpoint(kind), PROMPTS, "left")
     )
-    assert [found[0]["generated_text"] for found in answer["together"]] == decode(checkpoint(kind), list(batch))
+    assert [generated[0]["generated_text"] for generated in answer["together"]] == decode(checkpoint(kind), list(batch))
 
 
 def test_text2text_generation(ask: Ask, checkpoint: Callable[[str], Path]) -> None:
@@ -126,19 +122,18 @@ def test_text2text_generation(ask: Ask, checkpoint: Callable[[str], Path]) -> No
     ]
     answer = ask("text2text-generation", "translations", texts(TEXTS), options=GREEDY, generate=True, together=True)
     assert [tokens[0] for tokens in answer["tokens"]] == [tokens.tolist() for tokens in expected]
-    assert [found[0]["generated_text"] for found in answer["answers"]] == decode(folder, expected)
+    assert [generated[0]["generated_text"] for generated in answer["answers"]] == decode(folder, expected)
     batch = pytorch.generate("AutoModelForSeq2SeqLM", folder, pytorch.tokenize(folder, TEXTS))
-    assert [found["generated_text"] for found in answer["together"]] == decode(folder, list(batch))
+    assert [generated["generated_text"] for generated in answer["together"]] == decode(folder, list(batch))
 
 
 def test_image_classification(ask: Ask, checkpoint: Callable[[str], Path]) -> None:
     image = pytorch.picture()
-    (scores,) = pytorch.call("AutoModelForImageClassification", checkpoint("things"), pytorch.pixels_of(image))[
-        "logits"
-    ]
+    pixels = pytorch.pixels_of(image)
+    (scores,) = pytorch.call("AutoModelForImageClassification", checkpoint("things"), pixels)["logits"]
     given = {"image": {"bytes": image.flatten().tolist(), "width": IMAGE_SIZE, "height": IMAGE_SIZE}}
-    (found,) = ask("image-classification", "things", [given], options={"top_k": 3})["answers"]
-    by_label = {one["label"]: one["score"] for one in found}
+    (labels,) = ask("image-classification", "things", [given], options={"top_k": 3})["answers"]
+    by_label = {label["label"]: label["score"] for label in labels}
     assert_close([by_label[label] for label in ("cat", "ship", "tree")], softmax(scores))
 
 

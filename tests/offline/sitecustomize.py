@@ -6,8 +6,8 @@ from typing import Any
 _connect, _connect_ex = socket.socket.connect, socket.socket.connect_ex
 
 
-def _local(original: Any) -> Any:
-    """Return a way to connect that only reaches processes of this machine, by files or names and not by a network."""
+def _refuse_networks(original: Any) -> Any:
+    """Return a way to connect that reaches processes of this machine only: through a file, and not by an address."""
 
     def connect(self: socket.socket, address: Any) -> Any:
         if self.family != socket.AF_UNIX:
@@ -17,5 +17,5 @@ def _local(original: Any) -> Any:
     return connect
 
 
-socket.socket.connect = _local(_connect)  # type: ignore[method-assign]
-socket.socket.connect_ex = _local(_connect_ex)  # type: ignore[method-assign]
+socket.socket.connect = _refuse_networks(_connect)  # type: ignore[method-assign]
+socket.socket.connect_ex = _refuse_networks(_connect_ex)  # type: ignore[method-assign]

@@ -1,4 +1,4 @@
-"""The documentation: what is generated is fresh, what is written is true of the command line, and links lead somewhere."""
+"""The documentation: generated pages are fresh, commands are those of the command line, and links lead somewhere."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 import click
 import pytest
 import yaml
-from conftest import REPOSITORY
+from commands import REPOSITORY
 
 from exporter.cli.main import cli
 from exporter.cli.render.text import render_diagnostics
@@ -22,7 +22,7 @@ from exporter.language.rules import RULES
 
 PAGES = sorted({REPOSITORY / "README.md", *(REPOSITORY / "docs").glob("*.md")})
 TEXT = {page: page.read_text("utf-8") for page in PAGES}
-# What the text of a page shows is a transcript, so a fence may be indented below a numbered step.
+# A fence below a numbered step is indented, as in docs/adding-a-model.md.
 _FENCE = re.compile(r"^( *)```(\w+)\n(.*?)^\1```", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"\]\((?!https?:|mailto:|#)([^)#\s]+)(#[^)\s]*)?\)")
 
@@ -50,7 +50,7 @@ def commands() -> Iterator[tuple[str, list[str]]]:
 def test_what_is_generated_is_not_stale(page: str):
     generated = runpy.run_path(str(REPOSITORY / "docs" / "regenerate.py"))["generated"]()
     path = REPOSITORY / page
-    # Not compared by `==` in an assert: the difference of two pages is no message.
+    # Compared outside of the assert: pytest would print the difference of two whole pages.
     fresh = path.read_text("utf-8") == generated[path]
     assert fresh, f"{page} is stale: run python docs/regenerate.py"
 
@@ -72,9 +72,8 @@ def test_commands_in_the_documentation_are_ones_the_command_line_takes(command: 
     if words[0].startswith("-"):
         return
     assert words[0] in cli.commands, command
-    found = cli.commands[words[0]]
     with contextlib.suppress(click.exceptions.Exit):  # of --help
-        found.make_context(words[0], words[1:])
+        cli.commands[words[0]].make_context(words[0], words[1:])
 
 
 @pytest.mark.parametrize(("place", "code"), [pytest.param(place, code, id=place) for place, code in blocks("python")])

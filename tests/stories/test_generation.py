@@ -1,8 +1,8 @@
 """Generation: what a client does with the exported graph of a decoder gives what the model gives by itself.
 
-The graph is driven by ONNX Runtime alone: once over a batch of prompts of unequal length with their padding on the left and an
-empty past, then with the past it handed back. The model beside it is called as transformers' users call it, so that nothing the
-exporter does to a cache, a mask or positions is on both sides.
+ONNX Runtime alone drives the graph: once over a batch of prompts of unequal length, padded on the left, with an empty
+past, and then with the past that the graph handed back. The model is called as transformers' users call it, so that
+nothing the exporter does to a cache, a mask or positions is on both sides.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ NEW_TOKENS = 20
 PADDING = 98
 # Lengths of the prompts of a batch: none, two and five tokens of padding.
 PROMPTS = (7, 5, 2)
-# Their attention reaches back over fewer tokens than the texts below have, in all layers or in some.
+# Architectures whose attention reaches back over fewer tokens than the texts below have, in all layers or in some.
 WINDOWED = ["gemma2", "gemma3_text", "gpt_neo", "mistral", "phi3", "qwen2", "starcoder2"]
 
 Array = np.ndarray[Any, Any]
@@ -47,7 +47,8 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Export:
         folder = tmp_path_factory.mktemp(architecture)
         plan = exporter.plan(architecture, TASK)
         # A head tied to the embeddings answers with the token it was given, over and over, and that shows nothing.
-        plan = replace(plan, reference_config={**plan.model.reference_config, "tie_word_embeddings": False})
+        reference_config = {**plan.model.reference_config, "tie_word_embeddings": False}
+        plan = replace(plan, model=replace(plan.model, reference_config=reference_config))
         save_reference(plan, folder)
         model, _ = load_model(plan, open_directory(folder, "the reference"), attention=attention_of(plan))
         export_graph(model, plan.graphs[0], plan, folder)
@@ -97,8 +98,12 @@ def test_greedy_generation_is_the_models_own(architecture: str, exported: Export
     model.generation_config.eos_token_id = None
     with quiet_libraries():
         expected = model.generate(
-            torch.from_numpy(ids), attention_mask=torch.from_numpy(mask), do_sample=False, max_new_tokens=NEW_TOKENS, pad_token_id=PADDING
-        )  # fmt: skip
+            torch.from_numpy(ids),
+            attention_mask=torch.from_numpy(mask),
+            do_sample=False,
+            max_new_tokens=NEW_TOKENS,
+            pad_token_id=PADDING,
+        )
     graph, tokens, step, margins = Graph(path, len(ids)), ids, ids, []
     for _ in range(NEW_TOKENS):
         scores = graph.step(step, mask)[:, -1]
@@ -122,9 +127,13 @@ def test_a_window_reaches_over_the_past_as_over_one_text(architecture: str, padd
         mask[1, :3] = 0
     positions = np.maximum(mask.cumsum(-1) - 1, 0)
     with torch.no_grad(), quiet_libraries():
-        expected = load_own(checkpoint)(
-            input_ids=torch.from_numpy(ids), attention_mask=torch.from_numpy(mask), position_ids=torch.from_numpy(positions), use_cache=False
-        ).logits.numpy()  # fmt: skip
+        outputs = load_own(checkpoint)(
+            input_ids=torch.from_numpy(ids),
+            attention_mask=torch.from_numpy(mask),
+            position_ids=torch.from_numpy(positions),
+            use_cache=False,
+        )
+    expected = outputs.logits.numpy()
     graph, at, pieces = Graph(path, len(ids)), 0, []
     for step in (9, 1, 1, 4, 1, 4):  # a prompt, then single tokens and continuations
         pieces.append(graph.step(ids[:, at : at + step], mask[:, : at + step]))

@@ -1,9 +1,9 @@
 """Generation of encoder-decoders: the exported components, driven by ONNX Runtime alone, give what ``generate`` gives.
 
-The encoder runs once over a batch, the decoder once on the start token, and the decoder with past on one token at a time with the
-cache it is handed; texts have unequal lengths and are padded on the right, as tokenizers of these models do. The model beside it is
-called as transformers' users call it, with a generation config of its own kind's plain form: greedy, no token forced, forbidden or
-ending a text early. What is compared is the model's greedy decoding and nothing that a checkpoint asks for beside it.
+The encoder runs once over a batch, the decoder once on the start token, and the decoder with past on one token at a
+time with the cache that the step before handed back. Texts have unequal lengths and are padded on the right, as the
+tokenizers of these models pad them. The model is called as transformers' users call it, with a plain generation config:
+greedy, and no token is forced, forbidden or ends a text early. What a checkpoint asks for beside that is not compared.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from transformers.cache_utils import DynamicCache, EncoderDecoderCache
 from transformers.generation import GenerationMixin
 
 import exporter
-from exporter.building.requests import Wanted, plan_builds
+from exporter.building.requests import plan_builds
 from exporter.models.checkpoints import open_directory
 from exporter.models.configs import quiet_libraries
 from exporter.models.loading import load_model
@@ -58,7 +58,8 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Export:
         folder = tmp_path_factory.mktemp(architecture)
         plan = exporter.plan(architecture, TASKS[architecture])
         # A head tied to the embeddings answers with the token it was given, over and over, and that shows nothing.
-        plan = replace(plan, reference_config={**plan.model.reference_config, "tie_word_embeddings": False})
+        reference_config = {**plan.model.reference_config, "tie_word_embeddings": False}
+        plan = replace(plan, model=replace(plan.model, reference_config=reference_config))
         save_reference(plan, folder)
         model, _ = load_model(plan, open_directory(folder, "the reference"), attention=attention_of(plan))
         for graph in plan.graphs:
@@ -70,7 +71,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Export:
 
 
 def make_inputs(architecture: str, vocab: int, session: onnxruntime.InferenceSession) -> dict[str, Array]:
-    """Return what the encoder is given: texts padded on the right with their mask, or recordings, which have one length."""
+    """Return inputs of an encoder: texts padded on the right and their mask, or recordings, which have one length."""
     rng = np.random.default_rng(len(architecture))
     first = session.get_inputs()[0]
     if first.name != "input_ids":
@@ -120,13 +121,19 @@ def generate_plainly(folder: Path, inputs: Mapping[str, Array]) -> list[list[int
             setattr(model.config, setting, None)
         # Checkpoints force tokens, forbid some, and end a text where the model says so; none of that is in the graphs.
         model.generation_config = transformers.GenerationConfig(
-            do_sample=False, num_beams=1, max_new_tokens=NEW_TOKENS, pad_token_id=PADDING, decoder_start_token_id=START,
-            bos_token_id=None, eos_token_id=None,
-        )  # fmt: skip
-        # Speech models have a generate of their own, around windows of a recording; the plain one is every model's base.
-        # A cache that grows: the one made for a config has as many layers as the encoder of some models.
+            do_sample=False,
+            num_beams=1,
+            max_new_tokens=NEW_TOKENS,
+            pad_token_id=PADDING,
+            decoder_start_token_id=START,
+            bos_token_id=None,
+            eos_token_id=None,
+        )
+        # A cache that grows with the layers that write to it: `generate` would make one with as many layers as the
+        # encoder has, where a config counts the decoder's apart.
         cache = EncoderDecoderCache(DynamicCache(), DynamicCache())
         tensors = {name: torch.from_numpy(value) for name, value in inputs.items()}
+        # The base class's: speech models override `generate` to go over a recording window by window.
         tokens = GenerationMixin.generate(model, **tensors, past_key_values=cache)
     return [list(map(int, row)) for row in tokens]
 
@@ -163,5 +170,5 @@ def test_a_translation_checkpoint_builds_for_what_it_was_trained(tmp_path: Path)
     assert missing == set()
     positions = model.encoder.embed_positions
     torch.testing.assert_close(positions.weight.data, positions.create_weight())
-    (build,) = plan_builds([], Wanted(spec=None, model=str(tmp_path)))
+    (build,) = plan_builds([], {"model": str(tmp_path)})
     assert build.task == "text2text-generation-with-past"

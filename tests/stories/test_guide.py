@@ -1,4 +1,4 @@
-"""The ONNX half of the earlier system's guide: every code block runs, with the import lines and the model names changed."""
+"""The ONNX half of the earlier system's guide: every code block runs, with other import lines and model names."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import offline_environment
+from commands import offline_environment
 
 TESTS = Path(__file__).parent.parent
 BLOCKS = re.findall(
@@ -87,15 +87,15 @@ def test_every_block_of_the_guide_runs(names: dict[str, str], tmp_path: Path, mo
     """In their order and in one place, as a reader would: later blocks use what earlier ones wrote and defined."""
     monkeypatch.chdir(tmp_path)
     namespace: dict[str, Any] = {"OrderedDict": OrderedDict}
-    said = ""
+    logged = ""
     for number, (language, block) in enumerate(BLOCKS):
         where = f"block {number} of the guide:\n{block}"
         if language == "python":
             run_python(changed(block, names), namespace, where)
         elif block.startswith("Validating ONNX model..."):
-            assert said.expandtabs(8) == block, where
+            assert logged.expandtabs(8) == block, where
         else:
-            said = run_bash(changed(block, names), tmp_path, where)
+            logged = run_bash(changed(block, names), tmp_path, where)
     # What the guide says about its own last objects.
     assert namespace["onnx_inputs"] == list(namespace["onnx_config"].inputs) == ["input_ids", "attention_mask"]
     assert namespace["onnx_outputs"] == list(namespace["onnx_config"].outputs)
@@ -107,9 +107,14 @@ def run_bash(block: str, directory: Path, where: str) -> str:
     commands, _, printed = block.partition("\n\n")
     path = os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"]))
     done = subprocess.run(
-        ["bash", "-c", commands], cwd=directory, env=offline_environment(PATH=path, PIP_NO_INDEX="1", COLUMNS="150"),
-        capture_output=True, text=True, timeout=300, check=False,
-    )  # fmt: skip
+        ["bash", "-c", commands],
+        cwd=directory,
+        env=offline_environment(PATH=path, PIP_NO_INDEX="1", COLUMNS="150"),
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
     assert done.returncode == 0, f"{where}\n{done.stderr}"
     for line in printed.splitlines():
         # The help: every argument the guide shows is still there, under its names.
@@ -127,10 +132,12 @@ def run_python(block: str, namespace: dict[str, Any], where: str) -> None:
             check_printed(printed.getvalue(), example.want, namespace, where)
 
 
-def check_printed(printed: str, wanted: str, namespace: dict[str, Any], where: str) -> None:
-    """Compare values, not text: quotes and the form of an OrderedDict differ between versions of Python. One block of the guide ends in a stray s."""
-    value, promised = eval(printed, dict(namespace)), eval(wanted.strip().removesuffix("s"), dict(namespace))
-    if "causal-lm" in wanted:
+def check_printed(printed: str, promised_text: str, namespace: dict[str, Any], where: str) -> None:
+    """Compare values, not text: quotes and the form of an OrderedDict differ between versions of Python."""
+    # One block of the guide ends in a stray s.
+    promised = eval(promised_text.strip().removesuffix("s"), dict(namespace))
+    value = eval(printed, dict(namespace))
+    if "causal-lm" in promised_text:
         # The guide lists one feature too many: there is no model of this architecture with such a head, and never was.
         from transformers import AutoModelForCausalLM, DistilBertConfig
 

@@ -1,7 +1,7 @@
 """Break one thing in a good spec: something must notice. This measures the whole tool.
 
-Every mistake is an edit of the text, of the spec or of its family, at a place that the composed spec says is in use. It is shown to the
-linter first, then to the examination that ``lint --models`` makes of a reference, and to a build only where both let it pass.
+Every mistake edits the text of the spec or of its family, at a place that the composed spec uses. The linter sees it
+first, then the examination that ``lint --models`` makes of a reference, and a build only where both let it pass.
 """
 
 from __future__ import annotations
@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import SPECS
+from commands import SPECS
 
 import exporter
 from exporter.building.pool import run_builds
-from exporter.building.requests import Wanted, plan_builds
+from exporter.building.request import plan_config
+from exporter.building.requests import plan_builds
 from exporter.errors import ExporterError
 from exporter.language.catalog import list_specs
 from exporter.language.linting import lint_paths
@@ -25,7 +26,7 @@ from exporter.language.loading import load_spec
 from exporter.language.spec import Expression, GraphSpec, Spec, StaticDim, TaskSpec, TensorSpec
 from exporter.language.text import Span
 from exporter.models import examination
-from exporter.planning.plan import Plan
+from exporter.planning.plan import GraphPlan, Plan
 
 NAMES = [path.stem for path in list_specs()]
 _LINE = re.compile(r"(?P<dtype>\w+)(?P<shape>\[[^\]]*\])(?P<fill>.*)", re.DOTALL)
@@ -74,7 +75,7 @@ def mistakes(spec: Spec) -> Iterator[Mistake]:
             yield Mistake("a renamed task", task.span, task.span.text.replace(task.name, f"{task.name}s"), task.name)
 
 
-def used(graph: GraphSpec, planned: Any) -> Iterator[tuple[TensorSpec, bool]]:
+def used(graph: GraphSpec, planned: GraphPlan) -> Iterator[tuple[TensorSpec, bool]]:
     """Yield the tensors of a graph that are there for the reference's config, and whether each is an output."""
     names = {_LAYER.sub(".{layer}.", tensor.name) for tensor in (*planned.inputs, *planned.outputs)}
     for tensor in graph.inputs:
@@ -109,7 +110,10 @@ def tensor_mistakes(task: TaskSpec, plan: Plan) -> Iterator[tuple[str, Span, str
 
 
 def renamed(kind: str, tensor: TensorSpec, path: str) -> Iterator[tuple[str, Span, str]]:
-    """A tensor that says what it is in the model (``argument:``, ``field:``) may have any name; the others are named after it."""
+    """Yield a wrong name for a tensor that the model knows by it.
+
+    A tensor that says what it is in the model, with ``argument:`` or ``field:``, may have any name.
+    """
     own = tensor.name if kind == "a wrong argument" else tensor.name.replace("present.", "past_key_values.")
     if own == path and tensor.span.text == tensor.name:
         yield kind, tensor.span, f"{tensor.name[:-1]}"
@@ -182,7 +186,7 @@ class Judge:
         except ExporterError:
             return "lint", path
         # Models are made of configs, which no mistake touches, so that all examinations share them.
-        examiner = examination._Examiner(broken)
+        examiner = examination._Examiner(broken, plan_config)
         examiner.models = self.models
         return ("examination" if list(examiner.examine(broken.tasks[mistake.task])) else None), path
 
@@ -214,7 +218,7 @@ def build_all(unnoticed: list[tuple[Mistake, Path]], folder: Path) -> Iterator[s
     builds = [
         build
         for number, (mistake, path) in enumerate(unnoticed)
-        for build in plan_builds([str(path)], Wanted(spec=None, tasks=(mistake.task,), output=folder / f"out-{number}"))
+        for build in plan_builds([str(path)], {"tasks": (mistake.task,), "output": folder / f"out-{number}"})
     ]
     for (mistake, _), outcome in zip(unnoticed, run_builds(builds) if builds else (), strict=True):
         if outcome.error is None:

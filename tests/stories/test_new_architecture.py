@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 import pytest
-from conftest import REPOSITORY, SPECS, Run
+from commands import REPOSITORY, SPECS, Run
 
 import exporter
 from exporter.language.catalog import list_specs
@@ -64,9 +64,17 @@ def test_a_checkpoint_of_it_is_told_that_there_is_no_spec_and_built_with_one(
     spec: Path, tmp_path: Path, make_checkpoint
 ):
     checkpoint = make_checkpoint(
-        "MegatronBertForTokenClassification", "megatron-bert", hidden_size=24, num_hidden_layers=2, num_attention_heads=3,
-        intermediate_size=20, max_position_embeddings=40, vocab_size=50, type_vocab_size=2, num_labels=4,
-    )  # fmt: skip
+        "MegatronBertForTokenClassification",
+        "megatron-bert",
+        hidden_size=24,
+        num_hidden_layers=2,
+        num_attention_heads=3,
+        intermediate_size=20,
+        max_position_embeddings=40,
+        vocab_size=50,
+        type_vocab_size=2,
+        num_labels=4,
+    )
     with pytest.raises(
         exporter.ExporterError, match="there is no spec for the architecture 'megatron-bert'"
     ) as failure:
@@ -79,7 +87,7 @@ def test_a_checkpoint_of_it_is_told_that_there_is_no_spec_and_built_with_one(
     assert exporter.verify(tmp_path / "out").passed
 
 
-# Architectures that are also English words, or words of the engine's own vocabulary.
+# Architectures that are also English words, or words the engine itself uses.
 WORDS = {"opt", "clip", "phi", "swin", "vit", "t5"}
 
 
@@ -90,22 +98,21 @@ def test_the_engine_names_no_architecture():
     whole = [re.escape(name) for name in spellings if name not in WORDS]
     quoted = [re.escape(name) for name in spellings if name in WORDS]
     pattern = re.compile(rf"(?<![\w-])(?:{'|'.join(whole)})(?![\w-])|['\"](?:{'|'.join(quoted)})['\"]", re.IGNORECASE)
-    found = [
+    mentions = [
         f"{path.relative_to(REPOSITORY)}:{number}: {match.group()}"
         for path in sorted((REPOSITORY / "exporter").rglob("*.py"))
         for number, line in enumerate(path.read_text("utf-8").splitlines(), start=1)
         if (match := pattern.search(line))
     ]
-    assert not found, "\n".join(found)
+    assert not mentions, "\n".join(mentions)
 
 
 def test_no_model_class_is_named_in_the_engine():
-    named = re.compile(
-        r"\b(?!Auto|Flat|Pretrained|PreTrained)[A-Z]\w*?For(?:CausalLM|MaskedLM|SequenceClassification|TokenClassification|ConditionalGeneration|ImageClassification)\b"
-    )
-    text = {path: path.read_text("utf-8") for path in (REPOSITORY / "exporter").rglob("*.py")}
-    found = [(path.name, match.group()) for path, content in text.items() for match in named.finditer(content)]
-    assert not found
+    purposes = "CausalLM|MaskedLM|SequenceClassification|TokenClassification|ConditionalGeneration|ImageClassification"
+    model_class = re.compile(rf"\b(?!Auto|Flat|Pretrained|PreTrained)[A-Z]\w*?For(?:{purposes})\b")
+    texts = {path: path.read_text("utf-8") for path in (REPOSITORY / "exporter").rglob("*.py")}
+    mentions = [(path.name, match.group()) for path, text in texts.items() for match in model_class.finditer(text)]
+    assert not mentions
 
 
 def test_specs_are_short():

@@ -1,6 +1,6 @@
 """A trained masked language model with `.bin` weights: an ALBERT that reads chemical reactions.
 
-In a reaction nearly every token follows from the others, so masking one and asking for it back is a question with an answer.
+In a reaction nearly every token follows from the others, so that a masked token can be guessed: the answer is known.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import onnxruntime
-from conftest import Run
+from commands import Run
 
 PACKAGE = "rxnmapper==0.4.3"
 # A Suzuki coupling and two amide formations, as SMILES: reactants, then the product.
@@ -44,6 +44,6 @@ def test_masked_tokens_of_reactions_are_found_again(package: Callable[[str], Pat
     assert "task: fill-mask (from its architectures: AlbertForMaskedLM)" in result.stderr
     vocabulary = (tmp_path / "out" / "vocab.txt").read_text("utf-8").splitlines()
     session = onnxruntime.InferenceSession(str(tmp_path / "out" / "model.onnx"))
-    found = [pair for reaction in REACTIONS for pair in guesses(session, vocabulary, reaction)]
-    right = sum(token == guess for token, guess in found)
-    assert right >= 0.9 * len(found), found
+    pairs = [pair for reaction in REACTIONS for pair in guesses(session, vocabulary, reaction)]
+    right = sum(token == guess for token, guess in pairs)
+    assert right >= 0.9 * len(pairs), pairs

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from exporter.models.flat_model import FlatModel
-from exporter.planning.plan import FillPlan, GraphPlan, TensorPlan
+from exporter.planning.plan import Axis, FillPlan, GraphPlan, TensorPlan
 from exporter.targets.onnx.tracers.torchscript import record
 
 
@@ -29,12 +29,22 @@ class Frequencies(nn.Module):
 
 @pytest.mark.parametrize("opset", [11, 18, 20])
 def test_a_value_copied_into_a_buffer_is_the_value(opset: int) -> None:
-    x = TensorPlan("x", "float32", ("batch", 3), ("x",), FillPlan("ones", ()))
-    y = TensorPlan("y", "float32", ("batch", 3), ("y",))
-    graph = GraphPlan("model", "model.onnx", None, {}, (), (x,), (y,), ())
+    x = TensorPlan("x", "float32", (Axis("batch"), 3), ("x",), FillPlan("ones", ()))
+    y = TensorPlan("y", "float32", (Axis("batch"), 3), ("y",))
+    graph = GraphPlan(
+        component="model",
+        file="model.onnx",
+        files=("model.onnx",),
+        module=None,
+        constants={},
+        built=(),
+        inputs=(x,),
+        outputs=(y,),
+        ignored=(),
+    )
     recorded = record(FlatModel(Frequencies(), graph).eval(), graph, (torch.ones(2, 3),), opset)
     assert not recorded.weights
     session = onnxruntime.InferenceSession(ir.to_proto(recorded.model).SerializeToString())
     for rows in (1, 2, 4):
-        (found,) = session.run(None, {"x": np.ones((rows, 3), np.float32)})
-        np.testing.assert_array_equal(found, Frequencies()(torch.ones(rows, 3))["y"].numpy())
+        (written,) = session.run(None, {"x": np.ones((rows, 3), np.float32)})
+        np.testing.assert_array_equal(written, Frequencies()(torch.ones(rows, 3))["y"].numpy())

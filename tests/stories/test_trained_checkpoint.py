@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 import pytest
-from conftest import Run
+from commands import Run
 
 import exporter
 
@@ -40,7 +40,9 @@ def embed_in_onnx_runtime(directory: Path) -> np.ndarray:
     encoded = tokenizer.encode_batch(SENTENCES)
     session = onnxruntime.InferenceSession(str(directory / "model.onnx"))
     fields = {"input_ids": "ids", "attention_mask": "attention_mask", "token_type_ids": "type_ids"}
-    inputs = {name: np.array([getattr(one, field) for one in encoded], np.int64) for name, field in fields.items()}
+    inputs = {
+        name: np.array([getattr(sentence, field) for sentence in encoded], np.int64) for name, field in fields.items()
+    }
     (states,) = session.run(["last_hidden_state"], {value.name: inputs[value.name] for value in session.get_inputs()})
     return pooled(np.asarray(states), inputs["attention_mask"])
 

@@ -1,6 +1,7 @@
 """Specs on configs other than their references: declared variants, and sizes nobody chose.
 
-A default run draws one config for each architecture; ``pytest -m exhaustive`` builds every task of every variant and more draws.
+A default run draws one config for each architecture; ``pytest -m exhaustive`` draws more, and builds every task of
+every variant.
 """
 
 from __future__ import annotations
@@ -16,12 +17,11 @@ from hypothesis import strategies as st
 
 import exporter
 from exporter.building.pool import Outcome
-from exporter.building.requests import Build, Wanted, plan_builds
+from exporter.building.requests import Build, plan_builds
 from exporter.errors import UsageError
 from exporter.language.catalog import list_specs
 from exporter.language.loading import load_spec
 from exporter.language.spec import Spec, overlay_config
-from exporter.planning.options import Options
 
 SPECS = {path.stem: load_spec(path) for path in list_specs()}
 # Sizes that can grow without a word to any other: how many rows a table has, never what must divide what.
@@ -52,8 +52,8 @@ def build_checkpoint(
     except UsageError:
         return  # the task is not offered for this config, and the message says why
     save_reference(plan, folder / "checkpoint")
-    wanted = Wanted(spec=None, model=str(folder / "checkpoint"), tasks=(task,), output=folder / "artifact")
-    (build,) = plan_builds([architecture], wanted)
+    asked = {"model": str(folder / "checkpoint"), "tasks": (task,), "output": folder / "artifact"}
+    (build,) = plan_builds([architecture], asked)
     outcome = build_one(build)
     assert outcome.error is None, f"{architecture} {task} on {config}: {outcome.error.message}"
     assert outcome.report is not None
@@ -101,9 +101,9 @@ def test_what_one_tracer_is_refused_for_the_other_builds(architecture, task, con
         exporter.plan(spec, task)
     assert "--tracer dynamo" in refusal.value.message
     save_reference(exporter.plan(spec, task, tracer="dynamo"), tmp_path / "checkpoint")
-    options = Options(tracer="dynamo")
-    wanted = Wanted(None, str(tmp_path / "checkpoint"), tasks=(task,), output=tmp_path / "artifact", options=options)
-    (build,) = plan_builds([architecture], wanted)
+    model, output = str(tmp_path / "checkpoint"), tmp_path / "artifact"
+    asked = {"model": model, "tasks": (task,), "output": output, "tracer": "dynamo"}
+    (build,) = plan_builds([architecture], asked)
     outcome = build_one(build)
     assert outcome.error is None, outcome.error.message
     assert outcome.report is not None
@@ -126,7 +126,7 @@ def test_every_variant_builds_and_verifies(architecture: str, number: int, task:
         exporter.plan(architecture, task, variant=number)
     except UsageError:
         return  # the task is not offered for this config, and the message says why
-    wanted = Wanted(spec=None, tasks=(task,), output=tmp_path / "artifact", options=Options(variant=number))
-    (build,) = plan_builds([architecture], wanted)
+    output = tmp_path / "artifact"
+    (build,) = plan_builds([architecture], {"tasks": (task,), "output": output, "variant": number})
     outcome = build_one(build)
     assert outcome.error is None, outcome.error.message

@@ -1,0 +1,41 @@
+"""The command line as the tests run it: without a network, and with a promise about how it fails.
+
+A plain module and no part of ``conftest.py``: pytest imports that file as ``tests.conftest``, so that a test which says
+``from conftest import run`` would execute it a second time.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+REPOSITORY = Path(__file__).parent.parent
+SPECS = REPOSITORY / "specs"
+# A directory whose sitecustomize.py closes the network to every Python that has it on its path.
+OFFLINE = Path(__file__).parent / "offline"
+
+# The fixture `run`: takes the words of a command, and returns how the command ended and what it printed.
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def offline_environment(**extra: str) -> dict[str, str]:
+    """Return an environment whose Pythons have no network."""
+    path = os.pathsep.join(filter(None, (str(OFFLINE), os.environ.get("PYTHONPATH"))))
+    return {**os.environ, "PYTHONPATH": path, "PYTHONWARNINGS": "", "NO_COLOR": "1", **extra}
+
+
+def online_environment(**extra: str) -> dict[str, str]:
+    """Return an environment for installers, which need the network that the Pythons of the tests do not have."""
+    kept = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTHONWARNINGS")}
+    return {**kept, **extra}
+
+
+def assert_clean_failure(result: subprocess.CompletedProcess[str], code: int) -> str:
+    """Check that a command failed as users are promised: exit code, error, no traceback. Return the printed text."""
+    printed = result.stderr + result.stdout
+    assert result.returncode == code, printed
+    assert "Traceback" not in printed, printed
+    assert "error" in printed, printed
+    return printed
