@@ -53,7 +53,7 @@ class Choice:
 
     @property
     def title(self) -> str:
-        """What is asked for: ``bert fill-mask``."""
+        """What is asked for: the architecture and the task."""
         return f"{self.spec.architecture} {self.task.name}"
 
     @property

@@ -19,10 +19,9 @@ class Options:
     """What a build is asked for beside model and task; None means the spec's or the engine's default.
 
     Attributes:
-        target: the kind of file to build.
         dims: sizes for dynamic dims, which then are not left open.
         static: no dim is left open; each dynamic one needs a size in ``dims``.
-        settings: the options that only the target has.
+        settings: the options that only a target has.
         opset: the version of the ONNX operators.
         dtype: of weights and computation.
         tracer: what records the graph.
@@ -36,7 +35,6 @@ class Options:
         seed: of dummies and of a reference's weights.
     """
 
-    target: str = DEFAULT_TARGET
     dims: Mapping[str, int] = dataclasses.field(default_factory=dict)
     static: bool = False
     settings: Mapping[str, Setting] = dataclasses.field(default_factory=dict)

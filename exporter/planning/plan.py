@@ -259,7 +259,7 @@ class Plan:
 
     @property
     def title(self) -> str:
-        """What is built: ``bert fill-mask``."""
+        """What is built: the architecture and the task."""
         return f"{self.model.architecture} {self.task}"
 
     def renamed(self, names: Mapping[str, str]) -> Plan:

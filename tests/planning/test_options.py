@@ -47,6 +47,6 @@ def test_a_dim_has_one_size():
 
 def test_nothing_is_asked_for_by_default():
     options = Options()
-    assert (options.target, options.layout, options.dtype, options.weights) == ("onnx", "flat", "float32", "auto")
+    assert (options.layout, options.dtype, options.weights) == ("flat", "float32", "auto")
     assert not any((options.dims, options.settings, options.static, options.monolith, options.merged))
     assert {options.opset, options.tracer, options.atol, options.rtol, options.variant} == {None}
