@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tomllib
 
-import click
+import numpy as np
 from commands import REPOSITORY
 
 from exporter.versions import installed_version
@@ -16,7 +16,7 @@ def test_the_version_is_that_of_the_project():
 
 
 def test_any_package_can_be_asked_for():
-    assert installed_version("click").split(".")[0] == click.__version__.split(".")[0]
+    assert installed_version("numpy") == np.__version__
 
 
 def test_a_package_that_is_not_there_has_no_version():
