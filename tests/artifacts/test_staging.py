@@ -15,10 +15,9 @@ import pytest
 from conftest import offline_environment
 
 import exporter
-from exporter.artifacts import staging
 from exporter.artifacts.staging import staged_artifact
 from exporter.building.pool import run_builds
-from exporter.building.requests import Wanted, plan_builds
+from exporter.building.requests import plan_builds
 
 # Builds, and kills itself without warning when a stage is announced, after saying which processes it had started.
 KILLED = """
@@ -35,7 +34,7 @@ exporter.build("bert", task="fill-mask", output="out/artifact", progress=progres
 
 def occupy(target: Path) -> dict[str, bytes]:
     target.mkdir(parents=True)
-    (target / "manifest.json").write_text('{"manifest_version": 1, "files": {"model.onnx": {}}}', "utf-8")
+    (target / "manifest.json").write_text('{"manifest_version": 2, "files": {"model.onnx": {}}}', "utf-8")
     (target / "model.onnx").write_bytes(b"the earlier graph")
     return files(target)
 
@@ -73,8 +72,8 @@ def test_a_worker_that_is_killed_fails_its_build_alone(tmp_path: Path):
     # Not the manifest: it is written before anybody could be killed for it.
     stages = ["loading the model", "exporting", "computing golden vectors", "verifying"]
     folder = tmp_path / "out"
-    wanted = Wanted(spec=None, tasks=("fill-mask",), output=folder / "artifact")
-    builds = plan_builds(["bert"], wanted) * (len(stages) + 1)
+    given = {"tasks": ("fill-mask",), "output": folder / "artifact"}
+    builds = plan_builds(["bert"], given) * (len(stages) + 1)
     before = occupy(folder / "artifact")
     number = -1
     killed: set[int] = set()
@@ -159,7 +158,7 @@ def test_what_somebody_put_into_an_artifact_is_carried_over(
     exchange: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     if not exchange:
-        monkeypatch.setattr(staging, "_exchange", lambda one, other: False)
+        monkeypatch.setattr("exporter.artifacts.staging._exchange", lambda one, other: False)
     occupy(tmp_path / "artifact")
     (tmp_path / "artifact" / "notes").mkdir()
     (tmp_path / "artifact" / "notes" / "mine.txt").write_text("mine", "utf-8")
@@ -173,7 +172,7 @@ def test_what_somebody_put_into_an_artifact_is_carried_over(
 
 
 def test_a_swap_that_fails_half_way_puts_the_earlier_artifact_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(staging, "_exchange", lambda one, other: False)
+    monkeypatch.setattr("exporter.artifacts.staging._exchange", lambda one, other: False)
     before = occupy(tmp_path / "artifact")
     rename, calls = Path.rename, []
 

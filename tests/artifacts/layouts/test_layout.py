@@ -18,16 +18,14 @@ import onnxruntime
 import pytest
 import transformers
 from conftest import REPOSITORY
-from stories.test_generation_seq2seq import NEW_TOKENS, START, TEXTS, generate_plainly, make_inputs
+from seq2seq import NEW_TOKENS, START, TEXTS, Array, generate_plainly, make_inputs
 
 import exporter
 from exporter.artifacts.layouts import LAYOUTS
-from exporter.building.requests import Wanted, plan_builds
+from exporter.building.requests import plan_builds
 from exporter.errors import CheckpointError, ExporterError, UsageError
 from exporter.models.references import save_reference
-from exporter.planning.options import Options
 
-Array = np.ndarray[Any, Any]
 MERGED = {
     "bart": "text2text-generation-with-past",
     "marian": "text2text-generation-with-past",
@@ -39,7 +37,8 @@ MERGED = {
 def save_checkpoint(folder: Path, architecture: str, task: str, *beside: str, **reference: Any) -> Path:
     """Save a reference as a checkpoint, with empty files beside it that a layout asks for."""
     plan = exporter.plan(architecture, task)
-    save_reference(replace(plan, reference_config={**plan.model.reference_config, **reference}), folder)
+    model = replace(plan.model, reference_config={**plan.model.reference_config, **reference})
+    save_reference(replace(plan, model=model), folder)
     for name in beside:
         (folder / name).write_text("{}")
     return folder
@@ -215,17 +214,15 @@ def test_sentence_transformers_keeps_its_modules(tmp_path: Path) -> None:
         ("bert", "fill-mask", {"layout": "transformers-js", "dtype": "float16"}, "takes the bits of a float16", "leave --dtype out"),
         ("vision-encoder-decoder", "image-to-text-with-past", {"merged": True, "opset": 13}, "needs opset 14", "--opset 14"),
         ("bert", "fill-mask", {"layout": "sentence-transformers"}, "gives no embeddings", "feature-extraction"),
-        ("bart", "text2text-generation-with-past", {"merged": True, "target": "torchscript"}, "does not go with", "leave it out"),
-        ("bert", "fill-mask", {"layout": "genai", "target": "torchscript"}, "is one of ONNX graphs", "leave --layout out"),
+        ("bart", "text2text-generation-with-past", {"merged": True, "targets": ("torchscript",)}, "does not go with", "leave it out"),
+        ("bert", "fill-mask", {"layout": "genai", "targets": ("torchscript",)}, "is one of ONNX graphs", "leave --layout out"),
     ],
 )  # fmt: skip
 def test_what_a_layout_cannot_hold_is_refused_before_any_work(
     architecture: str, task: str, options: dict[str, Any], message: str, help_: str | None, tmp_path: Path
 ) -> None:
-    targets = (options.get("target", "onnx"),)
-    wanted = Wanted(spec=None, tasks=(task,), targets=targets, output=tmp_path / "artifact", options=Options(**options))
     with pytest.raises(UsageError) as refusal:
-        plan_builds([architecture], wanted)
+        plan_builds([architecture], {"tasks": (task,), "output": tmp_path / "artifact", **options})
     assert message in refusal.value.message
     assert help_ is None or help_ in (refusal.value.help or "")
 
@@ -242,11 +239,9 @@ def test_a_checkpoint_without_the_files_of_a_layout_is_refused_before_any_work(
     layout: str, task: str, beside: tuple[str, ...], message: str, tmp_path: Path
 ) -> None:
     checkpoint = save_checkpoint(tmp_path / "saved", "bert", task, *beside)
-    wanted = Wanted(
-        spec=None, model=str(checkpoint), tasks=(task,), output=tmp_path / "x", options=Options(layout=layout)
-    )
+    given = {"model": str(checkpoint), "tasks": (task,), "output": tmp_path / "artifact", "layout": layout}
     with pytest.raises(ExporterError) as refusal:
-        plan_builds([], wanted)
+        plan_builds([], given)
     assert message in refusal.value.message
     assert refusal.value.help
 

@@ -133,7 +133,7 @@ def outcome(
         rows.append(f"- {{model: {name}, tasks: [{task}]}}\n")
         earlier = folder / "artifacts" / name / task
         earlier.mkdir(parents=True)
-        (earlier / "manifest.json").write_text('{"manifest_version": 1, "files": {}}', "utf-8")
+        (earlier / "manifest.json").write_text('{"manifest_version": 2, "files": {}}', "utf-8")
     (folder / "builds.yaml").write_text("spec_version: 1\nkind: build\nbuilds:\n" + "".join(rows), "utf-8")
     done = subprocess.run(
         [sys.executable, "-m", "exporter.cli", "build", "builds.yaml", "--json"],
@@ -154,7 +154,7 @@ def test_a_wrong_checkpoint(name: str, outcome: tuple[Path, Any, dict[str, Any]]
         assert entry["ok"], entry["error"]
         assert exporter.verify(place).passed
         return
-    assert entry["error"]["kind"] != "WorkerBug", entry["error"]
+    assert entry["error"]["kind"] != "EngineError", entry["error"]
     for word in words:
         assert word in entry["error"]["message"] + (entry["error"]["help"] or "")
     assert len(entry["error"]["message"]) < 1500
