@@ -215,7 +215,7 @@ def test_sentence_transformers_keeps_its_modules(tmp_path: Path) -> None:
         ("vision-encoder-decoder", "image-to-text-with-past", {"merged": True, "opset": 13}, "needs opset 14", "--opset 14"),
         ("bert", "fill-mask", {"layout": "sentence-transformers"}, "gives no embeddings", "feature-extraction"),
         ("bart", "text2text-generation-with-past", {"merged": True, "targets": ("torchscript",)}, "does not go with", "leave it out"),
-        ("bert", "fill-mask", {"layout": "genai", "targets": ("torchscript",)}, "is one of ONNX graphs", "leave --layout out"),
+        ("bert", "fill-mask", {"layout": "genai", "targets": ("torchscript",)}, "is one of onnx graphs", "leave --layout out"),
     ],
 )  # fmt: skip
 def test_what_a_layout_cannot_hold_is_refused_before_any_work(
