@@ -58,7 +58,7 @@ def test_a_dataset_that_is_kept_elsewhere_is_never_followed(tmp_path: Path) -> N
     with h5py.File(tmp_path / "tf_model.h5", "w") as file:
         file.attrs["layer_names"] = [b"main"]
         file.create_dataset("a", (2,), "f4", external=[(tmp_path / "secret", 0, 8)])
-    with pytest.raises(CheckpointError, match="'a' of tf_model.h5 is kept in another file"):
+    with pytest.raises(CheckpointError, match=r"'a' of tf_model.h5 is kept in another file"):
         list(read_hdf5([tmp_path / "tf_model.h5"]))
 
 
@@ -66,7 +66,7 @@ def test_text_is_no_weight(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "tf_model.h5", "w") as file:
         file.attrs["layer_names"] = [b"main"]
         file["a"] = "text"
-    with pytest.raises(CheckpointError, match="'a' of tf_model.h5 is of the type object"):
+    with pytest.raises(CheckpointError, match=r"'a' of tf_model.h5 is of the type object"):
         list(read_hdf5([tmp_path / "tf_model.h5"]))
 
 
