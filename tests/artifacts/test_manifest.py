@@ -1,0 +1,140 @@
+"""A manifest: written without time or place, read back as the same plan, and a directory that has none of ours refused."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import exporter
+from exporter.artifacts.manifest import (
+    CARD,
+    MANIFEST,
+    MANIFEST_VERSION,
+    changed_files,
+    read_manifest,
+    read_plan,
+    write_manifest,
+)
+from exporter.errors import UsageError
+from exporter.models.checkpoints import Checkpoint
+
+PLAN = exporter.plan("bert", "fill-mask")
+
+
+def make_artifact(folder: Path) -> Checkpoint:
+    """Make the files of an artifact but for its manifest, and return the checkpoint it is from."""
+    source = folder.parent / "my model"
+    for directory in (source, folder / "onnx"):
+        directory.mkdir(parents=True)
+    for path in (source / "config.json", source / "model.safetensors", folder / "onnx" / "model.onnx", folder / CARD):
+        path.write_text(path.name, "utf-8")
+    return Checkpoint(source, str(source), ("model.safetensors",))
+
+
+@pytest.fixture
+def artifact(tmp_path: Path) -> Path:
+    folder = tmp_path / "artifact"
+    write_manifest(folder, PLAN, make_artifact(folder), {"passed": True})
+    return folder
+
+
+def test_it_says_what_the_artifact_is_and_nothing_of_the_machine(artifact: Path) -> None:
+    manifest = read_manifest(artifact)
+    assert manifest["source"] == {
+        "kind": "reference",
+        "name": None,
+        "commit": None,
+        "files": manifest["source"]["files"],
+    }
+    assert manifest["source"]["files"].keys() == {"config.json", "model.safetensors"}
+    assert manifest["files"].keys() == {"onnx/model.onnx"}
+    assert manifest["versions"]["torch"] == version("torch")
+    assert manifest["report"] == {"passed": True}
+    assert str(artifact.parent) not in (artifact / MANIFEST).read_text("utf-8")
+
+
+def test_its_plan_comes_back(artifact: Path) -> None:
+    assert read_plan(artifact) == PLAN
+
+
+def test_a_checkpoint_is_named_without_its_place(tmp_path: Path) -> None:
+    folder = tmp_path / "artifact"
+    checkpoint = make_artifact(folder)
+    plan = replace(PLAN, model=replace(PLAN.model, is_reference=False))
+    write_manifest(folder, plan, checkpoint, None)
+    manifest = read_manifest(folder)
+    assert manifest["source"]["name"] == "my model"
+    assert manifest["report"] is None
+    write_manifest(folder, plan, replace(checkpoint, name="somebody/model", commit="0" * 40), None)
+    assert read_manifest(folder)["source"]["name"] == "somebody/model"
+
+
+def test_settings_that_say_where_it_was_made_are_left_out(tmp_path: Path) -> None:
+    plan = exporter.plan("bert", "fill-mask", target="neuron", static=True, dims={"batch": 1, "sequence": 8})
+    settings = {**plan.recording.settings, "compiler_workdir": "/somewhere"}
+    folder = tmp_path / "artifact"
+    checkpoint = make_artifact(folder)
+    write_manifest(folder, replace(plan, recording=replace(plan.recording, settings=settings)), checkpoint, None)
+    assert "/somewhere" not in (folder / MANIFEST).read_text("utf-8")
+    assert read_plan(folder) == plan
+
+
+def test_a_file_that_was_changed_or_lost_is_named(artifact: Path) -> None:
+    manifest = read_manifest(artifact)
+    assert list(changed_files(artifact, manifest)) == []
+    (artifact / CARD).write_text("edited", "utf-8")
+    assert list(changed_files(artifact, manifest)) == []
+    path = artifact / "onnx" / "model.onnx"
+    for content in ("Model.onnx", "model.onnx and more"):
+        path.write_text(content, "utf-8")
+        assert list(changed_files(artifact, manifest)) == ["onnx/model.onnx has changed since it was built"]
+    path.unlink()
+    assert list(changed_files(artifact, manifest)) == ["onnx/model.onnx is missing"]
+
+
+def test_a_directory_that_is_no_artifact_is_told(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"is not an artifact: it has no manifest.json"):
+        read_manifest(tmp_path)
+    with pytest.raises(UsageError, match="is not an artifact: it does not exist"):
+        read_manifest(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", "[" * 9999, "\x00"])
+def test_a_file_that_is_no_manifest_is_told(text: str, tmp_path: Path) -> None:
+    (tmp_path / MANIFEST).write_text(text, "utf-8")
+    with pytest.raises(UsageError, match="is not a manifest of exporter"):
+        read_manifest(tmp_path)
+
+
+@pytest.mark.parametrize("other", [MANIFEST_VERSION - 1, MANIFEST_VERSION + 1, None])
+def test_another_version_is_told(other: int | None, tmp_path: Path) -> None:
+    (tmp_path / MANIFEST).write_text(json.dumps({"manifest_version": other}), "utf-8")
+    with pytest.raises(UsageError, match=f"has manifest version {other}; this exporter reads {MANIFEST_VERSION}"):
+        read_manifest(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda manifest: manifest.pop("plan"),
+        lambda manifest: manifest.pop("files"),
+        lambda manifest: manifest["plan"].pop("graphs"),
+        lambda manifest: manifest["plan"].update(unheard_of=1),
+        lambda manifest: manifest["plan"]["bound"].update(atol="small"),
+        lambda manifest: manifest["files"].update({"more": {"bytes": 0}}),
+        lambda manifest: manifest["source"].update(files=[]),
+    ],
+    ids=["no-plan", "no-files", "no-graphs", "unknown-field", "wrong-type", "no-digest", "no-sources"],
+)
+def test_a_manifest_that_was_changed_is_told(change: Callable[[dict[str, Any]], object], artifact: Path) -> None:
+    manifest = read_manifest(artifact)
+    change(manifest)
+    (artifact / MANIFEST).write_text(json.dumps(manifest), "utf-8")
+    with pytest.raises(UsageError, match="is not a manifest of exporter"):
+        read_plan(artifact)
