@@ -1,4 +1,4 @@
-"""Generation with encoder-decoders, as several tests share it: the inputs of a batch, and the model's own greedy decoding."""
+"""Generation with encoder-decoders, as several tests share it: a batch of inputs, and the model's greedy decoding."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Array = np.ndarray[Any, Any]
 
 
 def make_inputs(architecture: str, vocab: int, session: onnxruntime.InferenceSession) -> dict[str, Array]:
-    """Return the inputs of the encoder: texts padded on the right with their mask, or recordings, which have one length."""
+    """Return inputs of the encoder: texts padded on the right with their mask, or recordings, all of one length."""
     rng = np.random.default_rng(len(architecture))
     first = session.get_inputs()[0]
     if first.name != "input_ids":
@@ -53,9 +53,9 @@ def generate_plainly(folder: Path, inputs: Mapping[str, Array]) -> list[list[int
             bos_token_id=None,
             eos_token_id=None,
         )
-        # Speech models have a generate of their own, around windows of a recording; the plain one is every model's base.
         # A cache that grows: the one made for a config has as many layers as the encoder of some models.
         cache = EncoderDecoderCache(DynamicCache(), DynamicCache())
         tensors = {name: torch.from_numpy(value) for name, value in inputs.items()}
+        # Speech models have a ``generate`` of their own, around windows of a recording; this is every model's.
         tokens = GenerationMixin.generate(model, **tensors, past_key_values=cache)
     return [list(map(int, row)) for row in tokens]

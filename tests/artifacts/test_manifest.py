@@ -1,4 +1,4 @@
-"""A manifest: written without time or place, read back as the same plan, and a directory that has none of ours refused."""
+"""A manifest: written without time or place, read back as the same plan, and refused where it is none of ours."""
 
 from __future__ import annotations
 

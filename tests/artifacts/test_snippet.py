@@ -93,7 +93,7 @@ def test_a_program_makes_bfloat16_in_float32() -> None:
 
 def test_boxes_have_their_corners_in_order() -> None:
     plan = exporter.plan("layoutlm", "fill-mask")
-    given = next(one for one in describe_programs(plan, 0)["runs"][0]["inputs"] if one.name == "bbox")
+    given = {given.name: given for given in describe_programs(plan, 0)["runs"][0]["inputs"]}["bbox"]
     boxes = eval(given.expression, {"np": np, "rng": np.random.default_rng(0)})
     assert boxes.shape[-1] == 4
     assert (boxes[..., :2] <= boxes[..., 2:]).all()

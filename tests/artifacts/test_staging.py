@@ -43,8 +43,10 @@ def test_what_somebody_put_into_an_artifact_is_carried_over(
         (staging / "model.onnx").write_bytes(b"the new graph")
         (staging / "manifest.json").write_text("{}", "utf-8")
     assert files(tmp_path / "artifact") == {
-        "model.onnx": b"the new graph", "manifest.json": b"{}", "notes/mine.txt": b"mine",
-    }  # fmt: skip
+        "model.onnx": b"the new graph",
+        "manifest.json": b"{}",
+        "notes/mine.txt": b"mine",
+    }
     assert not leftovers(tmp_path)
 
 

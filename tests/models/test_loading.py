@@ -83,7 +83,7 @@ def test_every_weight_has_the_dtype_of_the_build(saved: Path) -> None:
     [
         (
             lambda weights: weights.update({"bert.encoder.layer.1.output.dense.weight": torch.zeros(7, 5)}),
-            r"1 weights of the wrong shape: bert.encoder.layer.1.output.dense.weight is \[7, 5\] in the file and \[24, 20\]",
+            r"1 weights of the wrong shape: bert.encoder.layer.1.output.dense.weight is \[7, 5\] in the file",
             "'hidden_size' is 24, and the weights have 7",
         ),
         (

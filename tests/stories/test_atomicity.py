@@ -1,4 +1,4 @@
-"""A build that is killed, at whatever moment, leaves the earlier artifact or none, and nothing the next one does not remove."""
+"""A build that is killed, at whatever moment, leaves the earlier artifact or none; the next build cleans up."""
 
 from __future__ import annotations
 
@@ -40,8 +40,13 @@ def test_a_command_that_is_killed(earlier: bool, tmp_path: Path):
     for stage in ("starting PyTorch", "writing the manifest") if earlier else ("exporting",):
         killed = subprocess.run(
             [sys.executable, "-c", KILLED, stage],
-            cwd=tmp_path, env=offline_environment(), capture_output=True, text=True, timeout=300, check=False,
-        )  # fmt: skip
+            cwd=tmp_path,
+            env=offline_environment(),
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
         assert killed.returncode == -signal.SIGKILL, killed.stderr
         children = [psutil.Process(int(pid)) for pid in killed.stdout.split() if psutil.pid_exists(int(pid))]
         assert not psutil.wait_procs(children, timeout=60)[1], "a worker outlived its command"
@@ -101,9 +106,13 @@ def test_an_interrupted_command_exits_with_130(tmp_path: Path):
     before = occupy(out / "artifact")
     with subprocess.Popen(
         [sys.executable, "-m", "exporter.cli", "build", "bert", "--task", "fill-mask", "-o", "out/artifact"],
-        cwd=tmp_path, env=offline_environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        cwd=tmp_path,
+        env=offline_environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
         start_new_session=True,
-    ) as process:  # fmt: skip
+    ) as process:
         wait_until(lambda: bool(leftovers(out)) and bool(psutil.Process(process.pid).children()))
         children = psutil.Process(process.pid).children(recursive=True)
         # As a terminal does: to the command and to everything it has started.

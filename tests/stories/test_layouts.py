@@ -1,6 +1,6 @@
 """Layouts: the files each has, that they are verified as any artifact is, and what is refused with which reason.
 
-The merged decoder is driven by ONNX Runtime alone, from an empty cache on, and gives what the model's own ``generate`` gives.
+The merged decoder is driven by ONNX Runtime alone, from an empty cache on, and generates what the model does.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import textwrap
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -108,9 +108,8 @@ def test_the_merged_decoder_has_no_branch_and_one_copy_of_its_weights(tmp_path: 
     )
     proto = onnx.load(str(merged.directory / "decoder_model_merged.onnx"))
     assert not {node.op_type for node in proto.graph.node} & {"If", "Loop", "Scan"}
-    decoder, one = parted.files["decoder_model.onnx_data"], merged.files["decoder_model_merged.onnx_data"]
-    # The first step has every weight, so both are as large; the decoder of later steps is what is saved.
-    assert one == decoder
+    # The decoder of the first step has every weight, so the merged one is as large; that of later steps is saved.
+    assert merged.files["decoder_model_merged.onnx_data"] == parted.files["decoder_model.onnx_data"]
     points = {(point.sizes["later_step"], point.sizes["past_encoder_sequence"]) for point in merged.plan.sizes.points}
     assert {(0, 0), (1, 13)} <= points
     assert exporter.verify(merged.directory).passed
@@ -124,9 +123,15 @@ def test_transformers_js_finds_its_files(tmp_path: Path) -> None:
     (checkpoint / "config.json").write_text(json.dumps({**config, **told}))
     (built,) = exporter.build(model=checkpoint, task=task, layout="transformers-js", output=tmp_path / "built")
     assert files_of(built.directory) == [
-        "README.md", "config.json", "generation_config.json", "manifest.json", "onnx/decoder_model_merged.onnx",
-        "onnx/encoder_model.onnx", "tokenizer.json", "tokenizer_config.json",
-    ]  # fmt: skip
+        "README.md",
+        "config.json",
+        "generation_config.json",
+        "manifest.json",
+        "onnx/decoder_model_merged.onnx",
+        "onnx/encoder_model.onnx",
+        "tokenizer.json",
+        "tokenizer_config.json",
+    ]
     written = read(built.directory / "config.json")
     assert written.pop("transformers.js_config") == {"device": "wasm", "dtype": "fp32"}
     assert written == config
@@ -160,8 +165,11 @@ def test_genai_is_told_the_sizes_of_the_cache_and_the_special_tokens(tmp_path: P
     config = transformers.AutoConfig.from_pretrained(checkpoint, local_files_only=True)
     past = next(tensor for tensor in built.plan.graphs[0].inputs if tensor.name == "past_key_values.0.key")
     assert (model["type"], model["bos_token_id"], model["eos_token_id"], model["pad_token_id"]) == (
-        "decoder", 97, [97, 5], 98,
-    )  # fmt: skip
+        "decoder",
+        97,
+        [97, 5],
+        98,
+    )
     assert (model["context_length"], model["vocab_size"]) == (config.n_positions, config.vocab_size)
     assert (decoder["num_key_value_heads"], decoder["head_size"]) == (past.shape[1], past.shape[3])
     assert (decoder["num_hidden_layers"], decoder["hidden_size"]) == (config.n_layer, config.n_embd)
@@ -183,9 +191,16 @@ def test_sentence_transformers_keeps_its_modules(tmp_path: Path) -> None:
     build = {"model": checkpoint, "task": "feature-extraction", "layout": "sentence-transformers"}
     (built,) = exporter.build(**build, output=tmp_path / "built")
     assert files_of(built.directory) == [
-        "1_Pooling/config.json", "2_Dense/config.json", "2_Dense/model.safetensors", "README.md", "config.json", "manifest.json",
-        "modules.json", "onnx/model.onnx", "sentence_bert_config.json",
-    ]  # fmt: skip
+        "1_Pooling/config.json",
+        "2_Dense/config.json",
+        "2_Dense/model.safetensors",
+        "README.md",
+        "config.json",
+        "manifest.json",
+        "modules.json",
+        "onnx/model.onnx",
+        "sentence_bert_config.json",
+    ]
     assert (built.directory / "2_Dense/model.safetensors").read_text() == "2_Dense model.safetensors"
     assert exporter.verify(built.directory).passed
     listed[1]["path"] = "../elsewhere"
@@ -198,33 +213,84 @@ def test_sentence_transformers_keeps_its_modules(tmp_path: Path) -> None:
         exporter.build(**build, output=tmp_path / "again")
 
 
-@pytest.mark.parametrize(
-    ("architecture", "task", "options", "message", "help_"),
-    [
-        ("bert", "fill-mask", {"layout": "onnx"}, "unknown layout 'onnx'", "transformers-js"),
-        ("bert", "fill-mask", {"layout": "genai"}, "for text-generation-with-past, not for bert fill-mask", "build the task"),
-        ("gpt2", "text-generation", {"layout": "genai"}, "not for gpt2 text-generation", "text-generation-with-past"),
-        ("gpt2", "text-generation", {"layout": "transformers-js"}, "has no cache", "text-generation-with-past"),
-        ("t5", "text2text-generation", {"layout": "transformers-js"}, "has no cache", "text2text-generation-with-past"),
-        ("t5", "text2text-generation", {"merged": True}, "one decoder for every step", "leave --merged out"),
-        ("t5", "feature-extraction-with-past", {"layout": "transformers-js"}, "one decoder for every step", "leave --layout"),
-        ("t5", "text2text-generation-with-past", {"merged": True, "monolith": True}, "two forms of one task", "leave one"),
-        ("t5", "text2text-generation-with-past", {"merged": True, "tracer": "dynamo"}, "takes an empty axis", None),
-        ("bert", "fill-mask", {"layout": "transformers-js", "dtype": "bfloat16"}, "has no name for it", "leave --dtype out"),
-        ("bert", "fill-mask", {"layout": "transformers-js", "dtype": "float16"}, "takes the bits of a float16", "leave --dtype out"),
-        ("vision-encoder-decoder", "image-to-text-with-past", {"merged": True, "opset": 13}, "needs opset 14", "--opset 14"),
-        ("bert", "fill-mask", {"layout": "sentence-transformers"}, "gives no embeddings", "feature-extraction"),
-        ("bart", "text2text-generation-with-past", {"merged": True, "targets": ("torchscript",)}, "does not go with", "leave it out"),
-        ("bert", "fill-mask", {"layout": "genai", "targets": ("torchscript",)}, "is one of onnx graphs", "leave --layout out"),
-    ],
-)  # fmt: skip
-def test_what_a_layout_cannot_hold_is_refused_before_any_work(
-    architecture: str, task: str, options: dict[str, Any], message: str, help_: str | None, tmp_path: Path
-) -> None:
+@dataclass(frozen=True)
+class Refused:
+    """A build that a layout cannot hold, what the message has, and what its help has (None: anything)."""
+
+    architecture: str
+    task: str
+    options: dict[str, Any]
+    message: str
+    help: str | None
+
+
+TEXT = "text2text-generation"
+REFUSED = [
+    Refused("bert", "fill-mask", {"layout": "onnx"}, "unknown layout 'onnx'", "transformers-js"),
+    Refused(
+        "bert",
+        "fill-mask",
+        {"layout": "genai"},
+        "for text-generation-with-past, not for bert fill-mask",
+        "build the task",
+    ),
+    Refused(
+        "gpt2", "text-generation", {"layout": "genai"}, "not for gpt2 text-generation", "text-generation-with-past"
+    ),
+    Refused("gpt2", "text-generation", {"layout": "transformers-js"}, "has no cache", "text-generation-with-past"),
+    Refused("t5", TEXT, {"layout": "transformers-js"}, "has no cache", f"{TEXT}-with-past"),
+    Refused("t5", TEXT, {"merged": True}, "one decoder for every step", "leave --merged out"),
+    Refused(
+        "t5",
+        "feature-extraction-with-past",
+        {"layout": "transformers-js"},
+        "one decoder for every step",
+        "leave --layout",
+    ),
+    Refused("t5", f"{TEXT}-with-past", {"merged": True, "monolith": True}, "two forms of one task", "leave one"),
+    Refused("t5", f"{TEXT}-with-past", {"merged": True, "tracer": "dynamo"}, "takes an empty axis", None),
+    Refused(
+        "bert",
+        "fill-mask",
+        {"layout": "transformers-js", "dtype": "bfloat16"},
+        "has no name for it",
+        "leave --dtype out",
+    ),
+    Refused(
+        "bert",
+        "fill-mask",
+        {"layout": "transformers-js", "dtype": "float16"},
+        "takes the bits of a float16",
+        "leave --dtype out",
+    ),
+    Refused(
+        "vision-encoder-decoder",
+        "image-to-text-with-past",
+        {"merged": True, "opset": 13},
+        "needs opset 14",
+        "--opset 14",
+    ),
+    Refused("bert", "fill-mask", {"layout": "sentence-transformers"}, "gives no embeddings", "feature-extraction"),
+    Refused(
+        "bart", f"{TEXT}-with-past", {"merged": True, "targets": ("torchscript",)}, "does not go with", "leave it out"
+    ),
+    Refused(
+        "bert",
+        "fill-mask",
+        {"layout": "genai", "targets": ("torchscript",)},
+        "is one of onnx graphs",
+        "leave --layout out",
+    ),
+]
+
+
+@pytest.mark.parametrize("refused", REFUSED, ids=lambda refused: f"{refused.architecture}-{refused.message[:20]}")
+def test_what_a_layout_cannot_hold_is_refused_before_any_work(refused: Refused, tmp_path: Path) -> None:
+    given = {"tasks": (refused.task,), "output": tmp_path / "artifact", **refused.options}
     with pytest.raises(UsageError) as refusal:
-        plan_builds([architecture], {"tasks": (task,), "output": tmp_path / "artifact", **options})
-    assert message in refusal.value.message
-    assert help_ is None or help_ in (refusal.value.help or "")
+        plan_builds([refused.architecture], given)
+    assert refused.message in refusal.value.message
+    assert refused.help is None or refused.help in (refusal.value.help or "")
 
 
 @pytest.mark.parametrize(
@@ -260,13 +326,13 @@ def test_an_input_beyond_the_cache_is_linted(tmp_path: Path) -> None:
           inputs:
             encoder_hidden_states: {type: "float[batch, encoder_sequence, hidden] = randn", beyond: DIM}
     """
-    found = {}
+    rules = {}
     for dim in ("past_encoder_sequence", "past_encoder", "decoder_sequence"):
         spec = tmp_path / dim / "bart.yaml"
         spec.parent.mkdir()
         spec.write_text(textwrap.dedent(text).replace("DIM", dim))
-        found[dim] = {finding.rule for finding in exporter.lint(spec).diagnostics}
-    assert found == {
+        rules[dim] = {finding.rule for finding in exporter.lint(spec).diagnostics}
+    assert rules == {
         "past_encoder_sequence": set(),
         "past_encoder": {"unknown-dim", "cache-length-mismatch"},
         "decoder_sequence": {"cache-length-mismatch"},

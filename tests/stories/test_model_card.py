@@ -1,4 +1,4 @@
-"""The model card: its program runs as it stands, its text is that of the build, and somebody else's README is left alone."""
+"""The model card: its program runs as it stands, its text is the build's, and somebody else's README is left alone."""
 
 from __future__ import annotations
 
@@ -37,9 +37,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Make:
 
 
 def program_of(folder: Path) -> str:
-    found = re.findall(r"```python\n(.*?)```", (folder / "README.md").read_text("utf-8"), re.DOTALL)
-    assert len(found) == 1
-    return found[0]
+    (program,) = re.findall(r"```python\n(.*?)```", (folder / "README.md").read_text("utf-8"), re.DOTALL)
+    return str(program)
 
 
 def run_program(folder: Path) -> str:
@@ -47,8 +46,13 @@ def run_program(folder: Path) -> str:
     ran = subprocess.run(
         # torch deprecates the loader of TorchScript, and has no other for it.
         [sys.executable, "-W", "error", "-W", "ignore::DeprecationWarning", "-c", program_of(folder)],
-        cwd=folder, env=offline_environment(), capture_output=True, text=True, timeout=300, check=False,
-    )  # fmt: skip
+        cwd=folder,
+        env=offline_environment(),
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
     assert ran.returncode == 0, ran.stderr
     return ran.stdout
 
