@@ -133,7 +133,7 @@ def _check_loading(model: Any, info: Mapping[str, Any], checkpoint: Checkpoint) 
             or "its config.json does not describe its weights",
         )
     if info.get("error_msgs"):
-        raise CheckpointError(f"'{checkpoint.name}' cannot be loaded: {_some(map(str, info['error_msgs']))}")
+        raise CheckpointError(f"'{checkpoint.name}' cannot be loaded: {_some(map(first_line, info['error_msgs']))}")
     stray = sorted(name for name in info["unexpected_keys"] if _belongs_inside(name, model))
     if stray:
         raise CheckpointError(

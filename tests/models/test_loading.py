@@ -158,3 +158,13 @@ def test_parameters_are_known_by_their_storage() -> None:
         model, [model["first"].weight.detach(), model["second"].bias.data, torch.ones(2), torch.ones(0)]
     )
     assert names == {"first.weight", "second.weight", "second.bias"}
+
+
+def test_what_the_library_says_of_a_weight_is_told_in_one_line(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plan, checkpoint = plan_of(saved)
+    model, _ = load_model(plan, checkpoint)
+    info = {"mismatched_keys": [], "unexpected_keys": [], "missing_keys": [], "error_msgs": ["\n  first\nmore", ""]}
+    monkeypatch.setattr(transformers.BertForMaskedLM, "from_pretrained", lambda *_, **__: (model, info))
+    with pytest.raises(CheckpointError) as failure:
+        load_model(plan, checkpoint)
+    assert failure.value.message == "'mine' cannot be loaded: first, no reason given"
