@@ -25,7 +25,7 @@ Array = np.ndarray[Any, Any]
 
 
 def make_inputs(architecture: str, vocab: int, session: onnxruntime.InferenceSession) -> dict[str, Array]:
-    """Return inputs of the encoder: texts padded on the right with their mask, or recordings, all of one length."""
+    """Return inputs of an encoder: texts padded on the right and their mask, or recordings, which have one length."""
     rng = np.random.default_rng(len(architecture))
     first = session.get_inputs()[0]
     if first.name != "input_ids":
@@ -53,9 +53,10 @@ def generate_plainly(folder: Path, inputs: Mapping[str, Array]) -> list[list[int
             bos_token_id=None,
             eos_token_id=None,
         )
-        # A cache that grows: the one made for a config has as many layers as the encoder of some models.
+        # A cache that grows with the layers that write to it: `generate` would make one with as many layers as the
+        # encoder has, where a config counts the decoder's apart.
         cache = EncoderDecoderCache(DynamicCache(), DynamicCache())
         tensors = {name: torch.from_numpy(value) for name, value in inputs.items()}
-        # Speech models have a ``generate`` of their own, around windows of a recording; this is every model's.
+        # The base class's: speech models override `generate` to go over a recording window by window.
         tokens = GenerationMixin.generate(model, **tensors, past_key_values=cache)
     return [list(map(int, row)) for row in tokens]

@@ -1,9 +1,9 @@
 """Generation of encoder-decoders: the exported components, driven by ONNX Runtime alone, give what ``generate`` gives.
 
-The encoder runs once over a batch, the decoder once on the start token, and the decoder with past on one token at a time with the
-cache it is handed; texts have unequal lengths and are padded on the right, as tokenizers of these models do. The model beside it is
-called as transformers' users call it, with a generation config of its own kind's plain form: greedy, no token forced, forbidden or
-ending a text early. What is compared is the model's greedy decoding and nothing that a checkpoint asks for beside it.
+The encoder runs once over a batch, the decoder once on the start token, and the decoder with past on one token at a
+time with the cache that the step before handed back. Texts have unequal lengths and are padded on the right, as the
+tokenizers of these models pad them. The model is called as transformers' users call it, with a plain generation config:
+greedy, and no token is forced, forbidden or ends a text early. What a checkpoint asks for beside that is not compared.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import transformers
 from seq2seq import NEW_TOKENS, START, TEXTS, Array, generate_plainly, make_inputs
 
 import exporter
-from exporter.building.requests import Wanted, plan_builds
+from exporter.building.requests import plan_builds
 from exporter.models.checkpoints import open_directory
 from exporter.models.loading import load_model
 from exporter.models.patches import applied_patches
@@ -49,7 +49,8 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Export:
         folder = tmp_path_factory.mktemp(architecture)
         plan = exporter.plan(architecture, TASKS[architecture])
         # A head tied to the embeddings answers with the token it was given, over and over, and that shows nothing.
-        plan = replace(plan, reference_config={**plan.model.reference_config, "tie_word_embeddings": False})
+        reference_config = {**plan.model.reference_config, "tie_word_embeddings": False}
+        plan = replace(plan, model=replace(plan.model, reference_config=reference_config))
         save_reference(plan, folder)
         model, _ = load_model(plan, open_directory(folder, "the reference"), attention=attention_of(plan))
         for graph in plan.graphs:
@@ -122,5 +123,5 @@ def test_a_translation_checkpoint_builds_for_what_it_was_trained(tmp_path: Path)
     assert missing == set()
     positions = model.encoder.embed_positions
     torch.testing.assert_close(positions.weight.data, positions.create_weight())
-    (build,) = plan_builds([], Wanted(spec=None, model=str(tmp_path)))
+    (build,) = plan_builds([], {"model": str(tmp_path)})
     assert build.task == "text2text-generation-with-past"
