@@ -1,7 +1,7 @@
 """The model card: ``README.md`` of an artifact, from its manifest and a template.
 
-How a graph is run depends on what it is for: ``templates/run/<target>.md.jinja`` has the program, one file per target, and
-``snippet.py`` the values it is run with. A card holds no time and no path, so that equal builds give equal bytes.
+How a graph is run depends on its target: ``templates/run/<target>.md.jinja`` has the program, and ``snippet.py`` the
+values it is run with. A card holds no time and no path, so that equal builds give equal bytes.
 """
 
 from __future__ import annotations
@@ -45,9 +45,13 @@ def render_card(plan: Plan, manifest: Mapping[str, Any], start: int) -> str:
     """
     target = find_target(plan.recording.target)
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_TEMPLATES), undefined=jinja2.StrictUndefined, autoescape=False,
-        trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True,
-    )  # fmt: skip
+        loader=jinja2.FileSystemLoader(_TEMPLATES),
+        undefined=jinja2.StrictUndefined,
+        autoescape=False,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
     environment.filters["cell"] = _cell
     return environment.get_template("card.md.jinja").render(
         mark=CARD_MARK,
@@ -71,12 +75,14 @@ def _cell(text: str) -> str:
 
 
 def _describe_graph(graph: GraphPlan, report: Mapping[str, Any] | None) -> dict[str, Any]:
-    measured = [one for one in (report or {"worst": []})["worst"] if one["graph"] == graph.component]
+    worst = (report or {"worst": []})["worst"]
+    comparisons = [comparison for comparison in worst if comparison["graph"] == graph.component]
 
     def row(name: str, group: list[Any]) -> dict[str, str]:
-        worst = [one for one in measured if one["output"] in {tensor.name for tensor in group}]
-        differs = f"{max(one['max_abs'] for one in worst):.1e}" if worst else ""
-        share = f"{max(one['share'] for one in worst):.0%}" if worst else ""
+        names = {tensor.name for tensor in group}
+        measured = [comparison for comparison in comparisons if comparison["output"] in names]
+        differs = f"{max(comparison['max_abs'] for comparison in measured):.1e}" if measured else ""
+        share = f"{max(comparison['share'] for comparison in measured):.0%}" if measured else ""
         unread = group[0].unused or ""
         return {"name": name, "type": tensor_text(group[0]), "differs": differs, "share": share, "unread": unread}
 

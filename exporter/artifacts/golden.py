@@ -1,7 +1,8 @@
 """Golden vectors: inputs and PyTorch's outputs, kept in the artifact.
 
-With them an artifact can be verified on a machine that has neither torch nor the checkpoint. The files follow the convention of
-ONNX's own tests: ``test_data_set_<k>/input_<i>.pb`` and ``output_<i>.pb``, one set for each point of the plan.
+With them an artifact can be verified on a machine that has neither torch nor the checkpoint. The files follow the
+convention of ONNX's own tests: ``test_data_set_<k>/input_<i>.pb`` and ``output_<i>.pb``, one set for each point of the
+plan.
 """
 
 from __future__ import annotations

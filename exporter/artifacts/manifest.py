@@ -17,7 +17,8 @@ from exporter.targets.registry import find_target
 
 MANIFEST = "manifest.json"
 MANIFEST_VERSION = 2
-# The model card is for people, who edit it: no digest holds them to our text, and one without our mark is theirs and is kept.
+# People edit the model card, so the manifest has no digest of it. A card without our mark is somebody else's: builds
+# keep it.
 CARD = "README.md"
 CARD_MARK = "<!-- Written by exporter, and anew by every build. Remove this line to keep the text as it is. -->"
 # The versions that shape a graph's bytes or its verdict.
@@ -74,18 +75,18 @@ def read_manifest(directory: Path) -> dict[str, Any]:
     """
     path = directory / MANIFEST
     if not path.is_file():
-        what = "has no manifest.json" if directory.is_dir() else "does not exist"
+        reason = "has no manifest.json" if directory.is_dir() else "does not exist"
         raise UsageError(
-            f"'{directory}' is not an artifact: it {what}", help="give a directory that 'exporter build' wrote"
+            f"'{directory}' is not an artifact: it {reason}", help="give a directory that 'exporter build' wrote"
         )
     try:
         data = json.loads(path.read_text("utf-8"))
-        found = data["manifest_version"]
+        manifest_version = data["manifest_version"]
     except (ValueError, KeyError, TypeError, OSError, RecursionError):
         raise _not_a_manifest(path) from None
-    if found != MANIFEST_VERSION:
+    if manifest_version != MANIFEST_VERSION:
         raise UsageError(
-            f"'{path}' has manifest version {found}; this exporter reads {MANIFEST_VERSION}",
+            f"'{path}' has manifest version {manifest_version}; this exporter reads {MANIFEST_VERSION}",
             help="build the artifact again",
         )
     manifest: dict[str, Any] = data

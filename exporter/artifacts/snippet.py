@@ -1,4 +1,4 @@
-"""What the program in a model card is run with: which kind of loop the graphs are for, and an expression for every input."""
+"""The values for the program in a model card: the kind of its loop, and an expression for every input."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ from typing import Any
 from exporter.planning.plan import GraphPlan, Plan, TensorPlan
 
 _PAST, _PRESENT = "past_key_values.", "present."
-# What the loop over tokens has at hand beside the cache.
+# The dim that counts the rows of a batch, under the name each layout has for it.
+_BATCH_DIMS = ("batch", "batch_size")
+# The inputs that a loop over tokens can give beside the cache: that of a decoder alone, and that behind an encoder.
 _STEP = {"input_ids", "attention_mask"}
 _CROSS = {"input_ids", "encoder_attention_mask", "encoder_hidden_states", "use_cache_branch"}
-# numpy has no bfloat16: a program converts what it is not given in it.
+# numpy has no bfloat16: a program makes such an input in float32 and converts it.
 _NUMPY = {"bool": "np.bool_", "bfloat16": "np.float32"}
 
 
@@ -28,14 +30,17 @@ class Given:
 def describe_programs(plan: Plan, start: int) -> dict[str, Any]:
     """Return what a template needs to write the program.
 
-    ``kind`` is ``decoder`` for a loop over tokens with a cache, ``encoder-decoder`` for one behind an encoder, and ``plain`` for
-    graphs that are run once each; ``runs`` are the graphs that the program makes inputs for.
+    ``kind`` is ``decoder`` for a loop over tokens with a cache, ``encoder-decoder`` for one behind an encoder, and
+    ``plain`` for graphs that are run once each; ``runs`` are the graphs that the program makes inputs for.
+
+    Args:
+        plan: the plan of the artifact.
+        start: the token a decoder starts a text with.
     """
     kind = _kind(plan)
-    sizes = {
-        **plan.sizes.trace.sizes,
-        **({name: 1 for name in plan.sizes.trace.sizes if _is_batch(name)} if kind != "plain" else {}),
-    }
+    traced = plan.sizes.trace.sizes
+    batches = [dim for dim in traced if dim in _BATCH_DIMS]
+    sizes = {**traced, **dict.fromkeys(batches, 1)} if kind != "plain" else traced
     runs = plan.graphs[:1] if kind == "encoder-decoder" else plan.graphs
     return {
         "kind": kind,
@@ -44,19 +49,26 @@ def describe_programs(plan: Plan, start: int) -> dict[str, Any]:
         "graphs": {graph.component: graph.file for graph in plan.graphs},
         "runs": [{"file": graph.file, "inputs": _inputs(graph, sizes)} for graph in runs],
         "has_past": any(_is_past(tensor) for graph in plan.graphs for tensor in graph.inputs),
-        "batch": next((name for name in plan.sizes.trace.sizes if _is_batch(name)), "batch"),
+        "batch": next(iter(batches), "batch"),
         "mask": any(tensor.name == "attention_mask" for tensor in plan.graphs[-1].inputs),
     }
 
 
 def _vocabulary(plan: Plan) -> int:
-    """Return how many tokens a decoder knows; the reference of an architecture knows fewer than its config's defaults mean."""
+    """Return how many tokens a decoder knows, or 0 where no graph says it.
+
+    A reference knows fewer tokens than the special tokens among its config's defaults presume.
+    """
     sizes = [tensor.shape[-1] for tensor in plan.graphs[-1].outputs if tensor.name == "logits"]
     return next((size for size in sizes if isinstance(size, int)), 0)
 
 
 def _kind(plan: Plan) -> str:
-    """Return which loop fits: one that lacks an input or a score, or whose cache is not plain, is left to its user."""
+    """Return which loop fits the graphs.
+
+    Graphs for which our loops have no value for an input, or which give no scores, or whose cache has another shape,
+    are run once each: how to generate with them is left to their user.
+    """
     first, *others = plan.graphs
     if plan.sizes.fixed or any(
         output.name == "logits" and len(output.shape) != 3 for output in plan.graphs[-1].outputs
@@ -72,10 +84,12 @@ def _kind(plan: Plan) -> str:
 
 
 def _fits(graph: GraphPlan, offered: set[str]) -> bool:
-    """Tell whether a loop can give a graph all it takes: what is offered, and a cache that is empty but for its batch."""
+    """Tell whether a loop can give a graph all it takes: offered inputs, and a cache whose first axis is the batch."""
     past = [tensor for tensor in graph.inputs if _is_past(tensor)]
     plain = all(
-        isinstance(axis, int) or _is_batch(axis) == (at == 0) for tensor in past for at, axis in enumerate(tensor.shape)
+        isinstance(axis, int) or (axis in _BATCH_DIMS) == (at == 0)
+        for tensor in past
+        for at, axis in enumerate(tensor.shape)
     )
     known = all(tensor.name in offered for tensor in graph.inputs if tensor not in past)
     return plain and known and graph.outputs[0].name == "logits"
@@ -83,10 +97,6 @@ def _fits(graph: GraphPlan, offered: set[str]) -> bool:
 
 def _is_past(tensor: TensorPlan) -> bool:
     return tensor.name.startswith(_PAST)
-
-
-def _is_batch(name: str) -> bool:
-    return name in ("batch", "batch_size")
 
 
 def _inputs(graph: GraphPlan, sizes: Mapping[str, int]) -> list[Given]:

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from exporter.artifacts.manifest import CARD, CARD_MARK, MANIFEST, read_manifest
-from exporter.errors import ExportError, UsageError
+from exporter.errors import ExportError, UsageError, first_line
 
 _TEMPORARY = re.compile(r"\.(?P<name>.+)\.exporter-(?P<pid>\d+)\.tmp(-old)?\Z")
 _RENAME_EXCHANGE = 2
@@ -28,7 +28,8 @@ def check_place(target: Path) -> None:
         _check_place(target)
     except OSError as error:
         raise UsageError(
-            f"the output '{target}' cannot be written: {error.strerror}", help="give another directory with -o"
+            f"the output '{target}' cannot be written: {first_line(error.strerror or error)}",
+            help="give another directory with -o",
         ) from None
 
 
@@ -68,14 +69,17 @@ def staged_artifact(target: Path) -> Iterator[Path]:
         staging.mkdir()
     except OSError as error:
         raise UsageError(
-            f"the output '{target}' cannot be written: {error.strerror}", help="give another directory with -o"
+            f"the output '{target}' cannot be written: {first_line(error.strerror or error)}",
+            help="give another directory with -o",
         ) from None
     try:
         yield staging
         try:
             _swap(staging, target)
         except OSError as error:
-            raise ExportError(f"the artifact cannot be put at '{target}': {error.strerror}") from error
+            raise ExportError(
+                f"the artifact cannot be put at '{target}': {first_line(error.strerror or error)}"
+            ) from error
     finally:
         shutil.rmtree(staging, ignore_errors=True)
 
@@ -99,10 +103,10 @@ def _swap(staging: Path, target: Path) -> None:
 
 def _keep_foreign(target: Path, staging: Path) -> None:
     """Carry over what somebody put into the old artifact: whatever its manifest does not name."""
-    old = set(read_manifest(target)["files"]) | {MANIFEST} if (target / MANIFEST).is_file() else set()
+    ours = set(read_manifest(target)["files"]) | {MANIFEST} if (target / MANIFEST).is_file() else set()
     for path in sorted(target.rglob("*")):
         name = path.relative_to(target)
-        if not path.is_file() or name.as_posix() in old:
+        if not path.is_file() or name.as_posix() in ours:
             continue
         if name.as_posix() == CARD and not _is_our_card(path):
             (staging / name).unlink(missing_ok=True)
@@ -115,13 +119,13 @@ def _is_our_card(path: Path) -> bool:
     return CARD_MARK.encode() in path.read_bytes()
 
 
-def _exchange(one: Path, other: Path) -> bool:
+def _exchange(first: Path, second: Path) -> bool:
     """Exchange two directories atomically where the system can (Linux); return whether it did."""
     try:
         rename = ctypes.CDLL(None, use_errno=True).renameat2
     except (AttributeError, OSError):
         return False
-    return bool(rename(_AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other), _RENAME_EXCHANGE) == 0)
+    return bool(rename(_AT_FDCWD, os.fsencode(first), _AT_FDCWD, os.fsencode(second), _RENAME_EXCHANGE) == 0)
 
 
 def _remove_stale(parent: Path) -> None:

@@ -10,7 +10,7 @@ from exporter.planning.dtypes import Array
 
 
 def to_torch(array: Array) -> torch.Tensor:
-    """Return a tensor over an array's memory. bfloat16 goes through its bits, since torch does not know numpy's extension."""
+    """Return a tensor over an array's memory; bfloat16 by its bits, since torch cannot read numpy's extension type."""
     array = np.ascontiguousarray(array)
     if array.dtype == ml_dtypes.bfloat16:
         return torch.from_numpy(array.view(np.int16)).view(torch.bfloat16)

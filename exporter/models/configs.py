@@ -95,10 +95,10 @@ def find_class(plan: Plan, config: Any, *, trust_remote_code: bool = False) -> A
         ExportError: the class does not exist, or the auto class does not know the config.
     """
     if plan.model.model_class is not None:
-        found = getattr(transformers, plan.model.model_class, None)
-        if found is None:
+        model_class = getattr(transformers, plan.model.model_class, None)
+        if model_class is None:
             raise ExportError(f"transformers {transformers.__version__} has no class '{plan.model.model_class}'")
-        return found
+        return model_class
     auto = getattr(transformers, plan.model.auto_class or "", None)
     if auto is None:
         raise ExportError(f"transformers {transformers.__version__} has no auto class '{plan.model.auto_class}'")
@@ -114,4 +114,4 @@ def find_class(plan: Plan, config: Any, *, trust_remote_code: bool = False) -> A
     if not isinstance(classes, tuple):
         return classes
     named = {pytorch_class(str(name)) for name in getattr(config, "architectures", None) or ()}
-    return next((one for one in classes if one.__name__ in named), classes[0])
+    return next((candidate for candidate in classes if candidate.__name__ in named), classes[0])

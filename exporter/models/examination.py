@@ -53,48 +53,51 @@ class Mismatch:
 
 
 def examine_outputs(model: Any, graph: GraphPlan, plan: Plan, point: Point) -> Iterator[Mismatch]:
-    """Run a graph's model once at a point, and yield each tensor it returns that nobody declared, and each declared one that is missing or
-    has another shape or dtype.
+    """Run a graph's model once at a point, and yield how its outputs differ from the declared ones.
+
+    They differ where the model returns a tensor that nobody declared, returns none for a declared output, or returns it
+    in another shape or dtype.
 
     Raises:
         ExportError: the model refuses the inputs.
     """
     flat = FlatModel(model, graph).eval()
     inputs = tuple(map(to_torch, make_dummies(graph, point, plan.sizes.seed).values()))
-    what = f"'{graph.component}' of {plan.model.architecture} {plan.task}"
-    leaves = run_model(flat.leaves, inputs, what, plan.sizes.fixed)
+    leaves = run_model(flat.leaves, inputs, f"'{graph.component}' of {plan.title}", plan.sizes.fixed)
     undeclared = undeclared_outputs(graph, leaves)
     if undeclared:
         yield Mismatch(
-            "undeclared-output", f"the model returns {', '.join(undeclared)}, which '{graph.component}' does not declare",
+            "undeclared-output",
+            f"the model returns {', '.join(undeclared)}, which '{graph.component}' does not declare",
             "declare it under 'outputs:', or under 'outputs_ignored:' with the reason",
-        )  # fmt: skip
+        )
     for tensor in graph.outputs:
         yield from _examine_output(tensor, leaves, point)
 
 
 def _examine_output(tensor: TensorPlan, leaves: Mapping[str, torch.Tensor], point: Point) -> Iterator[Mismatch]:
     path = ".".join(map(str, tensor.path))
-    found = leaves.get(path)
-    if found is None:
-        wanted_for = f" for '{tensor.name}'" if path != tensor.name else ""
+    leaf = leaves.get(path)
+    if leaf is None:
+        output = f" for '{tensor.name}'" if path != tensor.name else ""
         yield Mismatch(
             "missing-output",
-            f"the model returns no '{path}'{wanted_for}",
+            f"the model returns no '{path}'{output}",
             f"it returns {', '.join(leaves)}",
             tensor.name,
         )
         return
-    shape, wanted = tuple(found.shape), tensor.sizes_at(point.sizes)
-    dtype = str(found.dtype).removeprefix("torch.")
-    if shape != wanted or dtype != tensor.dtype:
+    shape, declared = tuple(leaf.shape), tensor.sizes_at(point.sizes)
+    dtype = str(leaf.dtype).removeprefix("torch.")
+    if shape != declared or dtype != tensor.dtype:
         sizes = ", ".join(f"{name} {size}" for name, size in point.sizes.items()) or "fixed sizes"
         yield Mismatch(
             "shape-disagrees",
-            f"the output '{tensor.name}' is {dtype}{list(shape)}, and the spec declares {tensor.dtype}[{', '.join(map(str, tensor.shape))}], "
-            f"which is {list(wanted)} at {sizes}",
-            "correct the type of the output in the spec", tensor.name,
-        )  # fmt: skip
+            f"the output '{tensor.name}' is {dtype}{list(shape)}, and the spec declares "
+            f"{tensor.dtype}[{', '.join(map(str, tensor.shape))}], which is {list(declared)} at {sizes}",
+            "correct the type of the output in the spec",
+            tensor.name,
+        )
 
 
 def examine_spec(spec: Spec, planner: Planner, progress: Callable[[str], None] = lambda _: None) -> list[Diagnostic]:
@@ -105,23 +108,25 @@ def examine_spec(spec: Spec, planner: Planner, progress: Callable[[str], None] =
         planner: makes the plan of a task for a config.
         progress: told what is being done.
     """
-    found: dict[tuple[str, str, int], Diagnostic] = {}
+    findings: dict[tuple[str, str, int], Diagnostic] = {}
     examiner = _Examiner(spec, planner)
     for task in spec.tasks.values():
         progress(f"{spec.architecture} {task.name}")
         for finding in examiner.examine(task):
-            found.setdefault((finding.rule, finding.span.source.name, finding.span.start), finding)
-    return list(found.values())
+            findings.setdefault((finding.rule, finding.span.source.name, finding.span.start), finding)
+    return list(findings.values())
 
 
 class _Examiner:
+    """Examines the tasks of a spec one after another, and makes each reference once."""
+
     def __init__(self, spec: Spec, planner: Planner) -> None:
         self.spec = spec
         self.planner = planner
         self.models: dict[str, Any] = {}
 
     def examine(self, task: TaskSpec) -> Iterator[Diagnostic]:
-        """Yield the findings in one task. What cannot go on after a finding stops there."""
+        """Yield the findings in one task, up to one that leaves no model to examine, such as a refused config."""
         spec = self.spec
         values = overlay_config(spec.reference, task.reference_config, task.config)
         try:
@@ -169,13 +174,12 @@ class _Examiner:
             )
 
     def _unknown_reads(self, config: Any, task: TaskSpec) -> Iterator[Diagnostic]:
-        """Yield the keys that the dims of a task read and the config does not have, in branches this config does not take too.
+        """Yield the keys that the dims of a task read and the config does not have.
 
-        A key that the expression asks for with ``is defined`` may be absent.
+        Every branch of an expression counts, that which this config does not take too: of ``config.a if config.b else
+        config.c`` all three. A key that the expression asks for with ``is defined`` may be absent.
         """
-        tensors = [
-            tensor for graph in task.all_graphs for tensor in (*graph.inputs, *graph.outputs, *graph.built)
-        ]  # fmt: skip
+        tensors = [tensor for graph in task.all_graphs for tensor in (*graph.inputs, *graph.outputs, *graph.built)]
         names = [str(term.value) for tensor in tensors for term in tensor.type.terms()]
         if any(LAYER_SLOT in tensor.name for tensor in tensors):
             names.append(LAYER_DIM)
@@ -189,7 +193,7 @@ class _Examiner:
             for key in dict.fromkeys(path.partition(".")[0] for path in expression_paths(text)):
                 at = text.index(f"config.{key}") + len("config.") if f"config.{key}" in text else None
                 span = dim.value.span.within(at, at + len(key)) if at is not None else dim.value.span
-                known = [one for one in vars(config) if not one.startswith("_")]
+                known = [known_key for known_key in vars(config) if not known_key.startswith("_")]
                 if key in asked and asked.count(key) == len(re.findall(rf"\bconfig\.{key}\b", text)):
                     message = f"the expression asks whether '{key}' is defined and never reads it"
                     yield Diagnostic("unknown-config-key", message, span, help=did_you_mean(key, known))
@@ -244,11 +248,14 @@ def _unknown_paths(values: Mapping[str, Data], known: Any, prefix: str = "") -> 
 
 
 def _unknown_arguments(model: Any, graph: GraphSpec, planned: GraphPlan) -> Iterator[Diagnostic]:
-    """Yield the arguments that neither the model's ``forward()`` nor that of its base model names: through ``**kwargs`` they would vanish."""
+    """Yield the arguments that neither the model's ``forward()`` nor that of its base model names.
+
+    Through ``**kwargs`` they would vanish without an error.
+    """
     module = find_module(model, planned.module)
     names: set[str] = set()
-    for one in (module, getattr(module, "base_model", module)):
-        names |= set(inspect.signature(one.forward).parameters)
+    for callee in (module, getattr(module, "base_model", module)):
+        names |= set(inspect.signature(callee.forward).parameters)
     names -= {"self", "args", "kwargs"}
     planned_names = {str(tensor.path[0]) for tensor in (*planned.inputs, *planned.built) if tensor.path}
     spans = {str(tensor.argument): tensor.span for tensor in (*graph.inputs, *graph.built) if tensor.argument}

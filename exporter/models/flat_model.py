@@ -19,24 +19,34 @@ from exporter.errors import ExportError
 from exporter.planning.plan import Axis, GraphPlan, TensorPlan
 
 TORCH_DTYPES = {
-    "float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16, "float64": torch.float64,
-    "int8": torch.int8, "uint8": torch.uint8, "int32": torch.int32, "int64": torch.int64, "bool": torch.bool,
-}  # fmt: skip
+    "float32": torch.float32,
+    "float16": torch.float16,
+    "bfloat16": torch.bfloat16,
+    "float64": torch.float64,
+    "int8": torch.int8,
+    "uint8": torch.uint8,
+    "int32": torch.int32,
+    "int64": torch.int64,
+    "bool": torch.bool,
+}
 
 
 class FlatModel(nn.Module):
     """Takes the declared inputs by position and returns the declared outputs as a tuple.
 
-    Call ``.eval()`` on this module, not on the model inside it: torch restores the training mode of the module it traced.
+    Call ``.eval()`` on this module, not on the model inside it: torch restores the training mode of the module it
+    traced.
     """
 
     def __init__(self, model: nn.Module, graph: GraphPlan, *, recorded: bool = False) -> None:
         """
         Args:
-            model: what the graph computes.
+            model: the whole model; the graph may compute a submodule of it.
             graph: its tensors.
-            recorded: a graph is made of it, which cannot choose between two computations. Where the model either fills its cache
-                from an input or reads it, the graph does both: it computes what the cache lacks, and nothing where it is full.
+            recorded: a graph is recorded of the module. A graph cannot choose at run time between filling a cache from
+                an input and reading the cache, as the model does, so it always does both. For that it cuts off the
+                input what the cache holds already (`TensorPlan.beyond`): of 13 encoder states, 13 are left at the first
+                step and none at later ones, where the cache holds 13.
         """
         super().__init__()
         self.recorded = recorded
@@ -56,41 +66,41 @@ class FlatModel(nn.Module):
         arguments = pack_arguments(self.graph, tensors, recorded=self.recorded)
         return unpack_tensors(self.model(**arguments, **self.graph.constants, **self.keywords))
 
-    def _pick(self, leaves: Mapping[str, torch.Tensor], plan: TensorPlan) -> torch.Tensor:
-        path = ".".join(map(str, plan.path))
+    def _pick(self, leaves: Mapping[str, torch.Tensor], tensor: TensorPlan) -> torch.Tensor:
+        path = ".".join(map(str, tensor.path))
         if path not in leaves:
             raise ExportError(
-                f"the model returns no '{path}' for the output '{plan.name}'", help=f"it returns {', '.join(leaves)}"
+                f"the model returns no '{path}' for the output '{tensor.name}'", help=f"it returns {', '.join(leaves)}"
             )
         return leaves[path]
 
 
-def pack_arguments(graph: GraphPlan, tensors: tuple[torch.Tensor, ...], *, recorded: bool = False) -> dict[str, Any]:
-    """Return the arguments of ``forward()`` for the declared inputs, in order: caches and outputs of other modules are put together.
+def pack_arguments(graph: GraphPlan, values: tuple[torch.Tensor, ...], *, recorded: bool = False) -> dict[str, Any]:
+    """Return the arguments of ``forward()`` for the declared inputs: tensors, caches, and outputs of other modules.
 
     Args:
         graph: declares the inputs, and what is built inside the graph.
-        tensors: the inputs.
+        values: the inputs, in order.
         recorded: see `FlatModel`.
     """
-    fills = recorded and any(plan.beyond is not None for plan in graph.inputs)
+    fills = recorded and any(tensor.beyond is not None for tensor in graph.inputs)
     tree: dict[str | int, Any] = {}
-    for plan, tensor in zip(graph.inputs, tensors, strict=True):
-        if plan.path:
-            _place(tree, plan.path, _lacking(plan, tensor, graph, tensors) if fills else tensor)
-    for plan in graph.built:
-        _place(tree, plan.path, _build(plan, graph.inputs, tensors))
+    for tensor, value in zip(graph.inputs, values, strict=True):
+        if tensor.path:
+            _place(tree, tensor.path, _beyond_cache(tensor, value, graph, values) if fills else value)
+    for tensor in graph.built:
+        _place(tree, tensor.path, _build(tensor, graph.inputs, values))
     return {str(name): _pack(value, fills=fills) for name, value in tree.items()}
 
 
-def _lacking(
-    plan: TensorPlan, tensor: torch.Tensor, graph: GraphPlan, tensors: tuple[torch.Tensor, ...]
+def _beyond_cache(
+    tensor: TensorPlan, value: torch.Tensor, graph: GraphPlan, values: tuple[torch.Tensor, ...]
 ) -> torch.Tensor:
-    """Return the part of an input that the cache lacks yet; the model itself knows what it has."""
-    if plan.beyond is None:
-        return tensor
-    index, at = _find_axis(plan, Axis(plan.beyond), graph.inputs)
-    return tensor[:, tensors[index].shape[at] :]
+    """Return the part of an input that the cache lacks: of 13 encoder states none where the cache holds 13."""
+    if tensor.beyond is None:
+        return value
+    index, at = _find_axis(tensor, Axis(tensor.beyond), graph.inputs)
+    return value[:, values[index].shape[at] :]
 
 
 def unpack_tensors(values: Any) -> dict[str, torch.Tensor]:
@@ -134,30 +144,30 @@ def _place(tree: dict[str | int, Any], path: tuple[str | int, ...], tensor: torc
     tree[path[-1]] = tensor
 
 
-def _build(plan: TensorPlan, inputs: tuple[TensorPlan, ...], tensors: tuple[torch.Tensor, ...]) -> torch.Tensor:
+def _build(tensor: TensorPlan, inputs: tuple[TensorPlan, ...], values: tuple[torch.Tensor, ...]) -> torch.Tensor:
     """Make a constant tensor whose dynamic axes have the lengths of the same dims among the inputs."""
     shape: list[Any] = []
-    for axis in plan.shape:
+    for axis in tensor.shape:
         if isinstance(axis, int):
             shape.append(axis)
             continue
-        index, at = _find_axis(plan, axis, inputs)
-        shape.append(tensors[index].shape[at])
-    fill = plan.fill
+        index, at = _find_axis(tensor, axis, inputs)
+        shape.append(values[index].shape[at])
+    fill = tensor.fill
     if fill is not None and fill.name == "positions":
         names = [other.name for other in inputs]
-        return _positions(tensors[names.index(str(fill.args[0]))], shape[-1])
+        return _positions(values[names.index(str(fill.args[0]))], shape[-1])
     make = torch.ones if fill is not None and fill.name == "ones" else torch.zeros
-    return make(shape, dtype=TORCH_DTYPES[plan.dtype], device=tensors[0].device)
+    return make(shape, dtype=TORCH_DTYPES[tensor.dtype], device=values[0].device)
 
 
-def _find_axis(plan: TensorPlan, axis: Axis, inputs: tuple[TensorPlan, ...]) -> tuple[int, int]:
-    """Return the first input, and the axis of it, that is as long as a symbolic dim."""
+def _find_axis(tensor: TensorPlan, axis: Axis, inputs: tuple[TensorPlan, ...]) -> tuple[int, int]:
+    """Return the position of the first input with an axis of the symbolic dim, and which axis of it that is."""
     for index, other in enumerate(inputs):
         if axis in other.shape:
             return index, other.shape.index(axis)
     raise ExportError(
-        f"'{plan.name}' depends on the length of an axis '{axis}', which no input has",
+        f"'{tensor.name}' depends on the length of an axis '{axis}', which no input has",
         help=f"declare an input with the dim {' and '.join(axis.dims)}",
     )
 
@@ -165,7 +175,8 @@ def _find_axis(plan: TensorPlan, axis: Axis, inputs: tuple[TensorPlan, ...]) -> 
 def _positions(mask: torch.Tensor, length: Any) -> torch.Tensor:
     """Return the positions of the last ``length`` tokens of a mask, counted from the first token that is not padding.
 
-    Without leading padding they are the consecutive numbers a model takes by itself; padding at the end is counted on.
+    The last 4 tokens of the mask ``0 1 1 1 0`` are at 0, 1, 2 and 3: padding in front is not counted, padding at the
+    end is. Without padding in front they are the consecutive numbers that a model takes by itself.
 
     Args:
         mask: int64[batch, past + length], 0 where there is padding.
@@ -181,7 +192,8 @@ def _pack(value: Any, *, fills: bool) -> Any:
 
     Args:
         value: the tree.
-        fills: a cache of cross-attention is taken for one to be filled whatever it holds.
+        fills: a cache of cross-attention is filled further, whatever it holds; else the model reads one that holds
+            anything.
     """
     if not isinstance(value, dict):
         return value

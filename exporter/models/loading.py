@@ -45,17 +45,24 @@ def load_model(plan: Plan, checkpoint: Checkpoint, *, attention: str | None = No
         with quiet_libraries(), torch.random.fork_rng(devices=[]):
             torch.manual_seed(plan.sizes.seed)
             model, info = cls.from_pretrained(
-                checkpoint.pytorch_path, config=config, dtype=TORCH_DTYPES[plan.model.dtype], output_loading_info=True,
-                local_files_only=True, ignore_mismatched_sizes=True, **options,
-            )  # fmt: skip
+                checkpoint.pytorch_path,
+                config=config,
+                dtype=TORCH_DTYPES[plan.model.dtype],
+                output_loading_info=True,
+                local_files_only=True,
+                ignore_mismatched_sizes=True,
+                **options,
+            )
     except pickle.UnpicklingError as error:
         raise CheckpointError(
-            f"{_some(checkpoint.weight_files)} of '{checkpoint.name}' is damaged or holds more than tensors, which is never loaded",
+            f"{_some(checkpoint.weight_files)} of '{checkpoint.name}' is damaged or holds more than tensors, "
+            "which is never loaded",
             help="save the model as safetensors with save_pretrained, on a machine that may run what the file holds",
         ) from error
     except Exception as error:
         raise CheckpointError(
-            f"'{checkpoint.name}' cannot be loaded as {cls.__name__} from {_some(checkpoint.weight_files)}: {first_line(error)}",
+            f"'{checkpoint.name}' cannot be loaded as {cls.__name__} from {_some(checkpoint.weight_files)}: "
+            f"{first_line(error)}",
             help=explain_ids(checkpoint.path / "config.json", config.to_dict()),
         ) from error
     _check_loading(model, info, checkpoint)
@@ -65,9 +72,10 @@ def load_model(plan: Plan, checkpoint: Checkpoint, *, attention: str | None = No
 
 
 def _computed_parameters(model: Any) -> set[str]:
-    """Return the parameters a model never trains, such as a table of sinusoids: it computes them, and some checkpoints leave them out.
+    """Return the names of the parameters that a model computes and never trains, such as a table of sinusoids.
 
-    Loading forgets which they are, so a fresh model without data is asked.
+    Some checkpoints leave them out. A loaded model no longer tells them from the others, so a fresh one without data is
+    asked.
     """
     with quiet_libraries(), torch.device("meta"):
         fresh = type(model)(model.config)
@@ -77,7 +85,8 @@ def _computed_parameters(model: Any) -> set[str]:
 def _cast_strays(model: nn.Module, dtype: torch.dtype) -> None:
     """Give the build's dtype to parameters that a model makes in float32 and transformers leaves so.
 
-    Multiplied with the others they stop the model. Those it keeps in float32 on purpose stay.
+    A float32 parameter multiplied with a float16 one stops the model. Parameters that the model keeps in float32 on
+    purpose stay as they are.
     """
     kept = {
         *(getattr(model, "_keep_in_fp32_modules", None) or ()),
@@ -89,7 +98,7 @@ def _cast_strays(model: nn.Module, dtype: torch.dtype) -> None:
 
 
 def convert_weights(plan: Plan, checkpoint: Checkpoint, directory: Path) -> Checkpoint:
-    """Return a checkpoint whose weights PyTorch can load, converted into ``directory`` where they are another framework's.
+    """Return a checkpoint that PyTorch can load: another framework's weights are converted into ``directory``.
 
     Raises:
         CheckpointError: the weights are damaged, or the package that reads them is not installed.
@@ -115,7 +124,8 @@ def _check_loading(model: Any, info: Mapping[str, Any], checkpoint: Checkpoint) 
     mismatched = sorted(info["mismatched_keys"])
     if mismatched:
         shown = (
-            f"{name} is {list(found)} in the file and {list(wanted)} in the model" for name, found, wanted in mismatched
+            f"{name} is {list(in_file)} in the file and {list(in_model)} in the model"
+            for name, in_file, in_model in mismatched
         )
         raise CheckpointError(
             f"'{checkpoint.name}' has {len(mismatched)} weights of the wrong shape: {_some(shown)}",
@@ -123,11 +133,12 @@ def _check_loading(model: Any, info: Mapping[str, Any], checkpoint: Checkpoint) 
             or "its config.json does not describe its weights",
         )
     if info.get("error_msgs"):
-        raise CheckpointError(f"'{checkpoint.name}' cannot be loaded: {_some(map(str, info['error_msgs']))}")
+        raise CheckpointError(f"'{checkpoint.name}' cannot be loaded: {_some(map(first_line, info['error_msgs']))}")
     stray = sorted(name for name in info["unexpected_keys"] if _belongs_inside(name, model))
     if stray:
         raise CheckpointError(
-            f"'{checkpoint.name}' has {len(stray)} weights that {type(model).__name__} with this config has no place for: {_some(stray)}",
+            f"'{checkpoint.name}' has {len(stray)} weights that {type(model).__name__} with this config "
+            f"has no place for: {_some(stray)}",
             help="config.json asks for another depth or another variant than the weights are of",
         )
 

@@ -15,12 +15,18 @@ from exporter.planning.dtypes import Array, Oracle
 
 
 def run_model(
-    call: Callable[..., Any], inputs: tuple[torch.Tensor, ...], what: str, fixed: Mapping[str, int] | None = None
+    call: Callable[..., Any], inputs: tuple[torch.Tensor, ...], title: str, fixed: Mapping[str, int] | None = None
 ) -> Any:
     """Call a model without gradients and turn whatever it raises into an ExportError.
 
+    Args:
+        call: the model, or a method of it.
+        inputs: its arguments.
+        title: what the inputs were declared for, as a message names it: ``'model' of bert fill-mask``.
+        fixed: the dims that the request gave one size, which the model may not take.
+
     Raises:
-        ExportError: the model refuses the inputs of ``what``.
+        ExportError: the model refuses the inputs.
     """
     try:
         with torch.no_grad(), quiet_libraries():
@@ -28,10 +34,11 @@ def run_model(
     except ExporterError:
         raise
     except Exception as error:
+        sizes = ", ".join(f"{dim}={size}" for dim, size in (fixed or {}).items())
         raise ExportError(
-            f"the model refuses the inputs declared for {what}: {type(error).__name__}: {first_line(error)}",
-            help=f"check that the model takes the sizes given with --dim: {', '.join(f'{dim}={size}' for dim, size in fixed.items())}"
-            if fixed
+            f"the model refuses the inputs declared for {title}: {type(error).__name__}: {first_line(error)}",
+            help=f"check that the model takes the sizes given with --dim: {sizes}"
+            if sizes
             else "compare 'exporter plan' with the model's forward()",
         ) from error
 

@@ -1,8 +1,9 @@
 """Reversible changes to libraries while a graph is recorded.
 
-Some models are computed with operators a graph cannot hold, where plainer ones give the same numbers. A spec names the patch
-and the reason under ``patches:``; the manifest reports it. Only recording is patched: verification runs beside a model that
-never saw the patch, so one that changes a number fails the build. A patch is named for what it changes, never for a model.
+Some models are computed with operators a graph cannot hold, where plainer ones give the same numbers. A spec names the
+patch and the reason under ``patches:``; the manifest reports it. Only recording is patched: verification runs beside a
+model that never saw the patch, so a patch that changes a number fails the build. A patch is named for what it changes,
+never for a model.
 """
 
 from __future__ import annotations
@@ -35,7 +36,8 @@ def applied_patches(names: Iterable[str], model: Any) -> Iterator[None]:
 
     Args:
         names: patches by name.
-        model: the ``nn.Module`` about to be recorded; some patches change the Python modules its classes are written in.
+        model: the ``nn.Module`` about to be recorded; some patches change the Python modules its classes are written
+            in.
     """
     sources = {sys.modules[type(part).__module__]: None for part in model.modules()}
     modules = [module for module in sources if not module.__name__.startswith("torch.")]
@@ -73,9 +75,10 @@ def _single_sequence_masks(_: Sequence[ModuleType]) -> AbstractContextManager[No
 
 @contextmanager
 def _kept_masks(_: Sequence[ModuleType]) -> Iterator[None]:
-    """Build every mask, as transformers does where it sees a tracer: else it leaves out one that pads nothing in the example.
+    """Build every mask, as transformers does where it sees a tracer; else it leaves out a mask that pads nothing.
 
-    What the mask modules alone are told is enough; elsewhere the answer also chooses between ways to compute the same.
+    The mask modules alone are told that a tracer is there. Elsewhere in transformers that answer also chooses between
+    two ways to compute the same numbers.
     """
     from transformers import masking_utils, modeling_attn_mask_utils
 
@@ -88,7 +91,9 @@ def _kept_masks(_: Sequence[ModuleType]) -> Iterator[None]:
 
 @contextmanager
 def _recorded_sizes(modules: Sequence[ModuleType]) -> Iterator[None]:
-    """Record what Python and numpy compute from sizes: ``min``, ``max``, ``len`` and numpy arrays freeze them at the traced ones.
+    """Record what Python and numpy compute from sizes.
+
+    Unpatched, ``min``, ``max``, ``len`` and numpy arrays freeze sizes at the traced ones.
 
     The names are replaced in the modules the model is written in, and nowhere else.
     """
@@ -114,7 +119,10 @@ def _gathered_strides(_: Sequence[ModuleType]) -> Iterator[None]:
 
 
 def _multiplied_einsum(_: Sequence[ModuleType]) -> AbstractContextManager[None]:
-    """Record products in Einstein notation as matrix products; ONNX Runtime divides by zero in Einsum where an axis is empty."""
+    """Record products in Einstein notation as matrix products.
+
+    ONNX Runtime divides by zero in Einsum where an axis is empty.
+    """
     import torch
 
     return _replaced(torch, einsum=record_einsum)
@@ -122,9 +130,10 @@ def _multiplied_einsum(_: Sequence[ModuleType]) -> AbstractContextManager[None]:
 
 @contextmanager
 def _empty_axes(_: Sequence[ModuleType]) -> Iterator[None]:
-    """Write a reshape to computed sizes so that a zero among them is a length: without ``allowzero`` it copies an axis of the input.
+    """Write a reshape to computed sizes with ``allowzero``, so that a zero among them is a length.
 
-    ONNX has no way to say both that and "the rest" (-1), so those reshapes stay as they are.
+    Without ``allowzero`` a zero copies an axis of the input. ONNX allows no ``allowzero`` beside "the rest" (-1), so
+    reshapes with a -1 stay as they are.
     """
     import torch
     from torch.onnx import symbolic_helper
@@ -165,8 +174,8 @@ def _split_axes(_: Sequence[ModuleType]) -> AbstractContextManager[None]:
 def _indexed_nearest(_: Sequence[ModuleType]) -> AbstractContextManager[None]:
     """Record resizing to the nearest value as PyTorch's own choice of indices.
 
-    ONNX Runtime divides by out / in where PyTorch multiplies by in / out, and rounds down: with 70 rows of which 5 are kept it takes
-    row 13 for row 14.
+    ONNX Runtime divides by out / in where PyTorch multiplies by in / out, and rounds down: with 70 rows of which 5 are
+    kept it takes row 13 for row 14.
     """
     from torch.nn import functional
 
@@ -174,14 +183,17 @@ def _indexed_nearest(_: Sequence[ModuleType]) -> AbstractContextManager[None]:
 
 
 class _NoContext:
-    """What ``forward()`` of an autograd function is given where nothing will be differentiated: whatever it keeps is dropped."""
+    """The context of an autograd function's ``forward()`` where nothing is differentiated: it keeps nothing."""
 
     def __getattr__(self, name: str) -> Callable[..., None]:
         return lambda *_, **__: None
 
 
 def _inlined_functions(_: Sequence[ModuleType]) -> AbstractContextManager[None]:
-    """Record what autograd functions written in Python compute; a tracer records the call, which no saved program can make."""
+    """Record what autograd functions written in Python compute.
+
+    Unpatched, a tracer records the call of such a function, which no saved program can make.
+    """
     import torch
 
     def apply(cls: Any, *args: Any) -> Any:

@@ -1,8 +1,8 @@
 """What Python does with sizes, redone as torch operations that a tracer records.
 
-A tracer sees operators on tensors. While it looks on, the sizes of tensors are tensors too, but ``min``, ``len``, numpy and strides
-turn them into plain numbers, and a graph recorded that way is right at the traced sizes only. Outside a trace every
-function here does what the one it stands in for does. The patches of `patches.py` put them in place.
+A tracer sees operators on tensors. While it looks on, the sizes of tensors are tensors too, but ``min``, ``len``, numpy
+and strides turn them into plain numbers, and a graph recorded that way is right at the traced sizes only. Outside a
+trace every function here does what the one it stands in for does. The patches of `patches.py` put them in place.
 """
 
 from __future__ import annotations
@@ -160,7 +160,7 @@ def record_view(tensor: torch.Tensor, *shape: Any) -> torch.Tensor:
 
 
 def record_interpolate(original: Callable[..., torch.Tensor]) -> Callable[..., torch.Tensor]:
-    """Return ``interpolate`` with resizing to the nearest value computed as its definition: the value at ``floor(index * in / out)``."""
+    """Return ``interpolate`` that resizes to the nearest value by taking those at ``floor(index * in / out)``."""
 
     def interpolate(
         tensor: torch.Tensor, size: Any = None, scale_factor: Any = None, mode: str = "nearest", **options: Any

@@ -17,8 +17,9 @@ from exporter.models.flat_model import FlatModel
 from exporter.planning.dummies import make_dummies
 from exporter.planning.plan import Plan
 
-# A batch norm whose input varies less than this is told so. Those with more are left as drawn: a stack of layers that each subtract
-# their mean blows up differences, those of rounding too.
+# The variance below which the input of a batch norm is faint. Such a norm gets the statistics of that input, and so
+# scales what varies back to order one. A norm whose input varies more keeps the statistics that were drawn: measured
+# ones in every layer of a deep stack would blow up all differences, those of rounding too.
 _FAINT = 0.01
 
 
@@ -90,10 +91,10 @@ def initialize_weights(model: nn.Module, seed: int, gain: float = 1.0) -> None:
 
 @torch.no_grad()
 def measure_norms(model: nn.Module, plan: Plan) -> None:
-    """Give batch norms that a faint signal reaches its own statistics, measured on the plan's dummies, in place.
+    """Give each batch norm with a faint input the statistics of that input, measured on the plan's dummies, in place.
 
-    With statistics drawn at random, a deep stack of convolutions shrinks what varies at every layer until only biases are left, and its
-    output no longer depends on the image: agreement would prove nothing.
+    With statistics drawn at random, a deep stack of convolutions shrinks what varies at every layer until only biases
+    are left. Its output no longer depends on the image, and agreement with it would prove nothing.
     """
     norms = [module for module in model.modules() if _statistics(module) is not None]
     if not norms:
@@ -113,7 +114,7 @@ def measure_norms(model: nn.Module, plan: Plan) -> None:
             inputs = (tensor.float() if tensor.is_floating_point() else tensor for tensor in tensors)
             FlatModel(model, graph).eval().leaves(*inputs)
     except Exception:
-        return  # what the model refuses is told where it is run for its outputs
+        return  # a model that refuses its dummies fails, with a message, where it is run for its outputs
     finally:
         for hook in hooks:
             hook.remove()
@@ -125,7 +126,7 @@ def _statistics(module: nn.Module) -> tuple[torch.Tensor, torch.Tensor] | None:
 
 
 def measure_norm(module: nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
-    """Move a batch norm's statistics to those of an input ``[batch, channels, …]`` that hardly varies, in place."""
+    """Move a batch norm's statistics to those of a faint input ``[batch, channels, …]``, in place."""
     statistics = _statistics(module)
     if statistics is None or not inputs or inputs[0].ndim < 2 or inputs[0].shape[1] != len(statistics[0]):
         return

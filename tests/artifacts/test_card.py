@@ -1,154 +1,103 @@
-"""The model card: its program runs as it stands, its text is that of the build, and somebody else's README is left alone."""
+"""The text of a model card, from a plan and a manifest."""
 
 from __future__ import annotations
 
-import re
-import subprocess
-import sys
-from collections.abc import Callable
-from functools import lru_cache
+import json
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import onnxruntime
 import pytest
 import yaml
-from conftest import offline_environment
 
 import exporter
-from exporter.artifacts.manifest import CARD_MARK
+from exporter.artifacts.card import render_card, write_card
+from exporter.artifacts.manifest import CARD, CARD_MARK, write_manifest
+from exporter.errors import UsageError
+from exporter.models.checkpoints import Checkpoint
+from exporter.planning.plan import Plan
 
-Make = Callable[..., Path]
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Make:
-    """Build one task of a reference, once."""
-
-    @lru_cache
-    def made(architecture: str, task: str, **options: Any) -> Path:
-        (built,) = exporter.build(
-            architecture, task=task, output=tmp_path_factory.mktemp(architecture) / "artifact", **options
-        )
-        return built.directory
-
-    return made
+WORST = [
+    {"graph": "model", "output": "logits", "max_abs": 1.5e-6, "share": 0.25},
+    {"graph": "model", "output": "logits", "max_abs": 3e-7, "share": 0.5},
+]
 
 
-def program_of(folder: Path) -> str:
-    found = re.findall(r"```python\n(.*?)```", (folder / "README.md").read_text("utf-8"), re.DOTALL)
-    assert len(found) == 1
-    return found[0]
-
-
-def run_program(folder: Path) -> str:
-    """Run the program of a card where the card is, as a reader would, and return what it prints."""
-    ran = subprocess.run(
-        # torch deprecates the loader of TorchScript, and has no other for it.
-        [sys.executable, "-W", "error", "-W", "ignore::DeprecationWarning", "-c", program_of(folder)],
-        cwd=folder, env=offline_environment(), capture_output=True, text=True, timeout=300, check=False,
-    )  # fmt: skip
-    assert ran.returncode == 0, ran.stderr
-    return ran.stdout
-
-
-@pytest.mark.parametrize(
-    ("architecture", "task", "options", "prints"),
-    [
-        ("bert", "fill-mask", {}, ["logits (2, 8, 99)"]),
-        ("vit", "image-classification", {"dtype": "float16"}, ["logits (2, 7)"]),
-        ("wav2vec2", "audio-classification", {}, ["logits (2, 7)"]),
-        ("clip", "zero-shot-image-classification", {}, ["logits_per_image (", "logits_per_text ("]),
-        ("bert", "fill-mask", {"target": "torchscript"}, ["(2, 8, 99)"]),
-        ("bert", "fill-mask", {"target": "torch-export", "dtype": "bfloat16"}, ["(2, 8, 99)"]),
-        ("bert", "fill-mask", {"layout": "transformers-js"}, ["logits (2, 8, 99)"]),
-    ],
-)
-def test_the_program_prints_the_outputs(
-    architecture: str, task: str, options: dict[str, Any], prints: list[str], made: Make
-) -> None:
-    said = run_program(made(architecture, task, **options))
-    assert all(line in said for line in prints), said
-
-
-@pytest.mark.parametrize("dtype", ["float32", "float16"])
-def test_the_program_of_a_decoder_generates_with_its_cache(dtype: str, made: Make) -> None:
-    folder = made("gpt2", "text-generation-with-past", dtype=dtype)
-    tokens = np.array([list(map(int, re.findall(r"\d+", run_program(folder))))])
-    session = onnxruntime.InferenceSession(str(folder / "model.onnx"))
-    cache = {
-        value.name: np.zeros([1, value.shape[1], 0, value.shape[3]], dtype)
-        for value in session.get_inputs()
-        if value.name.startswith("past_key_values.")
+def render(plan: Plan, *, start: int = 0, **changes: Any) -> str:
+    manifest: dict[str, Any] = {
+        "source": {"kind": "reference", "name": None, "commit": None, "files": {}},
+        "versions": {"exporter": "1.2.3", "torch": "4.5.6"},
+        "report": {"passed": True, "runtime": "onnxruntime", "comparisons": 12, "worst": WORST},
+        "files": {"model.onnx": {}, "config.json": {}, "test_data_set_0/input_0.pb": {}},
     }
-    fed = {"input_ids": tokens[:, :-1], "attention_mask": np.ones_like(tokens[:, :-1]), **cache}
-    scores: Any = session.run(["logits"], fed)[0]
-    assert tokens.shape[1] == 6 + 8
-    assert scores[:, 5:].argmax(-1).tolist() == tokens[:, 6:].tolist()
+    return render_card(plan, {**manifest, **changes}, start)
 
 
-def test_the_programs_of_all_forms_of_a_task_generate_the_same(made: Make) -> None:
-    forms = [
-        made("t5", "text2text-generation"),
-        made("t5", "text2text-generation-with-past"),
-        made("t5", "text2text-generation-with-past", layout="transformers-js"),
-    ]
-    said = [run_program(folder) for folder in forms]
-    assert said[0].startswith("[[ 0") or said[0].startswith("[[0")
-    assert len(said[0].split()) >= 9
-    assert said[1:] == said[:1] * 2
-
-
-def test_the_program_hears_a_recording(made: Make) -> None:
-    folder = made("whisper", "automatic-speech-recognition-with-past")
-    assert "input_features" in program_of(folder)
-    assert len(re.findall(r"\d+", run_program(folder))) == 9
-
-
-def test_the_card_tells_what_was_built_and_nothing_of_where_or_when(made: Make, tmp_path: Path) -> None:
-    folder = made("bert", "fill-mask")
-    text = (folder / "README.md").read_text("utf-8")
+def test_a_card_has_the_tensors_the_bound_and_what_was_measured() -> None:
+    text = render(exporter.plan("bert", "fill-mask"))
+    assert CARD_MARK in text
     front = yaml.safe_load(text.split("---\n")[1])
     assert front == {"library_name": "onnx", "tags": ["onnx", "bert", "fill-mask"]}
     assert "| `input_ids` | `int64[batch, sequence]` |" in text
-    assert "learnt nothing" in text
-    assert f"exporter {exporter.__version__}" in text
-    assert not re.search(r"20\d\d-\d\d|\d\d:\d\d", text)
-    assert not {str(folder.parent), str(Path.home()), str(Path.cwd())} & set(re.split(r"[\s`]", text))
-    (again,) = exporter.build("bert", task="fill-mask", output=tmp_path / "again")
-    assert (again.directory / "README.md").read_text("utf-8") == text
+    (row,) = [line for line in text.splitlines() if line.startswith("| `logits` |")]
+    assert "1.5e-06" in row
+    assert "50%" in row
+    assert "exporter 1.2.3" in text
+    assert "`config.json`" in text
+    assert "test_data_set_0/input_0.pb" not in text
 
 
-def test_the_card_of_a_checkpoint_names_it_and_says_where_nothing_was_verified(made: Make, tmp_path: Path) -> None:
-    from exporter.models.references import save_reference
-
-    save_reference(exporter.plan("bert", "fill-mask"), tmp_path / "my [model]")
-    (tmp_path / "my [model]" / "README.md").write_text("the checkpoint's own")
-    (built,) = exporter.build(
-        model=tmp_path / "my [model]", task="fill-mask", verify=False, dtype="bfloat16", output=tmp_path / "built"
-    )
-    text = (built.directory / "README.md").read_text("utf-8")
-    assert "The checkpoint `my [model]`" in text
-    assert "the checkpoint's own" not in text
-    assert "base_model" not in text
+def test_a_card_says_that_nothing_was_verified() -> None:
+    text = render(exporter.plan("bert", "fill-mask"), report=None)
     assert "**It was not.**" in text
     assert "not measured" in text
-    assert "```python" not in text
 
 
-def test_a_readme_that_is_not_ours_is_kept(tmp_path: Path) -> None:
-    target = tmp_path / "artifact"
-    build = {"task": "fill-mask", "output": target}
-    exporter.build("distilbert", **build)
-    card = target / "README.md"
-    ours = card.read_text("utf-8")
-    card.write_text(ours + "stale\n")
-    assert exporter.verify(target).passed
-    exporter.build("distilbert", **build)
-    assert card.read_text("utf-8") == ours
-    theirs = ours.replace(CARD_MARK, "") + "with what we know of it\n"
-    card.write_text(theirs)
-    exporter.build("distilbert", **build)
-    assert card.read_text("utf-8") == theirs
-    assert exporter.verify(target).passed
+def test_a_card_names_its_checkpoint() -> None:
+    source = {"kind": "checkpoint", "name": "somebody/model", "commit": "0" * 40, "files": {}}
+    text = render(exporter.plan("bert", "fill-mask"), source=source)
+    assert yaml.safe_load(text.split("---\n")[1])["base_model"] == "somebody/model"
+    assert "The checkpoint `somebody/model` as a graph for onnx" in text
+    assert "learnt nothing" not in text
+
+
+@pytest.mark.parametrize("target", ["onnx", "torchscript", "torch-export"])
+def test_every_target_has_a_program(target: str) -> None:
+    text = render(exporter.plan("bert", "fill-mask", target=target))
+    assert text.count("```python") == 1
+    compile(text.split("```python\n")[1].split("```")[0], target, "exec")
+
+
+def test_a_layout_may_have_a_library_of_its_own() -> None:
+    text = render(exporter.plan("bert", "fill-mask", layout="transformers-js"))
+    assert yaml.safe_load(text.split("---\n")[1])["library_name"] == "transformers.js"
+
+
+@pytest.mark.parametrize(
+    ("files", "start"),
+    [
+        ({"generation_config.json": {"decoder_start_token_id": 5}, "config.json": {"decoder_start_token_id": 6}}, 5),
+        ({"generation_config.json": {}, "config.json": {"decoder_start_token_id": 6}}, 6),
+        ({"config.json": []}, 0),
+        ({}, 0),
+    ],
+)
+def test_a_decoder_starts_with_the_token_its_files_name(files: dict[str, Any], start: int, tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    source.mkdir()
+    for name in ("config.json", "model.safetensors"):
+        (source / name).write_text("{}", "utf-8")
+    folder = tmp_path / "artifact"
+    folder.mkdir()
+    for name, data in files.items():
+        (folder / name).write_text(json.dumps(data), "utf-8")
+    plan = exporter.plan("t5", "text2text-generation")
+    write_manifest(folder, plan, Checkpoint(source, "mine", ("model.safetensors",)), None)
+    write_card(folder)
+    text = (folder / CARD).read_text("utf-8")
+    assert f"tokens = np.array([[{start}]])" in text
+
+
+def test_a_directory_that_is_no_artifact_gets_no_card(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="is not an artifact"):
+        write_card(tmp_path)
+    assert not (tmp_path / CARD).exists()

@@ -1,143 +1,19 @@
-"""A build that is killed, at whatever moment, leaves the earlier artifact or none, and nothing the next build does not remove."""
+"""An artifact is swapped in whole, or the earlier one stays; what somebody put into it is carried over."""
 
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
-import psutil
 import pytest
-from conftest import offline_environment
+from artifact_files import files, leftovers, occupy
 
 import exporter
-from exporter.artifacts import staging
-from exporter.artifacts.staging import staged_artifact
-from exporter.building.pool import run_builds
-from exporter.building.requests import Wanted, plan_builds
-
-# Builds, and kills itself without warning when a stage is announced, after saying which processes it had started.
-KILLED = """
-import os, signal, sys, psutil, exporter
-
-def progress(text):
-    if text.startswith(sys.argv[1]):
-        print(*(child.pid for child in psutil.Process().children(recursive=True)), flush=True)
-        os.kill(os.getpid(), signal.SIGKILL)
-
-exporter.build("bert", task="fill-mask", output="out/artifact", progress=progress)
-"""
-
-
-def occupy(target: Path) -> dict[str, bytes]:
-    target.mkdir(parents=True)
-    (target / "manifest.json").write_text('{"manifest_version": 1, "files": {"model.onnx": {}}}', "utf-8")
-    (target / "model.onnx").write_bytes(b"the earlier graph")
-    return files(target)
-
-
-def files(directory: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(directory)): path.read_bytes() for path in directory.rglob("*") if path.is_file()}
-
-
-def leftovers(directory: Path) -> list[Path]:
-    return sorted(directory.glob(".*"))
-
-
-@pytest.mark.parametrize("earlier", [True, False], ids=["over-an-earlier-one", "in-a-new-place"])
-def test_a_command_that_is_killed(earlier: bool, tmp_path: Path):
-    out = tmp_path / "out"
-    before = occupy(out / "artifact") if earlier else {}
-    for stage in ("starting PyTorch", "writing the manifest") if earlier else ("exporting",):
-        killed = subprocess.run(
-            [sys.executable, "-c", KILLED, stage],
-            cwd=tmp_path, env=offline_environment(), capture_output=True, text=True, timeout=300, check=False,
-        )  # fmt: skip
-        assert killed.returncode == -signal.SIGKILL, killed.stderr
-        children = [psutil.Process(int(pid)) for pid in killed.stdout.split() if psutil.pid_exists(int(pid))]
-        assert not psutil.wait_procs(children, timeout=60)[1], "a worker outlived its command"
-        assert leftovers(out), "the command was killed before it began"
-        assert files(out / "artifact") == before
-        assert (out / "artifact").exists() == earlier
-    with staged_artifact(out / "another") as staging:
-        assert leftovers(out) == [staging]
-        (staging / "manifest.json").write_text("{}", "utf-8")
-    assert not leftovers(out)
-
-
-def test_a_worker_that_is_killed_fails_its_build_alone(tmp_path: Path):
-    # Not the manifest: it is written before anybody could be killed for it.
-    stages = ["loading the model", "exporting", "computing golden vectors", "verifying"]
-    folder = tmp_path / "out"
-    wanted = Wanted(spec=None, tasks=("fill-mask",), output=folder / "artifact")
-    builds = plan_builds(["bert"], wanted) * (len(stages) + 1)
-    before = occupy(folder / "artifact")
-    number = -1
-    killed: set[int] = set()
-    others = psutil.Process().children()  # a worker that other tests share is none of ours
-
-    def kill(_: object, text: str) -> None:
-        if number < len(stages) and text.startswith(stages[number]) and number not in killed:
-            killed.add(number)
-            worker = next(
-                child
-                for child in psutil.Process().children()
-                if child not in others and child.status() != psutil.STATUS_ZOMBIE
-            )
-            for child in worker.children() or [worker]:
-                child.kill()
-
-    def numbered():
-        nonlocal number
-        for build in builds:
-            number += 1
-            yield build
-
-    *failed, last = run_builds(numbered(), kill)
-    assert killed == set(range(len(stages)))
-    for outcome in failed:
-        assert outcome.error is not None
-        assert outcome.error.exit_code == 1
-        assert "the worker was killed" in outcome.error.message
-        assert "memory" in (outcome.error.help or "")
-    assert last.error is None
-    assert not leftovers(folder)
-    after = files(folder / "artifact")
-    assert after["model.onnx"] != before["model.onnx"]
-    assert exporter.verify(folder / "artifact").passed
-
-
-def test_an_interrupted_command_exits_with_130(tmp_path: Path):
-    out = tmp_path / "out"
-    before = occupy(out / "artifact")
-    with subprocess.Popen(
-        [sys.executable, "-m", "exporter.cli", "build", "bert", "--task", "fill-mask", "-o", "out/artifact"],
-        cwd=tmp_path, env=offline_environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        start_new_session=True,
-    ) as process:  # fmt: skip
-        wait_until(lambda: bool(leftovers(out)) and bool(psutil.Process(process.pid).children()))
-        children = psutil.Process(process.pid).children(recursive=True)
-        # As a terminal does: to the command and to everything it has started.
-        os.killpg(process.pid, signal.SIGINT)
-        said = "".join(process.communicate(timeout=60))
-    assert process.returncode == 130, said
-    assert "interrupted" in said
-    assert "Traceback" not in said
-    assert not psutil.wait_procs(children, timeout=60)[1]
-    assert files(out / "artifact") == before
-    assert not leftovers(out)
-
-
-def wait_until(holds: Callable[[], bool]) -> None:
-    """Wait for something to be seen; how long it takes is the machine's business."""
-    deadline = time.monotonic() + 120
-    while not holds():
-        assert time.monotonic() < deadline, "it never came"
-        time.sleep(0.005)
+from exporter.artifacts.manifest import CARD, CARD_MARK
+from exporter.artifacts.staging import check_place, staged_artifact
+from exporter.errors import ExporterError, UsageError
 
 
 def test_a_failure_inside_leaves_the_earlier_artifact(tmp_path: Path):
@@ -159,7 +35,7 @@ def test_what_somebody_put_into_an_artifact_is_carried_over(
     exchange: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     if not exchange:
-        monkeypatch.setattr(staging, "_exchange", lambda one, other: False)
+        monkeypatch.setattr("exporter.artifacts.staging._exchange", lambda one, other: False)
     occupy(tmp_path / "artifact")
     (tmp_path / "artifact" / "notes").mkdir()
     (tmp_path / "artifact" / "notes" / "mine.txt").write_text("mine", "utf-8")
@@ -167,13 +43,15 @@ def test_what_somebody_put_into_an_artifact_is_carried_over(
         (staging / "model.onnx").write_bytes(b"the new graph")
         (staging / "manifest.json").write_text("{}", "utf-8")
     assert files(tmp_path / "artifact") == {
-        "model.onnx": b"the new graph", "manifest.json": b"{}", "notes/mine.txt": b"mine",
-    }  # fmt: skip
+        "model.onnx": b"the new graph",
+        "manifest.json": b"{}",
+        "notes/mine.txt": b"mine",
+    }
     assert not leftovers(tmp_path)
 
 
 def test_a_swap_that_fails_half_way_puts_the_earlier_artifact_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(staging, "_exchange", lambda one, other: False)
+    monkeypatch.setattr("exporter.artifacts.staging._exchange", lambda one, other: False)
     before = occupy(tmp_path / "artifact")
     rename, calls = Path.rename, []
 
@@ -206,3 +84,65 @@ def test_what_a_living_build_stages_is_left_alone(tmp_path: Path):
         with staged_artifact(tmp_path / "two") as two:
             assert leftovers(tmp_path) == [one, two]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["one", "two"]
+
+
+def test_a_place_that_cannot_be_had_is_refused_before_any_work(tmp_path: Path) -> None:
+    check_place(tmp_path / "new" / "deep" / "artifact")
+    assert not (tmp_path / "new").exists()
+    occupy(tmp_path / "artifact")
+    check_place(tmp_path / "artifact")
+    (tmp_path / "file").write_text("", "utf-8")
+    with pytest.raises(UsageError, match="is a file"):
+        check_place(tmp_path / "file")
+    with pytest.raises(UsageError, match=r"cannot be written: '.*file' is a file"):
+        check_place(tmp_path / "file" / "artifact")
+    (tmp_path / "foreign").mkdir()
+    (tmp_path / "foreign" / "notes.txt").write_text("", "utf-8")
+    with pytest.raises(UsageError, match="is not empty and was not written by exporter"):
+        check_place(tmp_path / "foreign")
+
+
+@pytest.mark.parametrize(("error", "reason"), [(OSError(28, "No space left"), "No space left"), (OSError(), "OSError")])
+def test_a_system_error_is_told_by_its_reason_or_its_kind(
+    error: OSError, reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise error
+
+    def stage() -> None:
+        with staged_artifact(tmp_path / "artifact"):
+            pass
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "rename", refuse)
+        with pytest.raises(ExporterError, match=f"cannot be put at '.*': {reason}$"):
+            stage()
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "mkdir", refuse)
+        with pytest.raises(UsageError, match=f"cannot be written: {reason}$"):
+            stage()
+    with monkeypatch.context() as patch:
+        patch.setattr("exporter.artifacts.staging._check_place", refuse)
+        with pytest.raises(UsageError, match=f"cannot be written: {reason}$"):
+            check_place(tmp_path / "artifact")
+    assert not leftovers(tmp_path)
+
+
+def test_what_a_killed_build_left_behind_is_removed(tmp_path: Path) -> None:
+    gone = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, check=True)
+    stale = tmp_path / f".artifact.exporter-{int(gone.stdout)}.tmp"
+    living = tmp_path / f".artifact.exporter-{os.getppid()}.tmp"
+    for place in (stale, living):
+        place.mkdir()
+    with staged_artifact(tmp_path / "artifact"):
+        pass
+    assert leftovers(tmp_path) == [living]
+
+
+@pytest.mark.parametrize("ours", [True, False])
+def test_a_card_without_our_mark_is_kept(ours: bool, tmp_path: Path) -> None:
+    occupy(tmp_path / "artifact")
+    (tmp_path / "artifact" / CARD).write_text(f"{CARD_MARK}\nold" if ours else "theirs", "utf-8")
+    with staged_artifact(tmp_path / "artifact") as staging:
+        (staging / CARD).write_text(f"{CARD_MARK}\nnew", "utf-8")
+    assert (tmp_path / "artifact" / CARD).read_text("utf-8") == (f"{CARD_MARK}\nnew" if ours else "theirs")

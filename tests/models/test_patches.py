@@ -104,17 +104,6 @@ def test_every_patch_is_undone(written: types.ModuleType) -> None:
     assert names() == before
 
 
-@pytest.mark.parametrize("equation", ["blhd,bshd->blhs", "bhlqd,bhkd->bhlqk", "bhlqk,bhkd->bhlqd", "blq,blk->blqk"])
-@pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning")
-def test_einsum_is_a_matrix_product(equation: str) -> None:
-    lengths = {label: size for size, label in enumerate("bhlsqkd", start=2)}
-    left, right = equation.split("->")[0].split(",")
-    first, second = (torch.rand([lengths[label] for label in side]) for side in (left, right))
-    trace: Any = torch.jit.trace
-    traced = trace(lambda one, two: record_einsum(equation, one, two), (first, second), check_trace=False)
-    torch.testing.assert_close(traced(first, second), torch.einsum(equation, first, second))
-
-
 class _Columns(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return x.reshape(2, 2, x.shape[0])
@@ -126,9 +115,15 @@ def test_an_axis_may_be_empty() -> None:
     buffer, model = io.BytesIO(), _Columns().eval()
     with applied_patches(("empty-axes",), model):
         export(
-            model, (torch.rand(3, 4),), buffer, dynamo=False, opset_version=18, input_names=["x"], output_names=["y"],
+            model,
+            (torch.rand(3, 4),),
+            buffer,
+            dynamo=False,
+            opset_version=18,
+            input_names=["x"],
+            output_names=["y"],
             dynamic_axes={"x": {0: "rows"}, "y": {2: "rows"}},
-        )  # fmt: skip
+        )
     session = onnxruntime.InferenceSession(buffer.getvalue())
     for rows in (3, 5, 0):
         x = np.random.default_rng(rows).random((rows, 4), dtype=np.float32)
@@ -148,9 +143,15 @@ def test_the_nearest_value_is_the_one_pytorch_takes() -> None:
     buffer, model = io.BytesIO(), _Thinned().eval()
     with applied_patches(("indexed-nearest",), model):
         export(
-            model, (torch.rand(28, 7),), buffer, dynamo=False, opset_version=18, input_names=["x"], output_names=["y"],
+            model,
+            (torch.rand(28, 7),),
+            buffer,
+            dynamo=False,
+            opset_version=18,
+            input_names=["x"],
+            output_names=["y"],
             dynamic_axes={"x": {0: "rows", 1: "columns"}, "y": {0: "kept"}},
-        )  # fmt: skip
+        )
     session = onnxruntime.InferenceSession(buffer.getvalue())
     for rows in range(28, 400, 14):
         x = torch.rand(rows, rows // 3)

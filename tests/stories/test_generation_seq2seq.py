@@ -12,30 +12,22 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnxruntime
 import pytest
 import torch
 import transformers
-from transformers.cache_utils import DynamicCache, EncoderDecoderCache
-from transformers.generation import GenerationMixin
+from seq2seq import NEW_TOKENS, START, TEXTS, Array, generate_plainly, make_inputs
 
 import exporter
 from exporter.building.requests import plan_builds
 from exporter.models.checkpoints import open_directory
-from exporter.models.configs import quiet_libraries
 from exporter.models.loading import load_model
 from exporter.models.patches import applied_patches
 from exporter.models.references import save_reference
 from exporter.targets.onnx.exporter import attention_of, export_graph
 
-NEW_TOKENS = 20
-START = 1
-PADDING = 98
-# Lengths of the texts of a batch: none, two and five tokens of padding.
-TEXTS = (7, 5, 2)
 TASKS = {
     "bart": "text2text-generation-with-past",
     "longt5": "text2text-generation-with-past",
@@ -45,7 +37,6 @@ TASKS = {
     "whisper": "automatic-speech-recognition-with-past",
 }
 
-Array = np.ndarray[Any, Any]
 Export = Callable[[str], Path]
 
 
@@ -68,17 +59,6 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Export:
         return folder
 
     return export
-
-
-def make_inputs(architecture: str, vocab: int, session: onnxruntime.InferenceSession) -> dict[str, Array]:
-    """Return inputs of an encoder: texts padded on the right and their mask, or recordings, which have one length."""
-    rng = np.random.default_rng(len(architecture))
-    first = session.get_inputs()[0]
-    if first.name != "input_ids":
-        return {first.name: rng.standard_normal([len(TEXTS), *first.shape[1:]]).astype(np.float32)}
-    mask = np.array([[int(at < size) for at in range(max(TEXTS))] for size in TEXTS])
-    ids = rng.integers(0, min(PADDING, vocab - 1), mask.shape)
-    return {"input_ids": np.where(mask == 1, ids, 0), "attention_mask": mask}
 
 
 class Components:
@@ -109,33 +89,6 @@ class Components:
             self.past[value.name.replace("present", "past_key_values")] = output
         scores: Array = outputs[0][:, -1]
         return scores
-
-
-def generate_plainly(folder: Path, inputs: Mapping[str, Array]) -> list[list[int]]:
-    """Return what the model's own greedy decoding gives, start token and all."""
-    config = transformers.AutoConfig.from_pretrained(folder, local_files_only=True)
-    known = transformers.AutoModelForSeq2SeqLM if "input_ids" in inputs else transformers.AutoModelForSpeechSeq2Seq
-    with quiet_libraries():
-        model: Any = known.from_pretrained(folder, config=config, local_files_only=True).eval()
-        for setting in ("forced_eos_token_id", "forced_bos_token_id", "encoder_no_repeat_ngram_size"):
-            setattr(model.config, setting, None)
-        # Checkpoints force tokens, forbid some, and end a text where the model says so; none of that is in the graphs.
-        model.generation_config = transformers.GenerationConfig(
-            do_sample=False,
-            num_beams=1,
-            max_new_tokens=NEW_TOKENS,
-            pad_token_id=PADDING,
-            decoder_start_token_id=START,
-            bos_token_id=None,
-            eos_token_id=None,
-        )
-        # A cache that grows with the layers that write to it: `generate` would make one with as many layers as the
-        # encoder has, where a config counts the decoder's apart.
-        cache = EncoderDecoderCache(DynamicCache(), DynamicCache())
-        tensors = {name: torch.from_numpy(value) for name, value in inputs.items()}
-        # The base class's: speech models override `generate` to go over a recording window by window.
-        tokens = GenerationMixin.generate(model, **tensors, past_key_values=cache)
-    return [list(map(int, row)) for row in tokens]
 
 
 @pytest.mark.parametrize("architecture", TASKS)

@@ -1,6 +1,7 @@
 """Layouts: where an artifact's graphs are, what they are called, and the files their consumers look for beside them.
 
-Every layout is made of the same graphs; one module each. Without torch, so that what a layout cannot hold is refused early.
+Every layout is made of the same graphs; one module each. None imports torch, so that what a layout cannot hold is
+refused before torch is there.
 """
 
 from __future__ import annotations

@@ -22,29 +22,38 @@ _INPUTS = ("input_ids", "attention_mask", "position_ids")
 # What configs call the longest text.
 _LENGTHS = ("max_position_embeddings", "seq_length", "max_seq_len", "n_positions")
 _SEARCH = {
-    "do_sample": False, "early_stopping": True, "length_penalty": 1.0, "min_length": 0, "no_repeat_ngram_size": 0, "num_beams": 1,
-    "num_return_sequences": 1, "repetition_penalty": 1.0, "temperature": 1.0, "top_k": 50, "top_p": 1.0,
-}  # fmt: skip
+    "do_sample": False,
+    "early_stopping": True,
+    "length_penalty": 1.0,
+    "min_length": 0,
+    "no_repeat_ngram_size": 0,
+    "num_beams": 1,
+    "num_return_sequences": 1,
+    "repetition_penalty": 1.0,
+    "temperature": 1.0,
+    "top_k": 50,
+    "top_p": 1.0,
+}
 
 
 def _refuse(spec: Spec, task: TaskSpec) -> None:
     """Refuse all but one decoder whose cache is keys and values of a plain shape."""
-    what = f"{spec.architecture} {task.name}"
+    title = f"{spec.architecture} {task.name}"
     if task.name != _TASK:
-        raise UsageError(f"the layout genai is for {_TASK}, not for {what}", help=f"build the task {_TASK}")
+        raise UsageError(f"the layout genai is for {_TASK}, not for {title}", help=f"build the task {_TASK}")
     (graph, *others) = task.graphs
     cache = {tensor.name: tensor for tensor in graph.inputs if tensor.name.startswith("past_key_values.")}
     names = {_PAST.format(layer="{layer}", part=part) for part in ("key", "value")}
     plain = set(cache) == names and all(len(tensor.type.dims) == 4 for tensor in cache.values())
     if others or not plain:
         raise UsageError(
-            f"onnxruntime-genai cannot run {what}: its cache is not one key and one value of four axes in each layer",
+            f"onnxruntime-genai cannot run {title}: its cache is not one key and one value of four axes in each layer",
             help="leave --layout out",
         )
     unknown = [tensor.name for tensor in graph.inputs if tensor.name not in (*_INPUTS, *cache)]
     if unknown:
         raise UsageError(
-            f"onnxruntime-genai gives a decoder no {', '.join(unknown)}, which {what} takes", help="leave --layout out"
+            f"onnxruntime-genai gives a decoder no {', '.join(unknown)}, which {title} takes", help="leave --layout out"
         )
 
 
@@ -73,7 +82,8 @@ def describe(plan: Plan, checkpoint: Checkpoint, config: Any) -> dict[str, Any]:
     length = next((value for name in _LENGTHS if isinstance(value := getattr(text, name, None), int)), None)
     if length is None:
         raise CheckpointError(
-            f"config.json of '{checkpoint.name}' does not say how long a text can be, which onnxruntime-genai must know",
+            f"config.json of '{checkpoint.name}' does not say how long a text can be, "
+            "which onnxruntime-genai must know",
             help='add "max_position_embeddings": N to config.json',
         )
     return {
@@ -98,7 +108,7 @@ def describe(plan: Plan, checkpoint: Checkpoint, config: Any) -> dict[str, Any]:
             **_SEARCH,
             **{name: value for name, value in _generation(checkpoint).items() if name in _SEARCH and value is not None},
             "max_length": length,
-            # A buffer for both takes a graph whose cache has one size.
+            # One buffer for past and present would take a graph whose cache has one size.
             "past_present_share_buffer": False,
         },
     }
@@ -134,22 +144,25 @@ def _generation(checkpoint: Checkpoint) -> dict[str, Any]:
 
 
 def _tokens(checkpoint: Checkpoint, text: Any) -> dict[str, int | list[int]]:
-    """Return the special tokens: as generation has them, else as the config does; padding is with the end where nothing else is said."""
+    """Return the special tokens as ``generation_config.json`` has them, else as the config does.
+
+    Where neither names a token for padding, padding is with the token that ends a text.
+    """
     generation = _generation(checkpoint)
-    found = {
-        name: value
-        for name in ("bos_token_id", "eos_token_id", "pad_token_id")
-        if (value := next((one for one in (generation.get(name), getattr(text, name, None)) if one is not None), None))
-        is not None
-    }
-    if "eos_token_id" not in found:
+    tokens: dict[str, Any] = {}
+    for name in ("bos_token_id", "eos_token_id", "pad_token_id"):
+        token = generation.get(name)
+        token = getattr(text, name, None) if token is None else token
+        if token is not None:
+            tokens[name] = token
+    if "eos_token_id" not in tokens:
         raise CheckpointError(
             f"neither generation_config.json nor config.json of '{checkpoint.name}' says which token ends a text",
             help='add "eos_token_id": N to generation_config.json',
         )
-    end = found["eos_token_id"]
-    found.setdefault("pad_token_id", end[0] if isinstance(end, list) else end)
-    return found
+    end = tokens["eos_token_id"]
+    tokens.setdefault("pad_token_id", end[0] if isinstance(end, list) else end)
+    return tokens
 
 
 LAYOUT = Layout(

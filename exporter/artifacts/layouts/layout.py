@@ -25,9 +25,13 @@ def _nothing_to_add(_: Path, __: Plan, ___: Checkpoint, ____: Any) -> None:
 class Layout:
     """One way to lay an artifact out.
 
-    ``arrangement`` is what a plan knows of it, and ``library`` what the hub calls the library that loads it; None for the target's own.
-    ``check`` raises for a checkpoint (None: a reference) without the files the layout needs, and ``finish`` adds its own files to a
-    directory, from the plan, the checkpoint and the model's config.
+    Attributes:
+        arrangement: what a plan knows of the layout.
+        description: the layout in a line, for ``exporter list``.
+        library: what the hub calls the library that loads it; None for the target's own.
+        check: raises `ExporterError` for a checkpoint (None: a reference) without the files the layout needs for a
+            task.
+        finish: adds the layout's own files to a directory, from the plan, the checkpoint and the model's config.
     """
 
     arrangement: Arrangement

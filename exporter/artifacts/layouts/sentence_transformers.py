@@ -1,4 +1,4 @@
-"""The layout of sentence-transformers: the checkpoint's own directory, with ``onnx/model.onnx`` in place of its weights."""
+"""The layout of sentence-transformers: the checkpoint's directory, with ``onnx/model.onnx`` in place of its weights."""
 
 from __future__ import annotations
 
@@ -29,7 +29,8 @@ def _refuse(spec: Spec, task: TaskSpec) -> None:
         )
     if len(task.graphs) != 1:
         raise UsageError(
-            f"the layout sentence-transformers holds one graph, and {spec.architecture} {task.name} has {len(task.graphs)}",
+            f"the layout sentence-transformers holds one graph, "
+            f"and {spec.architecture} {task.name} has {len(task.graphs)}",
             help="leave --layout out",
         )
 
@@ -44,7 +45,8 @@ def _check(checkpoint: Checkpoint | None, _: TaskSpec) -> None:
     if not (checkpoint.path / _MODULES).is_file():
         raise CheckpointError(
             f"'{checkpoint.name}' has no {_MODULES}, so nothing says how its tokens become one embedding",
-            help=f"save it with sentence-transformers: SentenceTransformer('{checkpoint.name}').save(DIR) pools by the mean",
+            help="save it with sentence-transformers: "
+            f"SentenceTransformer('{checkpoint.name}').save(DIR) pools by the mean",
         )
     _modules(checkpoint)
 
@@ -64,15 +66,17 @@ def _modules(checkpoint: Checkpoint) -> list[Path]:
         raise CheckpointError(
             f"{_MODULES} of '{checkpoint.name}' is no list of modules", help="copy the whole checkpoint"
         ) from None
-    for one, kind in modules:
-        if one.is_absolute() or ".." in one.parts:
-            raise CheckpointError(f"{_MODULES} of '{checkpoint.name}' names '{one}', which is outside the checkpoint")
-        if not (checkpoint.path / one).is_dir() and not kind.endswith(_WITHOUT_FILES):
+    for folder, kind in modules:
+        if folder.is_absolute() or ".." in folder.parts:
             raise CheckpointError(
-                f"'{checkpoint.name}' has no directory '{one}', which its {_MODULES} names",
+                f"{_MODULES} of '{checkpoint.name}' names '{folder}', which is outside the checkpoint"
+            )
+        if not (checkpoint.path / folder).is_dir() and not kind.endswith(_WITHOUT_FILES):
+            raise CheckpointError(
+                f"'{checkpoint.name}' has no directory '{folder}', which its {_MODULES} names",
                 help="copy the whole checkpoint",
             )
-    return [Path(one) for one, _ in modules if one.parts]
+    return [Path(folder) for folder, _ in modules if folder.parts]
 
 
 def _finish(directory: Path, _: Plan, checkpoint: Checkpoint, __: Any) -> None:

@@ -1,7 +1,7 @@
-"""The layout of transformers.js: graphs under ``onnx/``, one decoder for every step, and what the library must know in ``config.json``.
+"""The layout of transformers.js: graphs under ``onnx/``, one decoder for every step, and a section in ``config.json``.
 
-The library looks for other files unless it is told that these are float32, sizes an empty cache by the symbolic dim ``batch_size``, and takes what is
-in ``transformers.js_config`` for its defaults.
+That section, ``transformers.js_config``, holds the library's defaults. Unless it says that the graphs are float32 the
+library looks for files of other names. An empty cache it sizes by the symbolic dim ``batch_size``.
 """
 
 from __future__ import annotations
@@ -19,7 +19,10 @@ from exporter.planning.plan import Plan
 
 _FOLDER = "onnx"
 _REFUSED = {
-    "float16": "transformers.js gives images and sound as float32 and, where there is no Float16Array, takes the bits of a float16 output for integers",
+    "float16": (
+        "transformers.js gives images and sound as float32 and, where there is no Float16Array, "
+        "takes the bits of a float16 output for integers"
+    ),
     "bfloat16": "transformers.js has no name for it",
 }
 _CONFIG = "transformers.js_config"
@@ -42,11 +45,12 @@ def _check(checkpoint: Checkpoint | None, task: TaskSpec) -> None:
         return
     names = {tensor.name for graph in task.graphs for tensor in graph.inputs}
     media = names.intersection(_MEDIA)
-    wanted = ["preprocessor_config.json"] if media else []
-    # A model of images may take them as ids too; then the processor makes those.
+    needed = ["preprocessor_config.json"] if media else []
+    # A model of images alone may take them as ``input_ids``: then the processor makes the ids, and there is no
+    # tokenizer.
     if names.intersection(_TEXT) and (media or not (checkpoint.path / "preprocessor_config.json").is_file()):
-        wanted += ["tokenizer.json", "tokenizer_config.json"]
-    missing = [name for name in wanted if not (checkpoint.path / name).is_file()]
+        needed += ["tokenizer.json", "tokenizer_config.json"]
+    missing = [name for name in needed if not (checkpoint.path / name).is_file()]
     if missing:
         saved = "AutoProcessor" if missing == ["preprocessor_config.json"] else "AutoTokenizer"
         raise CheckpointError(

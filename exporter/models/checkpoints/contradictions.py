@@ -16,7 +16,7 @@ _SHOWN = 3
 def explain_shapes(
     config: Path, values: Mapping[str, Any], mismatched: Iterable[tuple[str, Shape, Shape]]
 ) -> str | None:
-    """Say which config values the shapes of weights contradict.
+    """Return a sentence on the config values that the shapes of weights contradict.
 
     Args:
         config: the checkpoint's ``config.json``.
@@ -24,29 +24,27 @@ def explain_shapes(
         mismatched: the name of each weight, its shape in the file, and the shape the config asks for.
 
     Returns:
-        A sentence that names lines and values, or None where no value of the config has the size in question.
+        The sentence, which names lines and values, or None where no value of the config has the size in question.
     """
     sizes = {
-        (found, wanted)
+        (of_file, of_model)
         for _, in_file, in_model in mismatched
         if len(in_file) == len(in_model)
-        for found, wanted in zip(in_file, in_model, strict=True)
-        if found != wanted
+        for of_file, of_model in zip(in_file, in_model, strict=True)
+        if of_file != of_model
     }
-    said: list[str] = []
-    for found, wanted in sorted(sizes):
-        for key in _keys_of_size(values, wanted):
+    reasons: list[str] = []
+    for of_file, of_model in sorted(sizes):
+        for key in _keys_of_size(values, of_model):
             if key == "id2label":
-                said.append(f"{_place(config, key)} names {wanted} labels, and the weights have {found}")
+                reasons.append(f"{_place(config, key)} names {of_model} labels, and the weights have {of_file}")
             else:
-                said.append(f"{_place(config, key)} is {wanted}, and the weights have {found}")
-    if not said:
-        return None
-    return "; or ".join(said[:_SHOWN])
+                reasons.append(f"{_place(config, key)} is {of_model}, and the weights have {of_file}")
+    return "; or ".join(reasons[:_SHOWN]) or None
 
 
 def explain_ids(config: Path, values: Mapping[str, Any]) -> str | None:
-    """Say which token ids of a config lie outside its vocabulary, or None where none does."""
+    """Return a sentence on the token ids of a config that lie outside its vocabulary, or None where none does."""
     vocabulary = values.get("vocab_size")
     if not isinstance(vocabulary, int):
         return None

@@ -12,7 +12,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from exporter.models.checkpoints.directory import Checkpoint
-from exporter.models.checkpoints.foreign import ForeignTensor, convert_weights
+from exporter.models.checkpoints.foreign import ForeignTensor, translate_weights
 from exporter.models.checkpoints.hdf5_file import read_hdf5
 from exporter.models.checkpoints.msgpack_file import read_msgpack
 from exporter.models.checkpoints.savedmodel import read_savedmodel
@@ -31,7 +31,7 @@ def convert_checkpoint(checkpoint: Checkpoint, shapes: Mapping[str, torch.Size],
     """
     if checkpoint.framework == "pt":
         return checkpoint
-    weights = {name: tensor.contiguous() for name, tensor in convert_weights(read_weights(checkpoint), shapes)}
+    weights = {name: tensor.contiguous() for name, tensor in translate_weights(read_weights(checkpoint), shapes)}
     directory.mkdir(parents=True, exist_ok=True)
     for name in ("config.json", "generation_config.json"):  # transformers looks for them beside the weights
         if (checkpoint.path / name).is_file():

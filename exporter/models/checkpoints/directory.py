@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from exporter.errors import CheckpointError, UsageError
+from exporter.errors import CheckpointError, UsageError, first_line
 from exporter.models.checkpoints.safetensors_file import check_safetensors, safetensors_framework
 
 FRAMEWORKS = {"pt": "PyTorch", "tf": "TensorFlow", "flax": "Flax"}
@@ -38,13 +38,36 @@ _REFUSED = (
 # Files of a checkpoint that a runtime needs beside the graph. They are copied as they are: a tokenizer saved again by
 # this version of transformers could not be read by older tools.
 COMPANIONS = (
-    "config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json",
-    "added_tokens.json", "vocab.txt", "vocab.json", "merges.txt", "spiece.model", "sentencepiece.bpe.model",
-    "spm.model", "tokenizer.model", "source.spm", "target.spm", "target_vocab.json", "bpe.codes", "emoji.json",
-    "normalizer.json", "chat_template.jinja", "chat_template.json", "preprocessor_config.json",
-    "processor_config.json", "feature_extractor_config.json", "video_preprocessor_config.json",
-    "modules.json", "config_sentence_transformers.json", "sentence_bert_config.json", "1_Pooling/config.json",
-)  # fmt: skip
+    "config.json",
+    "generation_config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.txt",
+    "vocab.json",
+    "merges.txt",
+    "spiece.model",
+    "sentencepiece.bpe.model",
+    "spm.model",
+    "tokenizer.model",
+    "source.spm",
+    "target.spm",
+    "target_vocab.json",
+    "bpe.codes",
+    "emoji.json",
+    "normalizer.json",
+    "chat_template.jinja",
+    "chat_template.json",
+    "preprocessor_config.json",
+    "processor_config.json",
+    "feature_extractor_config.json",
+    "video_preprocessor_config.json",
+    "modules.json",
+    "config_sentence_transformers.json",
+    "sentence_bert_config.json",
+    "1_Pooling/config.json",
+)
 _BLOCK = 1 << 22
 
 
@@ -52,9 +75,15 @@ _BLOCK = 1 << 22
 class Checkpoint:
     """A directory with a model in it.
 
-    ``name`` is what the user called it; ``commit`` is the hub commit it was resolved to, where it came from a hub. ``framework`` and
-    ``container`` are whose weights these are and the format of their files; ``converted`` is the directory of the same weights as
-    PyTorch's, once they have been converted. ``trust_remote_code``: it may run Python of its own.
+    Attributes:
+        path: the directory.
+        name: what the user called it.
+        weight_files: the files of its weights, relative to the directory, indices of shards among them.
+        commit: the hub commit it was resolved to; None for a directory of the user's.
+        framework: whose weights these are: ``pt``, ``tf`` or ``flax``.
+        container: the format of their files: ``safetensors``, ``bin``, ``hdf5``, ``savedmodel`` or ``msgpack``.
+        converted: the directory of the same weights as PyTorch's, once they have been converted.
+        trust_remote_code: whether it may run Python of its own.
     """
 
     path: Path
@@ -95,28 +124,29 @@ def open_directory(path: Path, name: str, commit: str | None = None, framework: 
         path: the directory.
         name: what the user called it.
         commit: the hub commit it is of.
-        framework: whose weights to take where it holds several: ``pt``, ``tf`` or ``flax``. Default: the first of these it has.
+        framework: whose weights to take where it holds several: ``pt``, ``tf`` or ``flax``. Default: the first of these
+            that it has.
 
     Raises:
         UsageError: there is no such directory.
         CheckpointError: it has no config or no weights, or they are truncated, quantised or of another framework.
     """
     if not path.is_dir():
-        what = "is a file" if path.exists() else "does not exist"
+        reason = "is a file" if path.exists() else "does not exist"
         raise UsageError(
-            f"the checkpoint '{name}' {what}", help="give a directory with config.json and model.safetensors"
+            f"the checkpoint '{name}' {reason}", help="give a directory with config.json and model.safetensors"
         )
     if not (path / "config.json").is_file():
         raise CheckpointError(f"there is no config.json in '{name}'", help="save the model with save_pretrained(DIR)")
     _refuse_quantised(path / "config.json", name)
-    found = list(_find_weights(path))
+    present = list(_find_weights(path))
     chosen = min(
-        (one for one in found if framework in (None, one.framework)),
-        key=lambda one: list(FRAMEWORKS).index(one.framework),
+        (weights for weights in present if framework in (None, weights.framework)),
+        key=lambda weights: list(FRAMEWORKS).index(weights.framework),
         default=None,
     )
     if chosen is None:
-        raise _without_weights(path, name, framework, found)
+        raise _without_weights(path, name, framework, present)
     for file in chosen.files:
         _check_file(file, chosen, name)
     files = {file.relative_to(path).as_posix() for file in (*chosen.files, *chosen.beside)}
@@ -125,7 +155,11 @@ def open_directory(path: Path, name: str, commit: str | None = None, framework: 
 
 @dataclass(frozen=True, slots=True)
 class _Weights:
-    """One set of weight files: the files, and those beside them that are no weights by themselves."""
+    """One set of weight files.
+
+    ``named_by`` is the file it is recognised by, such as an index of shards; ``files`` hold the weights, and ``beside``
+    are files that go with them and hold none, such as that index.
+    """
 
     framework: str
     container: str
@@ -136,17 +170,17 @@ class _Weights:
 
 def _find_weights(path: Path) -> Iterator[_Weights]:
     for pattern, container in _CONTAINERS:
-        for found in sorted(path.glob(pattern)):
-            if not found.is_file():
+        for file in sorted(path.glob(pattern)):
+            if not file.is_file():
                 continue
             if container == "savedmodel":
-                data = tuple(sorted(found.parent.glob("variables.data-*-of-*")))
-                yield _Weights("tf", container, found, (found, *data))
+                data = tuple(sorted(file.parent.glob("variables.data-*-of-*")))
+                yield _Weights("tf", container, file, (file, *data))
                 continue
-            index = (found,) if found.suffix == ".json" else ()
-            files = tuple(_shards(found)) if index else (found,)
+            index = (file,) if file.suffix == ".json" else ()
+            files = tuple(_shards(file)) if index else (file,)
             framework = _FRAMEWORK_OF.get(container) or _framework_of_safetensors(files[0])
-            yield _Weights(framework, container, found, files, index)
+            yield _Weights(framework, container, file, files, index)
 
 
 def _framework_of_safetensors(file: Path) -> str:
@@ -166,7 +200,7 @@ def _check_file(file: Path, weights: _Weights, name: str) -> None:
         with file.open("rb") as opened:
             opened.read(1)
     except OSError as error:
-        raise CheckpointError(f"{file.name} cannot be read: {error.strerror}") from None
+        raise CheckpointError(f"{file.name} cannot be read: {first_line(error.strerror or error)}") from None
     if file.stat().st_size == 0:
         raise CheckpointError(f"{file.name} in '{name}' is empty", help="download or copy the file again")
     if weights.container == "safetensors":
@@ -174,12 +208,13 @@ def _check_file(file: Path, weights: _Weights, name: str) -> None:
 
 
 def _refuse_quantised(config: Path, name: str) -> None:
-    """Refuse quantised weights: their model computes with operators of its own, and a graph of plain ones would differ."""
+    """Refuse quantised weights: their model has operators of its own, and a graph of plain ones would differ."""
     settings = read_json(config).get("quantization_config")
     if settings is not None:
         method = settings.get("quant_method") if isinstance(settings, dict) else None
         raise CheckpointError(
-            f"'{name}' is quantised ({method or 'quantization_config in config.json'}), and a graph of it would compute something else",
+            f"'{name}' is quantised ({method or 'quantization_config in config.json'}), "
+            "and a graph of it would compute something else",
             help="give the checkpoint it was quantised from, and quantise the graph instead",
         )
 
@@ -195,18 +230,19 @@ def _shards(index: Path) -> list[Path]:
     return [index.parent / shard for shard in names]
 
 
-def _without_weights(path: Path, name: str, framework: str | None, found: list[_Weights]) -> CheckpointError:
-    if found:
-        has = ", ".join(f"{FRAMEWORKS[one.framework]} ({one.named_by.name})" for one in found)
+def _without_weights(path: Path, name: str, framework: str | None, present: list[_Weights]) -> CheckpointError:
+    if present:
+        has = ", ".join(f"{FRAMEWORKS[weights.framework]} ({weights.named_by.name})" for weights in present)
         return CheckpointError(
             f"'{name}' has no {FRAMEWORKS[framework or 'pt']} weights; it has {has}", help="leave --framework out"
         )
-    for pattern, what, reason in _REFUSED:
+    for pattern, kind, reason in _REFUSED:
         refused = next((file for file in sorted(path.glob(pattern)) if file.is_file()), None)
         if refused is not None:
             return CheckpointError(
-                f"'{name}' holds {what} ({refused.name}), which {reason}",
-                help="save the model with save_pretrained from transformers: model.safetensors, tf_model.h5 or flax_model.msgpack",
+                f"'{name}' holds {kind} ({refused.name}), which {reason}",
+                help="save the model with save_pretrained from transformers: "
+                "model.safetensors, tf_model.h5 or flax_model.msgpack",
             )
     names = ", ".join(pattern for pattern, _ in _CONTAINERS if not pattern.endswith(".json"))
     return CheckpointError(f"there are no weights in '{name}'", help=f"expected one of {names}")
@@ -240,9 +276,9 @@ def read_json(path: Path) -> dict[str, Any]:
     try:
         data = json.loads(path.read_text("utf-8"))
     except OSError as error:
-        raise CheckpointError(f"{path.name} cannot be read: {error.strerror}") from None
+        raise CheckpointError(f"{path.name} cannot be read: {first_line(error.strerror or error)}") from None
     except (ValueError, RecursionError) as error:
-        raise CheckpointError(f"{path.name} is not valid JSON: {error}") from None
+        raise CheckpointError(f"{path.name} is not valid JSON: {first_line(error)}") from None
     if not isinstance(data, dict):
         raise CheckpointError(f"{path.name} does not hold a JSON object")
     return data

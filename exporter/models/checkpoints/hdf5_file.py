@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from exporter.errors import CheckpointError
+from exporter.errors import CheckpointError, ExporterError, first_line
 from exporter.models.checkpoints.foreign import ForeignTensor
 
 
@@ -29,11 +29,13 @@ def read_hdf5(files: Sequence[Path]) -> Iterator[ForeignTensor]:
         try:
             with h5py.File(path, "r") as file:
                 yield from _read(file, path, h5py)
-        except (OSError, RuntimeError, KeyError) as error:
+        except ExporterError:
+            raise
+        except Exception as error:  # h5py has a different one for each way in which a file is damaged
             raise CheckpointError(
-                f"{path.name} is not a readable HDF5 file: {str(error).splitlines()[0]}",
+                f"{path.name} is not a readable HDF5 file: {first_line(error)}",
                 help="download or copy the file again",
-            ) from None
+            ) from error
 
 
 def _read(file: Any, path: Path, h5py: Any) -> Iterator[ForeignTensor]:
@@ -42,22 +44,17 @@ def _read(file: Any, path: Path, h5py: Any) -> Iterator[ForeignTensor]:
             f"{path.name} stores weights by position, not by name (a Keras 3 file), so nothing says which is which",
             help="save the model with save_pretrained from transformers 4 and Keras 2, or use its PyTorch weights",
         )
-    found: list[tuple[str, bool, Any]] = []
+    datasets: list[tuple[str, Any]] = []
 
-    def visit(prefix: str, scoped: bool, item: Any) -> None:
-        def note(name: str, entry: Any) -> None:
-            if isinstance(entry, h5py.Dataset):
-                found.append((prefix + name, scoped, entry))
-
-        item.visititems(note)
+    def note(name: str, entry: Any) -> None:
+        if isinstance(entry, h5py.Dataset):
+            datasets.append((name, entry))
 
     # A whole file has a group for each layer, around the variables' own names; a shard has the names alone.
-    if any("weight_names" in file[key].attrs for key in file):
-        for key in file:
-            visit("", True, file[key])
-    else:
-        visit("", False, file)
-    for name, scoped, dataset in found:
+    scoped = any("weight_names" in file[key].attrs for key in file)
+    for group in [file[key] for key in file] if scoped else [file]:
+        group.visititems(note)
+    for name, dataset in datasets:
         if dataset.external is not None or dataset.is_virtual:
             raise CheckpointError(f"'{name}' of {path.name} is kept in another file, which is never followed")
         if dataset.dtype.kind not in "fiub":

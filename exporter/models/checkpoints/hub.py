@@ -6,7 +6,7 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
-from exporter.errors import CheckpointError, UsageError
+from exporter.errors import CheckpointError, UsageError, first_line
 from exporter.models.checkpoints.directory import COMPANIONS, Checkpoint, open_directory
 from exporter.models.checkpoints.source import Source
 
@@ -26,7 +26,7 @@ def open_checkpoint(source: Source) -> Checkpoint:
 
     Raises:
         UsageError: it is neither a directory nor a hub id.
-        CheckpointError: the hub has no such model, or cannot be reached.
+        CheckpointError: the hub has no such model, does not give it to this user, or cannot be reached.
     """
     if not source.name:
         raise UsageError("the checkpoint has no name", help="give a directory or a hub id with --model")
@@ -43,23 +43,33 @@ def open_checkpoint(source: Source) -> Checkpoint:
 
 
 def _download(source: Source) -> Path:
+    """Return the directory of the cache with config, companions and one framework's weights of a hub id."""
     from huggingface_hub import errors, snapshot_download
 
-    patterns = [*COMPANIONS, "[0-9]_*/*", *(["*.py"] if source.trust_remote_code else [])]
+    companions = [*COMPANIONS, "[0-9]_*/*", *(["*.py"] if source.trust_remote_code else [])]
     # One framework's weights are enough, and the first of them that is there.
-    wanted = [files for owner, files in _WEIGHT_PATTERNS if source.framework in (None, owner)]
+    attempts = [weights for owner, weights in _WEIGHT_PATTERNS if source.framework in (None, owner)]
     try:
-        for files in wanted:
-            found = snapshot_download(
+        for weights in attempts:
+            snapshot = snapshot_download(
                 source.name,
                 revision=source.revision,
                 cache_dir=source.cache_dir,
-                allow_patterns=[*patterns, *files],
+                allow_patterns=[*companions, *weights],
                 etag_timeout=5,
             )
-            directory = Path(found)
-            if any(file for pattern in files for file in directory.glob(pattern)):
+            directory = Path(snapshot)
+            if any(file for pattern in weights for file in directory.glob(pattern)):
                 break
+    except errors.HFValidationError as error:
+        raise UsageError(
+            f"'{source.name}' is neither a directory nor a hub id: {first_line(error)}",
+            help="give a directory or a hub id with --model",
+        ) from None
+    except errors.GatedRepoError:  # a kind of RepositoryNotFoundError
+        raise CheckpointError(
+            f"'{source.name}' is gated", help="accept its terms on the hub and set HF_TOKEN"
+        ) from None
     except errors.RepositoryNotFoundError:
         raise CheckpointError(
             f"the hub has no model '{source.name}' (or it is private), and there is no directory of that name",
@@ -67,13 +77,11 @@ def _download(source: Source) -> Path:
         ) from None
     except errors.RevisionNotFoundError:
         raise CheckpointError(f"'{source.name}' has no revision '{source.revision}'") from None
-    except errors.GatedRepoError:
-        raise CheckpointError(
-            f"'{source.name}' is gated", help="accept its terms on the hub and set HF_TOKEN"
-        ) from None
     except (errors.LocalEntryNotFoundError, errors.OfflineModeIsEnabled, OSError):
         raise CheckpointError(
             f"there is no directory '{source.name}', and the hub cannot be reached to look for a model of that name",
             help="give the path of a local checkpoint, or check the network (HF_HUB_OFFLINE, HF_ENDPOINT)",
         ) from None
+    except Exception as error:
+        raise CheckpointError(f"'{source.name}' cannot be downloaded: {first_line(error)}") from error
     return directory

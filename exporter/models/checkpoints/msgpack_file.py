@@ -11,7 +11,7 @@ import ml_dtypes
 import numpy as np
 import torch
 
-from exporter.errors import CheckpointError
+from exporter.errors import CheckpointError, first_line
 from exporter.models.arrays import to_torch
 from exporter.models.checkpoints.foreign import ForeignTensor
 
@@ -40,11 +40,10 @@ def read_msgpack(files: Sequence[Path]) -> Iterator[ForeignTensor]:
         try:
             tree = msgpack.unpackb(path.read_bytes(), raw=False, strict_map_key=False, ext_hook=_decode)
             leaves = list(_leaves((), tree))
-        except (_Damaged, msgpack.exceptions.UnpackException, ValueError, TypeError, RecursionError) as error:
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        except Exception as error:  # msgpack, numpy and torch each have their own for bytes that make no sense
             raise CheckpointError(
-                f"{path.name} is not a readable Flax file: {reason}", help="download or copy the file again"
-            ) from None
+                f"{path.name} is not a readable Flax file: {first_line(error)}", help="download or copy the file again"
+            ) from error
         for steps, tensor in leaves:
             yield ForeignTensor("flax", "/".join(steps), tensor)
 

@@ -13,10 +13,13 @@ from typing import Any
 
 from exporter.errors import CheckpointError
 
+# Bytes of one value of each dtype, by the dtype's name in a header.
 _ITEM_SIZES = {
-    "F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "I16": 2, "I8": 1, "U8": 1, "U16": 2, "U32": 4,
-    "U64": 8, "BOOL": 1, "F8_E4M3": 1, "F8_E5M2": 1,
-}  # fmt: skip
+    **dict.fromkeys(("F64", "I64", "U64"), 8),
+    **dict.fromkeys(("F32", "I32", "U32"), 4),
+    **dict.fromkeys(("F16", "BF16", "I16", "U16"), 2),
+    **dict.fromkeys(("I8", "U8", "BOOL", "F8_E4M3", "F8_E5M2"), 1),
+}
 _MAX_HEADER = 100_000_000
 
 
@@ -63,7 +66,8 @@ def safetensors_framework(path: Path) -> str:
         return framework
     if framework not in ("pt", "mlx"):
         raise CheckpointError(
-            f"{path.name} was saved by another framework (format: {framework}); its names and layouts are not PyTorch's",
+            f"{path.name} was saved by another framework (format: {framework}); "
+            "its names and layouts are not PyTorch's",
             help="save the checkpoint with save_pretrained from the PyTorch model",
         )
     return "pt"

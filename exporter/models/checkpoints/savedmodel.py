@@ -1,7 +1,8 @@
 """Read the variables of a TensorFlow SavedModel, without TensorFlow.
 
-``variables/variables.index`` is a sorted table (the format of LevelDB) from checkpoint keys to places in the data files, each entry a
-protobuf. Keys name attributes of Python objects; the variables' own names are in one more entry, the graph of those objects.
+``variables/variables.index`` is a sorted table (the format of LevelDB) from checkpoint keys to places in the data
+files, each entry a protobuf. Keys name attributes of Python objects; the variables' own names are in one more entry,
+the graph of those objects.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
-from exporter.errors import CheckpointError
+from exporter.errors import CheckpointError, first_line
 from exporter.models.arrays import to_torch
 from exporter.models.checkpoints.foreign import ForeignTensor
 
@@ -22,9 +23,16 @@ _FOOTER = 48
 _OBJECT_GRAPH = b"_CHECKPOINTABLE_OBJECT_GRAPH"
 # Values of TensorFlow's DataType that weights have.
 _DTYPES = {
-    1: np.dtype(np.float32), 2: np.dtype(np.float64), 3: np.dtype(np.int32), 4: np.dtype(np.uint8), 6: np.dtype(np.int8),
-    9: np.dtype(np.int64), 10: np.dtype(np.bool_), 14: np.dtype(ml_dtypes.bfloat16), 19: np.dtype(np.float16),
-}  # fmt: skip
+    1: np.dtype(np.float32),
+    2: np.dtype(np.float64),
+    3: np.dtype(np.int32),
+    4: np.dtype(np.uint8),
+    6: np.dtype(np.int8),
+    9: np.dtype(np.int64),
+    10: np.dtype(np.bool_),
+    14: np.dtype(ml_dtypes.bfloat16),
+    19: np.dtype(np.float16),
+}
 
 
 class _Damaged(Exception):
@@ -54,12 +62,13 @@ def read_savedmodel(index: Path) -> Iterator[ForeignTensor]:
                     "tf", names[key], to_torch(np.frombuffer(data, dtype).reshape(entry["shape"])), scoped=True
                 )
     except OSError as error:
-        raise CheckpointError(f"{error.filename} cannot be read: {error.strerror}") from None
-    except (_Damaged, ValueError, IndexError, UnicodeDecodeError) as error:
+        file = error.filename or index.name
+        raise CheckpointError(f"{file} cannot be read: {first_line(error.strerror or error)}") from None
+    except Exception as error:  # damaged bytes may end up as any number, length or place
         raise CheckpointError(
-            f"{index.name} is not the index of a SavedModel's variables: {error}",
+            f"{index.name} is not the index of a SavedModel's variables: {first_line(error)}",
             help="copy the whole SavedModel again",
-        ) from None
+        ) from error
 
 
 def _bytes_of(index: Path, entry: Mapping[str, Any]) -> bytes:

@@ -12,7 +12,8 @@ class Source:
     Attributes:
         name: a directory, or a hub id such as ``organization/model``.
         revision: the branch, tag or commit of a hub id.
-        framework: whose weights to take where there are several: ``pt``, ``tf`` or ``flax``. Default: the first of these it has.
+        framework: whose weights to take where there are several: ``pt``, ``tf`` or ``flax``. Default: the first of
+            these that the checkpoint has.
         cache_dir: where downloads are kept. Default: the cache of Hugging Face's libraries.
         trust_remote_code: fetch the Python files of the checkpoint too, and let them run.
     """

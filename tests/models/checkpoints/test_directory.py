@@ -1,173 +1,152 @@
-"""Checkpoints that are wrong inside: each is refused with the names of what is wrong, and writes nothing.
-
-All of them are builds of one file, so that one worker meets them all and one command shows that a failure does not keep the
-others from being built.
-"""
+"""What a checkpoint directory holds, and what is refused before anything is loaded."""
 
 from __future__ import annotations
 
+import hashlib
 import json
-import pickle
 import shutil
-import subprocess
-import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
-from conftest import offline_environment
-from safetensors.torch import load_file, save_file
+from conftest import REPOSITORY
+from safetensors.torch import save_file
 
-import exporter
+from exporter.errors import CheckpointError, UsageError
+from exporter.models.checkpoints import check_architecture, digest_file, open_directory, pytorch_class
+from exporter.models.checkpoints.directory import read_json
 
-TINY_BERT = {
-    "hidden_size": 24, "num_hidden_layers": 2, "num_attention_heads": 3, "intermediate_size": 20,
-    "max_position_embeddings": 40, "vocab_size": 50, "type_vocab_size": 2,
-}  # fmt: skip
-
-
-def change_weights(checkpoint: Path, change: Callable[[dict[str, torch.Tensor]], Any]) -> None:
-    path = checkpoint / "model.safetensors"
-    tensors = load_file(path)
-    change(tensors)
-    save_file(tensors, path, {"format": "pt"})
+FIXTURES = REPOSITORY / "tests" / "foreign"
 
 
-def change_config(checkpoint: Path, **changes: Any) -> None:
-    path = checkpoint / "config.json"
-    path.write_text(json.dumps({**json.loads(path.read_text("utf-8")), **changes}), "utf-8")
+def make_directory(folder: Path, config: dict[str, object] | None = None, *weights: str) -> Path:
+    """Make a checkpoint with a config and safetensors files of the given names."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "config.json").write_text(json.dumps(config or {"model_type": "bert"}), "utf-8")
+    for name in weights:
+        save_file({"a": torch.zeros(2)}, folder / name, {"format": "pt"})
+    return folder
 
 
-class Payload:
-    """Pickled, it makes a file when it is unpickled carelessly."""
-
-    def __init__(self, marker: Path) -> None:
-        self.marker = marker
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return (Path.touch, (self.marker,))
-
-
-def plant_pickle(checkpoint: Path) -> None:
-    tensors = load_file(checkpoint / "model.safetensors")
-    (checkpoint / "model.safetensors").unlink()
-    torch.save({**tensors, "payload": Payload(checkpoint / "owned")}, checkpoint / "pytorch_model.bin")
+def test_a_directory_is_opened_with_its_files_and_their_digests(tmp_path: Path) -> None:
+    make_directory(tmp_path, None, "model.safetensors")
+    (tmp_path / "vocab.txt").write_text("a", "utf-8")
+    (tmp_path / "notes.txt").write_text("a", "utf-8")
+    checkpoint = open_directory(tmp_path, "mine", "0" * 40)
+    assert (checkpoint.name, checkpoint.commit, checkpoint.framework) == ("mine", "0" * 40, "pt")
+    assert [path.name for path in checkpoint.companions()] == ["config.json", "vocab.txt"]
+    assert checkpoint.digests() == {
+        name: hashlib.sha256((tmp_path / name).read_bytes()).hexdigest()
+        for name in ("config.json", "model.safetensors")
+    }
+    assert checkpoint.pytorch_path == tmp_path
 
 
-def plant_old_pickle(checkpoint: Path) -> None:
-    (checkpoint / "model.safetensors").unlink()
-    (checkpoint / "pytorch_model.bin").write_bytes(pickle.dumps(Payload(checkpoint / "owned"), protocol=2))
+def test_shards_are_those_the_index_names(tmp_path: Path) -> None:
+    make_directory(tmp_path, None, "one.safetensors", "two.safetensors", "stray.safetensors")
+    index = {"weight_map": {"a": "one.safetensors", "b": "two.safetensors", "c": "one.safetensors"}}
+    (tmp_path / "model.safetensors.index.json").write_text(json.dumps(index), "utf-8")
+    checkpoint = open_directory(tmp_path, "sharded")
+    assert [path.name for path in checkpoint.weight_paths()] == ["one.safetensors", "two.safetensors"]
+    assert "model.safetensors.index.json" in checkpoint.digests()
+    (tmp_path / "two.safetensors").unlink()
+    with pytest.raises(CheckpointError, match=r"the shard two.safetensors named by model.safetensors.index.json"):
+        open_directory(tmp_path, "sharded")
 
 
-def save_as_bin(checkpoint: Path) -> None:
-    torch.save(load_file(checkpoint / "model.safetensors"), checkpoint / "pytorch_model.bin")
-    (checkpoint / "model.safetensors").unlink()
+@pytest.mark.parametrize(
+    ("index", "message"),
+    [
+        ({"weight_map": {"a": "../model.safetensors"}}, "outside the checkpoint's directory"),
+        ({"weight_map": {}}, "has no weight_map"),
+        ({"weight_map": ["model.safetensors"]}, "has no weight_map"),
+    ],
+)
+def test_an_index_that_cannot_be_followed_is_refused(index: object, message: str, tmp_path: Path) -> None:
+    make_directory(tmp_path)
+    (tmp_path / "model.safetensors.index.json").write_text(json.dumps(index), "utf-8")
+    with pytest.raises(CheckpointError, match=message):
+        open_directory(tmp_path, "sharded")
 
 
-def cut_bin(checkpoint: Path) -> None:
-    save_as_bin(checkpoint)
-    path = checkpoint / "pytorch_model.bin"
-    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+def test_framework_chooses_among_several(tmp_path: Path) -> None:
+    both = tmp_path / "both"
+    shutil.copytree(FIXTURES / "tf/bert__ForQuestionAnswering", both)
+    shutil.copy(FIXTURES / "flax/bert__ForQuestionAnswering/flax_model.msgpack", both)
+    assert open_directory(both, "both").framework == "tf"
+    assert open_directory(both, "both", framework="flax").container == "msgpack"
+    with pytest.raises(CheckpointError, match=r"has no PyTorch weights; it has TensorFlow \(tf_model.h5\), Flax"):
+        open_directory(both, "both", framework="pt")
 
 
-def only(checkpoint: Path, prefix: str) -> None:
-    change_weights(
-        checkpoint, lambda tensors: [tensors.pop(name) for name in [*tensors] if not name.startswith(prefix)]
-    )
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("model.weights.h5", "positions instead of names"),
+        ("model.keras", "positions instead of names"),
+        ("model.Q4.gguf", "quantised"),
+        ("bert_model.ckpt.index", "TensorFlow 1 checkpoint"),
+        ("notes.txt", "there are no weights in 'mine'"),
+    ],
+)
+def test_what_only_looks_like_weights_is_refused_with_the_reason(name: str, message: str, tmp_path: Path) -> None:
+    (make_directory(tmp_path) / name).write_bytes(b"x")
+    with pytest.raises(CheckpointError, match=message) as refusal:
+        open_directory(tmp_path, "mine")
+    assert refusal.value.help
 
 
-# What is done to a good checkpoint, the task asked of it, and the words the message must have.
-WRONG: dict[str, tuple[Callable[[Path], Any], str, tuple[str, ...]]] = {
-    "wrong-shape": (
-        lambda path: change_weights(path, lambda tensors: tensors.update({"bert.encoder.layer.1.output.dense.weight": torch.zeros(7, 5)})),
-        "fill-mask", ("bert.encoder.layer.1.output.dense.weight is [7, 5] in the file and [24, 20] in the model",),
-    ),
-    "another-width": (lambda path: change_config(path, intermediate_size=21), "fill-mask", ("weights of the wrong shape", "[20, 24]", "[21, 24]")),
-    "too-shallow-config": (lambda path: change_config(path, num_hidden_layers=1), "fill-mask", ("has no place for", "bert.encoder.layer.1.")),
-    "too-deep-config": (lambda path: change_config(path, num_hidden_layers=3), "fill-mask", ("lacks", "bert.encoder.layer.2.")),
-    "a-weight-is-missing": (
-        lambda path: change_weights(path, lambda tensors: tensors.pop("bert.embeddings.LayerNorm.bias")),
-        "fill-mask", ("lacks 1 weights", "bert.embeddings.LayerNorm.bias"),
-    ),
-    "no-weights-at-all": (lambda path: only(path, "nothing"), "fill-mask", ("lacks", "bert.embeddings.")),
-    "renamed-weights": (
-        lambda path: change_weights(path, lambda tensors: [tensors.update({f"model.{name}": tensors.pop(name)}) for name in [*tensors]]),
-        "fill-mask", ("lacks", "bert.embeddings."),
-    ),
-    "no-head": (lambda path: only(path, "bert."), "fill-mask", ("lacks", "cls.predictions.")),
-    "another-head": (lambda path: None, "text-classification", ("lacks", "classifier.weight", "choose a task the checkpoint was trained for")),
-    "not-a-number": (
-        lambda path: change_weights(path, lambda tensors: tensors["bert.encoder.layer.0.output.dense.bias"].fill_(float("nan"))),
-        "fill-mask", ("values that are not finite",),
-    ),
-    "impossible-config": (lambda path: change_config(path, num_attention_heads=5), "fill-mask", ("24", "5")),
-    "nonsense-config": (lambda path: change_config(path, hidden_size="wide"), "fill-mask", ("hidden_size",)),
-    "unknown-activation": (lambda path: change_config(path, hidden_act="swoosh"), "fill-mask", ("swoosh",)),
-    "malicious-pickle": (plant_pickle, "fill-mask", ("pytorch_model.bin", "holds more than tensors")),
-    "malicious-old-pickle": (plant_old_pickle, "fill-mask", ("pytorch_model.bin", "holds more than tensors")),
-    "truncated-pickle": (cut_bin, "fill-mask", ("pytorch_model.bin",)),
-    "not-tensorflow": (
-        lambda path: (path / "model.safetensors").rename(path / "tf_model.h5"), "fill-mask", ("tf_model.h5",),
-    ),
-    "says-tensorflow": (
-        lambda path: save_file({"a": torch.zeros(2)}, path / "model.safetensors", {"format": "tf"}), "fill-mask", ("lacks",),
-    ),
-    "good-pickle": (save_as_bin, "fill-mask", ()),
-    # The pooler of a masked language model's checkpoint was never saved, and hidden states do not need it.
-    "no-pooler": (lambda path: None, "feature-extraction", ()),
-}  # fmt: skip
+def test_quantised_weights_are_refused(tmp_path: Path) -> None:
+    make_directory(tmp_path, {"quantization_config": {"quant_method": "gptq"}}, "model.safetensors")
+    with pytest.raises(CheckpointError, match=r"'mine' is quantised \(gptq\)"):
+        open_directory(tmp_path, "mine")
 
 
-@pytest.fixture(scope="module")
-def outcome(
-    make_checkpoint: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory
-) -> tuple[Path, Any, dict[str, Any]]:
-    """Build all of them with one command; return the directory, what the command said, and its outcomes by name."""
-    folder = tmp_path_factory.mktemp("wrong")
-    rows = []
-    for name, (spoil, task, _) in WRONG.items():
-        shutil.copytree(make_checkpoint("BertForMaskedLM", "bert", **TINY_BERT), folder / name)
-        spoil(folder / name)
-        rows.append(f"- {{model: {name}, tasks: [{task}]}}\n")
-        earlier = folder / "artifacts" / name / task
-        earlier.mkdir(parents=True)
-        (earlier / "manifest.json").write_text('{"manifest_version": 1, "files": {}}', "utf-8")
-    (folder / "builds.yaml").write_text("spec_version: 1\nkind: build\nbuilds:\n" + "".join(rows), "utf-8")
-    done = subprocess.run(
-        [sys.executable, "-m", "exporter.cli", "build", "builds.yaml", "--json"],
-        cwd=folder, env=offline_environment(), capture_output=True, text=True, timeout=500, check=False,
-    )  # fmt: skip
-    return folder, done, {Path(entry["model"]).name: entry for entry in json.loads(done.stdout)}
+def test_a_place_without_a_checkpoint_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("", "utf-8")
+    with pytest.raises(UsageError, match="is a file"):
+        open_directory(tmp_path / "file", "mine")
+    with pytest.raises(UsageError, match="does not exist"):
+        open_directory(tmp_path / "nowhere", "mine")
+    with pytest.raises(CheckpointError, match=r"no config.json"):
+        open_directory(tmp_path, "mine")
+    make_directory(tmp_path)
+    (tmp_path / "tf_model.h5").write_bytes(b"")
+    with pytest.raises(CheckpointError, match=r"tf_model.h5 in 'mine' is empty"):
+        open_directory(tmp_path, "mine")
 
 
-@pytest.mark.parametrize("name", WRONG, ids=lambda name: f"wrong-checkpoints/{name}")
-def test_a_wrong_checkpoint(name: str, outcome: tuple[Path, Any, dict[str, Any]]):
-    folder, _, found = outcome
-    _, task, words = WRONG[name]
-    entry = found[name]
-    place = folder / "artifacts" / name / task
-    assert not list(place.parent.glob(".*")), "something was left behind"
-    assert not (folder / name / "owned").exists(), "the checkpoint ran code"
-    if not words:
-        assert entry["ok"], entry["error"]
-        assert exporter.verify(place).passed
-        return
-    assert entry["error"]["kind"] != "WorkerBug", entry["error"]
-    for word in words:
-        assert word in entry["error"]["message"] + (entry["error"]["help"] or "")
-    assert len(entry["error"]["message"]) < 1500
-    assert "\x1b" not in entry["error"]["message"]
-    assert [path.name for path in place.iterdir()] == ["manifest.json"]
+def test_another_architecture_is_refused(tmp_path: Path) -> None:
+    checkpoint = open_directory(make_directory(tmp_path, {"model_type": "bert"}, "model.safetensors"), "mine")
+    check_architecture(checkpoint, "bert")
+    with pytest.raises(UsageError, match="of the architecture 'bert', and the spec is of 'gpt2'"):
+        check_architecture(checkpoint, "gpt2")
 
 
-@pytest.mark.parametrize("good", [2], ids=["wrong-checkpoints/all"])
-def test_the_command_says_each_once_and_goes_on(good: int, outcome: tuple[Path, Any, dict[str, Any]]):
-    _, done, found = outcome
-    assert done.returncode == 1, done.stderr
-    assert "Traceback" not in done.stderr
-    assert list(found) == list(WRONG)
-    failed = [entry for entry in found.values() if not entry["ok"]]
-    assert done.stderr.count("\nerror: ") == len(failed) == len(WRONG) - good
-    assert f"{good} built, {len(failed)} failed" in done.stderr
+@pytest.mark.parametrize(
+    ("text", "message"), [("{", "not valid JSON"), ("[]", "JSON object"), ("[" * 9999, "not valid")]
+)
+def test_what_is_no_json_mapping_is_told(text: str, message: str, tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(text, "utf-8")
+    with pytest.raises(CheckpointError, match=message):
+        read_json(tmp_path / "config.json")
+
+
+def test_a_system_error_without_a_reason_is_told_by_its_kind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> str:
+        raise PermissionError
+
+    monkeypatch.setattr(Path, "read_text", refuse)
+    with pytest.raises(CheckpointError, match=r"config.json cannot be read: PermissionError"):
+        read_json(tmp_path / "config.json")
+
+
+def test_the_class_of_another_framework_is_that_of_pytorch() -> None:
+    names = ("TFBertModel", "FlaxBertModel", "BertModel", "TFT5Model", "Flaxen")
+    assert [*map(pytorch_class, names)] == ["BertModel", "BertModel", "BertModel", "T5Model", "Flaxen"]
+
+
+def test_a_digest_is_of_the_whole_file(tmp_path: Path) -> None:
+    content = bytes(range(256)) * 20_000  # more than one block
+    (tmp_path / "file").write_bytes(content)
+    assert digest_file(tmp_path / "file") == hashlib.sha256(content).hexdigest()

@@ -14,12 +14,22 @@ from safetensors.torch import save_file
 
 Weights = Mapping[str, tuple[str, torch.Tensor]]
 _BACK = {2: (1, 0), 3: (2, 1, 0), 4: (2, 3, 1, 0)}
-_TF = {"kernel": "kernel", "embedding": "embeddings", "scale": "gamma", "shift": "beta", "mean": "moving_mean", "var": "moving_variance"}  # fmt: skip
+_TF = {
+    "kernel": "kernel",
+    "embedding": "embeddings",
+    "scale": "gamma",
+    "shift": "beta",
+    "mean": "moving_mean",
+    "var": "moving_variance",
+}
 _FLAX = {"kernel": "kernel", "embedding": "embedding", "scale": "scale", "shift": "bias", "mean": "mean", "var": "var"}
 
 
 def as_tensorflow(weights: Weights) -> dict[str, torch.Tensor]:
-    """Return variables by their scoped names. ``weights`` maps PyTorch's name to the kind of the weight and its values."""
+    """Return variables by their scoped names.
+
+    ``weights`` maps PyTorch's name of a weight to its kind and its values.
+    """
     return {
         f"tf_model/{_renamed(name, kind, _TF, '/', '_._')}:0": _laid_out(kind, tensor)
         for name, (kind, tensor) in weights.items()

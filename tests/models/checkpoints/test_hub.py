@@ -1,0 +1,135 @@
+"""A hub id is downloaded, one framework's weights and no more; what the hub refuses is told in its words."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from fnmatch import fnmatch
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import huggingface_hub
+import pytest
+import torch
+from huggingface_hub import errors
+from safetensors.torch import save_file
+
+from exporter.errors import CheckpointError, ExporterError, UsageError
+from exporter.models.checkpoints import Source, open_checkpoint
+
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+Download = Callable[..., str]
+
+
+class Hub:
+    """A hub with one model, whose files are downloaded into the folder of a commit, and what was asked of it."""
+
+    def __init__(self, folder: Path, files: dict[str, bytes]) -> None:
+        self.snapshot = folder / COMMIT
+        self.files = files
+        self.calls: list[dict[str, Any]] = []
+
+    def download(self, name: str, **options: Any) -> str:
+        self.calls.append({"name": name, **options})
+        self.snapshot.mkdir(exist_ok=True)
+        for file, content in self.files.items():
+            if any(fnmatch(file, pattern) for pattern in options["allow_patterns"]):
+                (self.snapshot / file).write_bytes(content)
+        return str(self.snapshot)
+
+
+@pytest.fixture
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Hub:
+    save_file({"a": torch.zeros(2)}, tmp_path / "weights", {"format": "pt"})
+    files = {
+        "config.json": json.dumps({"model_type": "bert"}).encode(),
+        "vocab.txt": b"a",
+        "modeling_own.py": b"",
+        "flax_model.msgpack": b"x",
+        "model.safetensors": (tmp_path / "weights").read_bytes(),
+        "pytorch_model.bin": b"x",
+    }
+    hub = Hub(tmp_path, files)
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", hub.download)
+    monkeypatch.chdir(tmp_path)
+    return hub
+
+
+def test_one_set_of_weights_is_downloaded_and_the_commit_is_known(hub: Hub) -> None:
+    checkpoint = open_checkpoint(Source("somebody/model", revision="main", cache_dir="cache"))
+    assert (checkpoint.name, checkpoint.commit, checkpoint.path) == ("somebody/model", COMMIT, hub.snapshot)
+    assert sorted(path.name for path in hub.snapshot.iterdir()) == ["config.json", "model.safetensors", "vocab.txt"]
+    (call,) = hub.calls
+    assert (call["name"], call["revision"], call["cache_dir"]) == ("somebody/model", "main", "cache")
+
+
+def test_the_next_kind_of_weights_is_asked_for_where_one_is_not_there(hub: Hub) -> None:
+    del hub.files["model.safetensors"]
+    assert open_checkpoint(Source("model")).container == "bin"
+    assert len(hub.calls) == 2
+
+
+def test_a_framework_is_downloaded_alone(hub: Hub) -> None:
+    checkpoint = open_checkpoint(Source("model", framework="flax"))
+    assert (checkpoint.framework, checkpoint.container) == ("flax", "msgpack")
+    assert not (hub.snapshot / "pytorch_model.bin").exists()
+
+
+@pytest.mark.parametrize("trusted", [False, True])
+def test_code_is_downloaded_only_where_it_is_trusted(trusted: bool, hub: Hub) -> None:
+    checkpoint = open_checkpoint(Source("model", trust_remote_code=trusted))
+    assert (hub.snapshot / "modeling_own.py").exists() is trusted
+    assert checkpoint.trust_remote_code is trusted
+
+
+def http_error(kind: Any) -> Exception:
+    """Return an error as the hub's client raises it, over the part of a response that it reads."""
+    error: Exception = kind("no", response=SimpleNamespace(headers={}, request=None))
+    return error
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "message"),
+    [
+        (http_error(errors.RepositoryNotFoundError), CheckpointError, "the hub has no model 'model'"),
+        (http_error(errors.RevisionNotFoundError), CheckpointError, "'model' has no revision 'v2'"),
+        (http_error(errors.GatedRepoError), CheckpointError, "'model' is gated"),
+        (errors.LocalEntryNotFoundError("no"), CheckpointError, "the hub cannot be reached"),
+        (errors.OfflineModeIsEnabled("no"), CheckpointError, "the hub cannot be reached"),
+        (ConnectionError(), CheckpointError, "the hub cannot be reached"),
+        (
+            errors.HFValidationError("no '..' in a name"),
+            UsageError,
+            "neither a directory nor a hub id: no '..' in a name",
+        ),
+        (AssertionError(), CheckpointError, "'model' cannot be downloaded: AssertionError"),
+        (RuntimeError("\n\n"), CheckpointError, "'model' cannot be downloaded: RuntimeError"),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, Exception) else "",
+)
+def test_what_the_hub_refuses_is_told(
+    error: Exception, kind: type[ExporterError], message: str, hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: Any, **__: Any) -> str:
+        raise error
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", refuse)
+    with pytest.raises(kind) as refusal:
+        open_checkpoint(Source("model", revision="v2"))
+    assert message in refusal.value.message
+
+
+def test_a_directory_is_opened_without_the_hub(hub: Hub) -> None:
+    hub.download("model", allow_patterns=["config.json", "model.safetensors"])
+    hub.calls.clear()
+    assert open_checkpoint(Source(str(hub.snapshot))).commit is None
+    assert hub.calls == []
+    with pytest.raises(UsageError, match="--revision goes with a hub id"):
+        open_checkpoint(Source(str(hub.snapshot), revision="main"))
+    for name in ("./nowhere", "a/b/c"):
+        with pytest.raises(UsageError, match="does not exist"):
+            open_checkpoint(Source(name))
+    with pytest.raises(UsageError, match="has no name"):
+        open_checkpoint(Source(""))
+    assert hub.calls == []

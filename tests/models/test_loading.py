@@ -1,0 +1,170 @@
+"""Loading a checkpoint for a plan: whose weights are missing, too many or of the wrong shape."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import transformers
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+import exporter
+from exporter.errors import CheckpointError
+from exporter.models.checkpoints import Checkpoint, open_directory
+from exporter.models.loading import check_missing, convert_weights, load_model, parameter_names
+from exporter.planning.plan import Plan
+
+TINY_BERT = {
+    "hidden_size": 24,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 3,
+    "intermediate_size": 20,
+    "max_position_embeddings": 40,
+    "vocab_size": 50,
+    "type_vocab_size": 2,
+}
+Weights = dict[str, torch.Tensor]
+
+
+@pytest.fixture
+def saved(make_checkpoint: Callable[..., Path], tmp_path: Path) -> Path:
+    """A copy of a checkpoint that a test may spoil."""
+    return Path(shutil.copytree(make_checkpoint("BertForMaskedLM", "bert", **TINY_BERT), tmp_path / "saved"))
+
+
+def plan_of(saved: Path, task: str = "fill-mask", **options: Any) -> tuple[Plan, Checkpoint]:
+    return exporter.plan("bert", task, model=saved, **options), open_directory(saved, "mine")
+
+
+def change_weights(saved: Path, change: Callable[[Weights], Any]) -> None:
+    weights = load_file(saved / "model.safetensors")
+    change(weights)
+    save_file(weights, saved / "model.safetensors", {"format": "pt"})
+
+
+def test_a_whole_checkpoint_is_loaded_in_evaluation_mode(saved: Path) -> None:
+    model, missing = load_model(*plan_of(saved), attention="eager")
+    assert missing == set()
+    assert not model.training
+    assert model.config._attn_implementation == "eager"
+    weights = load_file(saved / "model.safetensors")
+    name = "bert.encoder.layer.0.output.dense.weight"
+    assert torch.equal(model.get_parameter(name).data, weights[name])
+
+
+def test_weights_the_checkpoint_lacks_are_named_and_the_same_every_time(saved: Path) -> None:
+    plan, checkpoint = plan_of(saved, "text-classification")
+    (first, missing), (second, _) = (load_model(plan, checkpoint) for _ in range(2))
+    assert {"classifier.weight", "classifier.bias"} <= missing
+    assert torch.equal(first.classifier.weight, second.classifier.weight)
+
+
+def test_loading_leaves_the_random_numbers_of_others_alone(saved: Path) -> None:
+    torch.manual_seed(3)
+    expected = torch.rand(4)
+    torch.manual_seed(3)
+    load_model(*plan_of(saved, "text-classification"))
+    assert torch.equal(torch.rand(4), expected)
+
+
+def test_every_weight_has_the_dtype_of_the_build(saved: Path) -> None:
+    model, _ = load_model(*plan_of(saved, dtype="float16"))
+    assert {parameter.dtype for parameter in model.parameters()} == {torch.float16}
+
+
+@pytest.mark.parametrize(
+    ("change", "message", "help_"),
+    [
+        (
+            lambda weights: weights.update({"bert.encoder.layer.1.output.dense.weight": torch.zeros(7, 5)}),
+            r"1 weights of the wrong shape: bert.encoder.layer.1.output.dense.weight is \[7, 5\] in the file",
+            "'hidden_size' is 24, and the weights have 7",
+        ),
+        (
+            lambda weights: weights.update({"bert.encoder.layer.2.output.dense.bias": torch.zeros(24)}),
+            r"1 weights that BertForMaskedLM with this config has no place for: bert.encoder.layer.2.output.dense.bias",
+            "another depth",
+        ),
+    ],
+    ids=["wrong-shape", "another-depth"],
+)
+def test_weights_that_do_not_fit_are_named(
+    change: Callable[[Weights], Any], message: str, help_: str, saved: Path
+) -> None:
+    change_weights(saved, change)
+    with pytest.raises(CheckpointError, match=message) as failure:
+        load_model(*plan_of(saved))
+    assert help_ in (failure.value.help or "")
+
+
+def test_another_head_and_an_old_buffer_do_no_harm(saved: Path) -> None:
+    extra = {"classifier.weight": torch.zeros(2, 24), "bert.embeddings.position_ids": torch.zeros(1, 40)}
+    change_weights(saved, lambda weights: weights.update(extra))
+    assert load_model(*plan_of(saved))[1] == set()
+
+
+@pytest.mark.parametrize("error", [AssertionError(), RuntimeError("\n\n")], ids=repr)
+def test_an_error_without_text_is_told_by_its_kind(
+    error: Exception, saved: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: Any, **__: Any) -> Any:
+        raise error
+
+    plan, checkpoint = plan_of(saved)
+    monkeypatch.setattr(transformers.BertForMaskedLM, "from_pretrained", refuse)
+    with pytest.raises(CheckpointError) as failure:
+        load_model(plan, checkpoint)
+    assert failure.value.message == (
+        f"'mine' cannot be loaded as BertForMaskedLM from model.safetensors: {type(error).__name__}"
+    )
+    monkeypatch.setattr(transformers.BertForMaskedLM, "__init__", refuse)
+    foreign = Checkpoint(saved, "mine", ("flax_model.msgpack",), framework="flax", container="msgpack")
+    with pytest.raises(CheckpointError) as failure:
+        convert_weights(plan, foreign, saved / "converted")
+    assert failure.value.message == f"the config of 'mine' does not build: {type(error).__name__}"
+
+
+def test_a_config_that_does_not_build_is_explained(saved: Path) -> None:
+    path = saved / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text("utf-8")), "pad_token_id": 500}, indent=2), "utf-8")
+    with pytest.raises(CheckpointError, match="cannot be loaded as BertForMaskedLM") as failure:
+        load_model(*plan_of(saved))
+    assert "'pad_token_id' is 500, and the vocabulary ends at 49" in (failure.value.help or "")
+
+
+def test_weights_of_pytorch_need_no_conversion(saved: Path, tmp_path: Path) -> None:
+    plan, checkpoint = plan_of(saved)
+    assert convert_weights(plan, checkpoint, tmp_path / "converted") is checkpoint
+
+
+def test_only_missing_weights_that_a_graph_uses_are_a_failure(tmp_path: Path) -> None:
+    checkpoint = Checkpoint(tmp_path, "mine", ())
+    check_missing({"pooler.weight"}, {"encoder.weight"}, checkpoint, "BertModel")
+    lacking = [f"layer.{number}" for number in range(10)]
+    with pytest.raises(CheckpointError, match=r"'mine' lacks 10 weights that BertModel needs: layer.0, .* and 2 more"):
+        check_missing(lacking, lacking, checkpoint, "BertModel")
+
+
+def test_parameters_are_known_by_their_storage() -> None:
+    model = nn.ModuleDict({"first": nn.Linear(2, 2), "second": nn.Linear(2, 2)})
+    model["second"].weight = model["first"].weight
+    names = parameter_names(
+        model, [model["first"].weight.detach(), model["second"].bias.data, torch.ones(2), torch.ones(0)]
+    )
+    assert names == {"first.weight", "second.weight", "second.bias"}
+
+
+def test_what_the_library_says_of_a_weight_is_told_in_one_line(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plan, checkpoint = plan_of(saved)
+    model, _ = load_model(plan, checkpoint)
+    info = {"mismatched_keys": [], "unexpected_keys": [], "missing_keys": [], "error_msgs": ["\n  first\nmore", ""]}
+    monkeypatch.setattr(transformers.BertForMaskedLM, "from_pretrained", lambda *_, **__: (model, info))
+    with pytest.raises(CheckpointError) as failure:
+        load_model(plan, checkpoint)
+    assert failure.value.message == "'mine' cannot be loaded: first, no reason given"
