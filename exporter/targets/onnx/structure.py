@@ -36,7 +36,10 @@ def check_structure(path: Path, graph: GraphPlan, plan: Plan) -> list[str]:
 
 
 def _external_problems(proto: Any, path: Path) -> Iterator[str]:
-    """The checker passes a length beyond the end of the data file; a runtime would crash on it."""
+    """Yield what is wrong with weights beside the file.
+
+    The checker passes a weight that ends beyond its data file, on which a runtime would crash.
+    """
     for tensor in proto.graph.initializer:
         if tensor.data_location != tensor.EXTERNAL:
             continue
@@ -50,10 +53,10 @@ def _external_problems(proto: Any, path: Path) -> Iterator[str]:
 
 
 def _signature_problems(file: str, role: str, values: Any, tensors: tuple[TensorPlan, ...]) -> Iterator[str]:
-    found = [value.name for value in values]
+    written = [value.name for value in values]
     planned = [tensor.name for tensor in tensors]
-    if found != planned:
-        yield f"{file}: its {role}s are {', '.join(found)}; planned {', '.join(planned)}"
+    if written != planned:
+        yield f"{file}: its {role}s are {', '.join(written)}; planned {', '.join(planned)}"
         return
     for value, tensor in zip(values, tensors, strict=True):
         shape = tuple(dim.dim_param or dim.dim_value for dim in value.type.tensor_type.shape.dim)

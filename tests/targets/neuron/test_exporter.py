@@ -21,8 +21,9 @@ import torch
 from conftest import REPOSITORY, Run, assert_clean_failure, offline_environment
 
 import exporter
+from exporter.api import given_options
 from exporter.building.pool import Outcome, run_builds
-from exporter.building.requests import Wanted, plan_builds
+from exporter.building.requests import plan_builds
 from exporter.errors import UsageError
 from exporter.language.schema import load_schema
 from exporter.models.arrays import to_torch
@@ -30,7 +31,6 @@ from exporter.models.flat_model import FlatModel
 from exporter.models.patches import applied_patches
 from exporter.models.references import make_reference
 from exporter.planning.dummies import make_dummies
-from exporter.planning.options import Options
 from exporter.planning.plan import Plan
 from exporter.planning.target import check_settings
 from exporter.targets.neuron.exporter import compile_graph
@@ -90,10 +90,17 @@ def compile_model() -> Iterator[Compile]:
         rtol: float | None = None,
         **settings: Any,
     ) -> Outcome:
-        options = Options(dims=dims, settings=settings, atol=atol, rtol=rtol)
-        name = str(model) if model is not None else None
-        wanted = Wanted(spec=None, model=name, tasks=(task,), targets=("neuron",), output=output, options=options)
-        asked.extend(plan_builds(specs, wanted))
+        given = given_options(
+            model=str(model) if model is not None else None,
+            tasks=(task,),
+            targets=("neuron",),
+            output=output,
+            dims=dims,
+            settings=settings,
+            atol=atol,
+            rtol=rtol,
+        )
+        asked.extend(plan_builds(specs, given))
         # The worker starts with the first build.
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("PYTHONPATH", with_sdk()["PYTHONPATH"])
@@ -195,7 +202,7 @@ def test_the_config_tells_optimum_what_was_compiled(artifact: tuple[Path, Plan])
 def test_the_manifest_says_what_it_is_not(artifact: tuple[Path, Plan]) -> None:
     manifest = json.loads((artifact[0] / "manifest.json").read_text("utf-8"))
     assert any("not verified on Neuron hardware" in note for note in manifest["plan"]["notes"])
-    assert "kept-masks" in manifest["plan"]["patches"]
+    assert "kept-masks" in manifest["plan"]["recording"]["patches"]
     assert manifest["versions"]["torch-neuronx"] == "2.8.0.2.10.16998"
     assert manifest["versions"]["neuronx-cc"] == "2.21.33363.0"
     assert "torch-neuronx 2.8.0.2.10.16998 without transformers" in manifest["report"]["runtime"]
@@ -278,8 +285,9 @@ def test_a_mask_that_pads_nothing_is_dropped_unless_it_is_kept(
     sdk: Any, planned: Plan, *, patched: bool, padded: bool
 ) -> None:
     """The trap is real: with neither the patch nor a padded example the program ignores its mask, and each of them saves it."""
-    example = dataclasses.replace(planned.trace, all_padded=padded)
-    plan = dataclasses.replace(planned, points=(example, *planned.points[1:]))
+    example = dataclasses.replace(planned.sizes.trace, all_padded=padded)
+    sizes = dataclasses.replace(planned.sizes, points=(example, *planned.sizes.points[1:]))
+    plan = dataclasses.replace(planned, sizes=sizes)
     graph = plan.graphs[0]
     model = make_reference(plan)
     with applied_patches(plan.recording.patches if patched else {}, model):
@@ -340,11 +348,14 @@ def test_casts_are_held_to_their_own_bound(compile_model: Compile, tmp_path: Pat
     plan = good(compile_model(tmp_path / "cast", "bert", dims=dims, auto_cast="all", auto_cast_type="bf16"))
     exact = exporter.plan("bert", "text-classification", target="neuron", dims=dims)
     halved = exporter.plan("bert", "text-classification", dtype="bfloat16")
-    assert (plan.bound.atol, plan.bound.rtol) == (halved.atol, halved.rtol) > (exact.atol, exact.rtol)
+    bounds = [(each.bound.atol, each.bound.rtol) for each in (plan, halved, exact)]
+    assert bounds[0] == bounds[1] > bounds[2]
     assert "operations on float32 are cast to bfloat16" in (plan.bound.because or "")
     block = json.loads((tmp_path / "cast" / "config.json").read_text("utf-8"))["neuron"]
     assert (block["auto_cast"], block["auto_cast_type"]) == ("all", "bf16")
-    outcome = compile_model(tmp_path / "held", "bert", dims=dims, atol=exact.atol, rtol=exact.rtol, auto_cast="all")
+    outcome = compile_model(
+        tmp_path / "held", "bert", dims=dims, atol=exact.bound.atol, rtol=exact.bound.rtol, auto_cast="all"
+    )
     assert "failed verification" in str(outcome.error)
     assert not (tmp_path / "held").exists()
 
@@ -428,15 +439,14 @@ def test_a_family_gives_settings_where_a_build_gives_none() -> None:
         for settings in ({}, {"model_type": "generic"})
     ]
     assert [plan.recording.settings["model_type"] for plan in plans] == ["transformer", "generic"]
-    assert (
-        "model_type" not in exporter.plan("levit", "image-classification", target="neuron", dims={"batch": 1}).settings
-    )
+    levit = exporter.plan("levit", "image-classification", target="neuron", dims={"batch": 1})
+    assert "model_type" not in levit.recording.settings
 
 
 def test_the_language_names_settings_of_the_target() -> None:
     listed = load_schema("defs")["$defs"]["target"]["properties"]["settings"]["properties"]
-    settings = TARGETS["neuron"].settings
-    assert {name: tuple(value["enum"]) for name, value in listed.items()} == {name: settings[name] for name in listed}
+    kinds = {flag.name: flag.kind for flag in TARGETS["neuron"].flags}
+    assert {name: tuple(value["enum"]) for name, value in listed.items()} == {name: kinds[name] for name in listed}
 
 
 @pytest.mark.parametrize(

@@ -17,11 +17,10 @@ from conftest import REPOSITORY, SPECS, Run, assert_clean_failure, offline_envir
 
 import exporter
 from exporter.building.pool import Outcome
-from exporter.building.requests import Build, Wanted, plan_builds
+from exporter.building.requests import Build, plan_builds
 from exporter.errors import UsageError
 from exporter.language.catalog import list_specs
 from exporter.language.loading import load_spec
-from exporter.planning.options import Options
 from exporter.verification.report import VerificationError
 
 GUIDE = REPOSITORY / "docs" / "torchscript.md"
@@ -319,12 +318,12 @@ def check_target(
     spec = load_spec(architecture)
     limit = spec.tasks[task].targets.get(target)
     dims = {name: spec.dims[name].trace for name in limit.static} if limit is not None else {}
-    wanted = Wanted(spec=None, tasks=(task,), targets=(target,), output=tmp_path / "out", options=Options(dims=dims))
+    given = {"tasks": (task,), "targets": (target,), "output": tmp_path / "out", "dims": dims}
     if limit is not None and limit.refused is not None:
         with pytest.raises(UsageError, match=re.escape(limit.refused)):
-            plan_builds([architecture], wanted)
+            plan_builds([architecture], given)
         return
-    (build,) = plan_builds([architecture], wanted)
+    (build,) = plan_builds([architecture], given)
     outcome = build_one(build)
     assert outcome.error is None, outcome.error.message
     assert outcome.plan is not None
