@@ -12,26 +12,29 @@ from exporter.errors import first_line
 from exporter.planning.dtypes import NUMPY_DTYPES
 from exporter.planning.plan import GraphPlan, Plan, TensorPlan
 
+# Embedded weights above this are not worth parsing a second time: the runtime has read the file.
+_PARSED_LIMIT = 1 << 28
+
 
 def check_structure(path: Path, graph: GraphPlan, plan: Plan) -> list[str]:
     """Return what the written file has other than planned: names, order, dtypes, symbolic dims, opset."""
+    if path.stat().st_size >= _PARSED_LIMIT:
+        return []
     problems: list[str] = []
-    # Embedded weights above this are not worth parsing a second time; the runtime has read the file.
-    if path.stat().st_size < 1 << 28:
-        try:
-            onnx.checker.check_model(str(path), full_check=True)
-        except Exception as error:
-            problems.append(f"{path.name} does not pass onnx.checker: {first_line(error)}")
+    try:
+        onnx.checker.check_model(str(path), full_check=True)
+    except Exception as error:
+        problems.append(f"{path.name} does not pass onnx.checker: {first_line(error)}")
+    try:
         proto = onnx.load(str(path), load_external_data=False)
-        opset = next((entry.version for entry in proto.opset_import if entry.domain == ""), None)
-        if opset != plan.recording.opset:
-            problems.append(f"{path.name} has opset {opset}, and {plan.recording.opset} was asked for")
-        problems += _external_problems(proto, path)
-        for role, values, tensors in (
-            ("input", proto.graph.input, graph.inputs),
-            ("output", proto.graph.output, graph.outputs),
-        ):
-            problems += _signature_problems(path.name, role, values, tensors)
+    except Exception as error:
+        return [*problems, f"{path.name} cannot be read: {first_line(error)}"]
+    opset = next((entry.version for entry in proto.opset_import if entry.domain == ""), None)
+    if opset != plan.recording.opset:
+        problems.append(f"{path.name} has opset {opset}, and {plan.recording.opset} was asked for")
+    problems += _external_problems(proto, path)
+    problems += _signature_problems(path.name, "input", proto.graph.input, graph.inputs)
+    problems += _signature_problems(path.name, "output", proto.graph.output, graph.outputs)
     return problems
 
 

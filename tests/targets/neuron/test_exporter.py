@@ -1,4 +1,4 @@
-"""AWS Neuron, against a stand-in for its SDK: fixed shapes, a tracer transformers does not see, and a compiler with arguments."""
+"""AWS Neuron, against a stand-in for its SDK: fixed shapes, a hidden tracer, and a compiler with arguments."""
 
 from __future__ import annotations
 
@@ -42,9 +42,15 @@ SDK = str(FAKES / "neuron")
 SIZES = {"batch": 1, "sequence": 128}
 DIMS = ("--dim", "batch=1", "--dim", "sequence=128")
 CONFIG = {
-    "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 37, "max_position_embeddings": 128,
-    "vocab_size": 99, "type_vocab_size": 2, "num_labels": 3,
-}  # fmt: skip
+    "hidden_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "intermediate_size": 37,
+    "max_position_embeddings": 128,
+    "vocab_size": 99,
+    "type_vocab_size": 2,
+    "num_labels": 3,
+}
 
 
 def with_sdk(*before: Path | str, **extra: str) -> dict[str, str]:
@@ -86,8 +92,7 @@ def compile_model() -> Iterator[Compile]:
         model: Path | None = None,
         task: str = "text-classification",
         dims: dict[str, int] = SIZES,
-        atol: float | None = None,
-        rtol: float | None = None,
+        bound: tuple[float | None, float | None] = (None, None),
         **settings: Any,
     ) -> Outcome:
         given = given_options(
@@ -97,8 +102,8 @@ def compile_model() -> Iterator[Compile]:
             output=output,
             dims=dims,
             settings=settings,
-            atol=atol,
-            rtol=rtol,
+            atol=bound[0],
+            rtol=bound[1],
         )
         asked.extend(plan_builds(specs, given))
         # The worker starts with the first build.
@@ -162,7 +167,8 @@ def test_tensors_of_another_shape_are_refused(artifact: tuple[Path, Plan], sdk: 
 
 
 def test_a_program_runs_without_transformers_and_not_without_the_sdk(artifact: tuple[Path, Plan]) -> None:
-    load = f"import sys, torch; torch.jit.load({str(artifact[0] / 'model.neuron')!r}); assert 'transformers' not in sys.modules"
+    program = str(artifact[0] / "model.neuron")
+    load = f"import sys, torch; torch.jit.load({program!r}); assert 'transformers' not in sys.modules"
     for code, environment, works in (
         (f"import torch_neuronx; {load}", with_sdk(), True),
         (load, with_sdk(), False),
@@ -216,10 +222,10 @@ def test_the_signature_has_one_size_for_each_dim(artifact: tuple[Path, Plan]) ->
 
 
 def test_the_program_of_the_card_runs(artifact: tuple[Path, Plan]) -> None:
-    found = re.search(r"```python\n(.*?)```", (artifact[0] / "README.md").read_text("utf-8"), re.DOTALL)
-    assert found is not None
+    program = re.search(r"```python\n(.*?)```", (artifact[0] / "README.md").read_text("utf-8"), re.DOTALL)
+    assert program is not None
     done = subprocess.run(
-        [sys.executable, "-c", found[1]], cwd=artifact[0], env=with_sdk(), capture_output=True, text=True, check=False
+        [sys.executable, "-c", program[1]], cwd=artifact[0], env=with_sdk(), capture_output=True, text=True, check=False
     )
     assert (done.stdout, done.stderr) == ("(1, 3)\n", "")
 
@@ -284,7 +290,7 @@ def planned() -> Plan:
 def test_a_mask_that_pads_nothing_is_dropped_unless_it_is_kept(
     sdk: Any, planned: Plan, *, patched: bool, padded: bool
 ) -> None:
-    """The trap is real: with neither the patch nor a padded example the program ignores its mask, and each of them saves it."""
+    """With neither the patch nor a padded example the program ignores its mask; each of them saves it."""
     example = dataclasses.replace(planned.sizes.trace, all_padded=padded)
     sizes = dataclasses.replace(planned.sizes, points=(example, *planned.sizes.points[1:]))
     plan = dataclasses.replace(planned, sizes=sizes)
@@ -353,9 +359,7 @@ def test_casts_are_held_to_their_own_bound(compile_model: Compile, tmp_path: Pat
     assert "operations on float32 are cast to bfloat16" in (plan.bound.because or "")
     block = json.loads((tmp_path / "cast" / "config.json").read_text("utf-8"))["neuron"]
     assert (block["auto_cast"], block["auto_cast_type"]) == ("all", "bf16")
-    outcome = compile_model(
-        tmp_path / "held", "bert", dims=dims, atol=exact.bound.atol, rtol=exact.bound.rtol, auto_cast="all"
-    )
+    outcome = compile_model(tmp_path / "held", "bert", dims=dims, bound=bounds[2], auto_cast="all")
     assert "failed verification" in str(outcome.error)
     assert not (tmp_path / "held").exists()
 
@@ -467,9 +471,12 @@ def test_missing_sizes_are_named(spec: str, task: str, missing: str) -> None:
 def test_a_batch_that_not_all_inputs_have_cannot_be_left_open() -> None:
     with pytest.raises(UsageError, match="cannot be left open: input_ids, pixel_values"):
         exporter.plan(
-            "clip", "zero-shot-image-classification", target="neuron", dims={"text_batch": 1, "sequence": 7, "image_batch": 1},
+            "clip",
+            "zero-shot-image-classification",
+            target="neuron",
+            dims={"text_batch": 1, "sequence": 7, "image_batch": 1},
             settings={"dynamic_batch": True},
-        )  # fmt: skip
+        )
 
 
 @pytest.mark.parametrize("installed", ["nothing", "placeholder"])
@@ -529,28 +536,30 @@ def test_what_only_onnx_needs_is_not_needed(checkpoint: Path, tmp_path: Path, ru
         (tmp_path / "site" / name).mkdir(parents=True)
         (tmp_path / "site" / name / "__init__.py").write_text(f'raise ImportError("{name} is not here")\n')
     result = run(
-        "build", "--model", checkpoint, "--target", "neuron", *DIMS, "-o", "out",
+        *("build", "--model", checkpoint, "--target", "neuron", *DIMS, "-o", "out"),
         PYTHONPATH=with_sdk(tmp_path / "site")["PYTHONPATH"],
-    )  # fmt: skip
+    )
     assert result.returncode == 0, result.stderr
 
 
 @pytest.mark.parametrize(
-    ("spec", "task", "dims", "files"),
+    ("pair", "dims", "files"),
     [
-        ("gpt2", "text-generation-with-past", {"sequence": 4, "past_sequence": 6}, ["model.neuron"]),
-        ("vit", "image-classification", {}, ["model.neuron"]),
-        ("wav2vec2", "feature-extraction", {"samples": 2000}, ["model.neuron"]),
-        ("bert", "multiple-choice", {"sequence": 9, "choices": 2}, ["model.neuron"]),
+        ("gpt2 text-generation-with-past", {"sequence": 4, "past_sequence": 6}, ["model.neuron"]),
+        ("vit image-classification", {}, ["model.neuron"]),
+        ("wav2vec2 feature-extraction", {"samples": 2000}, ["model.neuron"]),
+        ("bert multiple-choice", {"sequence": 9, "choices": 2}, ["model.neuron"]),
         (
-            "t5", "text2text-generation-with-past", {"encoder_sequence": 7, "decoder_sequence": 3, "past_decoder_sequence": 5},
+            "t5 text2text-generation-with-past",
+            {"encoder_sequence": 7, "decoder_sequence": 3, "past_decoder_sequence": 5},
             ["decoder_model.neuron", "decoder_with_past_model.neuron", "encoder_model.neuron"],
         ),
     ],
-)  # fmt: skip
+)
 def test_other_kinds_of_models(
-    compile_model: Compile, tmp_path: Path, spec: str, task: str, dims: dict[str, int], files: list[str]
+    compile_model: Compile, tmp_path: Path, pair: str, dims: dict[str, int], files: list[str]
 ) -> None:
+    spec, task = pair.split()
     work = tmp_path / "work"
     good(compile_model(tmp_path / "out", spec, task=task, dims={"batch": 1, **dims}, compiler_workdir=str(work)))
     assert sorted(path.name for path in (tmp_path / "out").glob("*.neuron")) == files

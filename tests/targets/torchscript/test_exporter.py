@@ -1,4 +1,4 @@
-"""TorchScript and torch.export: the walk-through of the docs, in Python and C++, and what a build says when it cannot be had."""
+"""TorchScript and torch.export: the walk-through of the docs, in Python and C++, and what cannot be had."""
 
 from __future__ import annotations
 
@@ -151,9 +151,9 @@ def test_a_trained_checkpoint_gives_pytorchs_embeddings_in_cpp(minilm: Path, tmp
     done = subprocess.run(
         ["./embed", "script/model.pt"], cwd=tmp_path, input=ids, capture_output=True, text=True, timeout=300, check=True
     )
-    found = np.array([[float(number) for number in line.split()] for line in done.stdout.splitlines()])
-    assert found.shape == expected.shape == (len(SENTENCES), 384)
-    np.testing.assert_allclose(found, expected, atol=1e-6)
+    embeddings = np.array([[float(number) for number in line.split()] for line in done.stdout.splitlines()])
+    assert embeddings.shape == expected.shape == (len(SENTENCES), 384)
+    np.testing.assert_allclose(embeddings, expected, atol=1e-6)
 
 
 def test_tied_weights_are_one_in_the_file_unless_untied(tmp_path: Path, make_checkpoint: Callable[..., Path]):
@@ -329,7 +329,9 @@ def check_target(
     assert outcome.plan is not None
     assert outcome.report is not None
     assert "without transformers" in outcome.report.runtime
-    assert {one.point for one in outcome.report.comparisons} == {point.name for point in outcome.plan.sizes.points}
+    assert {comparison.point for comparison in outcome.report.comparisons} == {
+        point.name for point in outcome.plan.sizes.points
+    }
     for graph in outcome.plan.graphs:
         signature = json.loads(((tmp_path / "out" / graph.file).with_suffix(".json")).read_text())
         assert [tensor["name"] for tensor in signature["inputs"]] == [tensor.name for tensor in graph.inputs]
