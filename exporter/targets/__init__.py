@@ -1,1 +1,4 @@
-"""The kinds of file a build can make: one folder each, whose ``TARGET`` is the whole record, and `registry`, which lists them."""
+"""The kinds of file a build can make.
+
+Each has a folder whose ``TARGET`` is the whole record; `registry` lists them.
+"""

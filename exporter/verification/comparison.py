@@ -1,7 +1,8 @@
 """Compare the outputs of a graph with those of its model.
 
-The bound on each element is ``atol + rtol * |reference|``, where the reference is that element or, for a checkpoint, the largest value of
-the output (see `Bound`). All measurements are taken; the verdict is separate. No torch is needed: what a model gives comes in a `Sample`.
+The bound on each element is ``atol + rtol * |reference|``, where the reference is that element or, for a checkpoint,
+the largest value of the output (see `Bound`). All measurements are taken; the verdict is separate. No torch is needed:
+what a model gives comes in a `Sample`.
 """
 
 from __future__ import annotations
@@ -18,8 +19,8 @@ from exporter.planning.plan import Bound, GraphPlan, Point, TensorPlan
 from exporter.planning.target import Session
 from exporter.verification.report import Comparison
 
-# An output whose largest value is less than this many bounds says nothing about the graph. With the 8 bits of bfloat16 a
-# few layers leave an honest error of up to a twenty-fifth of the largest value.
+# An output whose largest value is less than this many times the absolute bound says nothing about the graph. With the 8
+# bits of bfloat16 a few layers leave an honest error of up to a twenty-fifth of the largest value.
 FEEBLE_FACTORS = {"float32": 100, "float16": 100, "bfloat16": 12}
 
 

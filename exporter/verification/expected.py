@@ -15,17 +15,21 @@ from exporter.verification.comparison import Sample
 
 
 class Expected(Protocol):
-    """What the untouched model gives for the inputs of a graph. ``is_live``: it can be asked at any sizes, and is not only remembered."""
+    """What the untouched model gives for the inputs of a graph: asked of the model itself, or remembered."""
 
     @property
     def is_live(self) -> bool:
-        """Whether the model itself is there to be asked."""
+        """Whether the model itself is there, and can be asked at any sizes."""
 
     def samples(self, graph: GraphPlan, sizes: SizePlan) -> Iterator[Sample]:
         """Yield what is compared, the traced sizes first."""
 
     def probe(self, graph: GraphPlan, point: Point, seed: int) -> Sample | None:
-        """Return what the model gives at another point, or None where that is not known or these sizes are none of the model's own."""
+        """Return what the model gives at another point.
+
+        None where that is not remembered, where the model refuses these sizes, or where it gives outputs of other
+        sizes than planned.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +47,7 @@ class LiveModel:
                 yield Sample(point, seed, inputs, self.oracles[graph.component](inputs))
 
     def probe(self, graph: GraphPlan, point: Point, seed: int) -> Sample | None:
-        """Return what the model gives at a point, or None where it refuses these sizes or its outputs have others than planned."""
+        """Return what the model gives at a point; None where it refuses the sizes, or gives others than planned."""
         inputs = make_dummies(graph, point, seed)
         try:
             outputs = self.oracles[graph.component](inputs)

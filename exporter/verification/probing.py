@@ -1,7 +1,7 @@
 """Probe a program: give each dynamic dim another size alone, and see whether the program follows.
 
-A tracer that met a size as a number has baked it in, and says nothing. The check points vary all dims at once and catch that
-too, but not which dim it was.
+A tracer that met a size as a number has baked it in, and says nothing. The check points vary all dims at once: they
+catch that a size was baked in, but not of which dim.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def probe_dims(
             sample = expected.probe(graph, point, plan.sizes.seed)
             if sample is None:
                 continue
-            failure = _failure(session, graph, plan, sample)
+            failure = _find_failure(session, graph, plan, sample)
             verdicts[dim] = DYNAMIC if failure is None else STATIC
             if failure is not None:
                 traced = plan.sizes.trace.sizes[dim]
@@ -59,10 +59,10 @@ def probe_dims(
     return verdicts, problems
 
 
-def _failure(session: Session, graph: GraphPlan, plan: Plan, sample: Sample) -> str | None:
-    failed = (one for one in compare_outputs(session, graph, sample, plan.bound) if not one.passed)
-    first = next(failed, None)
-    return _describe(first) if first is not None else None
+def _find_failure(session: Session, graph: GraphPlan, plan: Plan, sample: Sample) -> str | None:
+    comparisons = compare_outputs(session, graph, sample, plan.bound)
+    failed = next((comparison for comparison in comparisons if not comparison.passed), None)
+    return _describe(failed) if failed is not None else None
 
 
 def _describe(failed: Comparison) -> str:

@@ -19,10 +19,11 @@ _SHOWN = 20
 class Comparison:
     """One output at one point, in the units of the output.
 
-    ``share`` is the largest difference as a share of its bound: above 1 the comparison fails. ``scaled`` is the largest difference
-    divided by ``1 + |reference|``: the smallest ``atol = rtol`` that holds. ``outside`` is how many elements are beyond their bound,
-    ``where`` the index of the worst of them, and ``magnitude`` the largest value of the reference. ``problem`` is what else is wrong: a
-    wrong shape or dtype, values that are not finite, or a runtime that fails.
+    ``share`` is the largest difference as a share of its bound: above 1 the comparison fails. ``scaled`` is the largest
+    difference divided by ``1 + |reference|``: the smallest ``atol = rtol`` that holds. ``outside`` is how many elements
+    are beyond their bound, ``where`` the index of the worst of them, and ``magnitude`` the largest value of the
+    reference. ``problem`` is what else is wrong: a wrong shape or dtype, values that are not finite, or a runtime that
+    fails.
     """
 
     graph: str
@@ -55,8 +56,9 @@ class Comparison:
 class Report:
     """What verification measured, and the verdict.
 
-    ``runtime`` ran the graphs; ``atol`` and ``rtol`` are the bound. ``problems`` are what is wrong with the structure, a line each.
-    ``open_dims`` has, for each graph whose dims were probed one by one, a verdict on each.
+    ``runtime`` names what ran the graphs; ``atol`` and ``rtol`` are the bound. ``problems`` has a line for everything
+    that is wrong beside the numbers. ``open_dims`` has, for each graph whose dims were probed one by one, a verdict on
+    each.
     """
 
     runtime: str
@@ -69,7 +71,7 @@ class Report:
     @property
     def passed(self) -> bool:
         """Whether something was compared, the structure is as planned, and every comparison holds."""
-        return bool(self.comparisons) and not self.problems and all(one.passed for one in self.comparisons)
+        return bool(self.comparisons) and not self.problems and all(each.passed for each in self.comparisons)
 
     @property
     def summary(self) -> dict[str, Any]:
@@ -81,7 +83,7 @@ class Report:
             "rtol": self.rtol,
             "passed": self.passed,
             "comparisons": len(self.comparisons),
-            "worst": [{name: getattr(one, name) for name in kept} for one in self.worst().values()],
+            "worst": [{name: getattr(worst, name) for name in kept} for worst in self.worst().values()],
         }
 
     def worst(self) -> dict[tuple[str, str], Comparison]:
@@ -113,7 +115,7 @@ class Report:
             return ["nothing was compared"]
         failed = [comparison for comparison in self.comparisons if not comparison.passed]
         groups: dict[tuple[str, str], list[Comparison]] = {}
-        for comparison in sorted(failed, key=lambda one: one.badness, reverse=True):
+        for comparison in sorted(failed, key=lambda each: each.badness, reverse=True):
             groups.setdefault((comparison.graph, comparison.output), []).append(comparison)
         return [*lines, *(self._describe(group) for group in groups.values())]
 
@@ -127,15 +129,16 @@ class Report:
             f"{worst.graph}: '{worst.output}' differs by {worst.max_abs:.2e} ({worst.share:.3g} times its bound) "
             f"at {list(worst.where)}, {worst.outside} of {math.prod(worst.shape)} elements outside, at {sizes}"
         )
-        of_output = [one for one in self.comparisons if (one.graph, one.output) == (worst.graph, worst.output)]
-        good = {one.point for one in of_output} - {one.point for one in failed}
+        output = (worst.graph, worst.output)
+        points = {each.point for each in self.comparisons if (each.graph, each.output) == output}
+        good = points - {comparison.point for comparison in failed}
         if good == {"trace"}:
             return f"{measured}; it passes at the traced sizes only: an axis was baked in"
         return f"{measured}; it passes at {', '.join(sorted(good))}" if good else f"{measured}; it passes nowhere"
 
 
 class VerificationError(ExporterError):
-    """The artifact is not what was planned, or does not compute what PyTorch computes; ``report`` is what was measured."""
+    """The artifact is not what was planned, or does not compute what PyTorch computes; ``report`` tells how far off."""
 
     def __init__(self, message: str, *, help: str | None = None, report: Report) -> None:
         super().__init__(message, help=help)

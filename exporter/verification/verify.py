@@ -60,8 +60,8 @@ def verify_artifact(directory: Path, plan: Plan, expected: Expected, progress: P
 def _runs(directory: Path, graph: GraphPlan, plan: Plan, expected: Expected) -> Iterator[tuple[Session, Sample]]:
     """Yield every run of a graph: each of its files at each sample.
 
-    The session maps weights where the runtime can. Where users get another one, which holds a private copy of every weight, that one
-    repeats the traced sizes.
+    The session maps weights where the runtime can. Where users get another session, which holds a private copy of every
+    weight, that session repeats the traced sizes.
     """
     target = find_target(plan.recording.target)
     for file in graph.files:

@@ -51,7 +51,8 @@ TARGET = Target(
     ),
     open_by={"dynamic_batch": "batch"},
     patches={
-        "kept-masks": "the SDK traces in a way transformers does not see, and a mask that pads nothing would be left out"
+        "kept-masks": "the SDK traces in a way transformers does not see, "
+        "and a mask that pads nothing would be left out"
     },
     notes=(settings.NOT_VERIFIED,),
     help=settings.WHERE_FROM,

@@ -1,4 +1,4 @@
-"""The Neuron target: the flat model compiled by the AWS Neuron SDK at fixed sizes, and saved as the TorchScript it gives back.
+"""Write a Neuron program: the flat model compiled by the AWS Neuron SDK at fixed sizes, as the TorchScript it returns.
 
 ``config.json`` gets the block ``neuron`` in which optimum-neuron reads what was compiled and how.
 """
@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import importlib
 import json
-import warnings
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from exporter.errors import ExportError, UsageError
+from exporter.errors import ExportError, UsageError, first_line
 from exporter.models.arrays import to_torch
 from exporter.models.flat_model import FlatModel
 from exporter.planning.dummies import make_dummies
@@ -25,13 +24,18 @@ from exporter.targets.neuron.settings import (
     find_toolchain,
     is_first_generation,
 )
+from exporter.targets.quiet import quiet_libraries
 from exporter.targets.torchscript.exporter import save_script, trace_graph, used_weights
 
 # What optimum-neuron calls the lengths of a program's axes; it refuses names it does not know.
 _SHAPE_NAMES = {
-    "batch": "batch_size", "text_batch": "text_batch_size", "image_batch": "image_batch_size", "sequence": "sequence_length",
-    "choices": "num_choices", "samples": "audio_sequence_length",
-}  # fmt: skip
+    "batch": "batch_size",
+    "text_batch": "text_batch_size",
+    "image_batch": "image_batch_size",
+    "sequence": "sequence_length",
+    "choices": "num_choices",
+    "samples": "audio_sequence_length",
+}
 _IMAGES = "pixel_values"
 _IMAGE_SHAPE_NAMES = ("num_channels", "height", "width")
 _DTYPES = {"float32": "fp32", "float16": "fp16", "bfloat16": "bf16"}
@@ -43,7 +47,9 @@ def attention_of(plan: Plan) -> str | None:
 
 
 def export_graph(model: Any, graph: GraphPlan, plan: Plan, directory: Path) -> list[torch.Tensor]:
-    """Compile one graph of a model into ``directory``, describe it in ``config.json`` there, and return the weights it uses.
+    """Compile one graph of a model into ``directory`` and return the weights it uses.
+
+    ``config.json`` there is told what was compiled, and how.
 
     Raises:
         ExportError: the model cannot be traced or compiled.
@@ -64,27 +70,31 @@ def compile_graph(model: Any, graph: GraphPlan, plan: Plan) -> torch.jit.ScriptM
     """
     flat = FlatModel(model, graph).eval()
     inputs = tuple(map(to_torch, make_dummies(graph, plan.sizes.trace, plan.sizes.seed).values()))
-    toolchain = find_toolchain(plan.recording.settings)
+    settings = plan.recording.settings
+    toolchain = find_toolchain(settings)
     sdk: Any = importlib.import_module(toolchain.module)
     options: dict[str, Any] = {
-        "compiler_args": compiler_arguments(plan.recording.settings), "compiler_workdir": _work_directory(graph, plan)
-    }  # fmt: skip
-    dynamic = bool(plan.recording.settings.get("dynamic_batch"))
+        "compiler_args": compiler_arguments(settings),
+        "compiler_workdir": _work_directory(graph, plan),
+    }
+    dynamic = bool(settings.get("dynamic_batch"))
     try:
-        with torch.no_grad(), warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            if is_first_generation(plan.recording.settings):
+        with torch.no_grad(), quiet_libraries():
+            if is_first_generation(settings):
                 compiled: Any = sdk.trace(flat, inputs, **options, dynamic_batch_size=dynamic, strict=False)
             else:
                 compiled = sdk.trace(
-                    flat, inputs, **options, inline_weights_to_neff=plan.recording.settings.get("inline_weights", True),
-                    cpu_backend=plan.recording.settings.get("cpu_backend", False),
-                )  # fmt: skip
+                    flat,
+                    inputs,
+                    **options,
+                    inline_weights_to_neff=settings.get("inline_weights", True),
+                    cpu_backend=settings.get("cpu_backend", False),
+                )
                 compiled = sdk.dynamic_batch(compiled) if dynamic else compiled
     except Exception as error:
-        lines = [line for line in str(error).splitlines() if line.strip()] or [""]
         raise ExportError(
-            f"{toolchain.module}.trace failed on '{graph.component}' of {plan.model.architecture} {plan.task}: {type(error).__name__}: {lines[0][:300]}",
+            f"{toolchain.module}.trace failed on '{graph.component}' of {plan.title}: "
+            f"{type(error).__name__}: {first_line(error)}",
             help="give --compiler-workdir DIR and see what the compiler left there",
         ) from error
     module: torch.jit.ScriptModule = compiled
@@ -116,8 +126,8 @@ def _write_block(path: Path, plan: Plan) -> None:
 
 def describe_compilation(plan: Plan) -> dict[str, Any]:
     """Return the block ``neuron`` of ``config.json``: the compiler, the sizes it compiled for and what it was told."""
-    toolchain = find_toolchain(plan.recording.settings)
     settings = plan.recording.settings
+    toolchain = find_toolchain(settings)
     cast = settings.get("auto_cast", "none")
     return {
         "compiler_type": toolchain.compiler,

@@ -1,17 +1,15 @@
-"""What the AWS Neuron SDK is asked for by the settings of a build: packages, compiler arguments, dtypes. Known without torch.
+"""What the settings of a build ask of the AWS Neuron SDK: packages, compiler arguments, dtypes. Known without torch.
 
-The SDK has two generations. ``torch_neuronx`` compiles for Inf2 and Trn machines, ``torch_neuron`` for Inf1, each with a compiler and
-arguments of its own.
+The SDK has two generations. ``torch_neuronx`` compiles for Inf2 and Trn machines, ``torch_neuron`` for Inf1, each with
+a compiler and arguments of its own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from exporter.errors import UsageError
-
-Settings = Mapping[str, bool | int | str]
+from exporter.planning.target import Settings
 
 INSTANCE_TYPES = ("inf1", "inf2", "trn1", "trn1n", "trn2")
 AUTO_CASTS = ("none", "matmult", "all")
@@ -26,8 +24,8 @@ _FIRST = "inf1"
 _SECOND_ONLY = ("optlevel", "inline_weights", "cpu_backend", "model_type")
 
 WHERE_FROM = (
-    "the packages of these names on the Python package index are empty; install the AWS Neuron SDK from its own package index, as its documentation "
-    "(awsdocs-neuron) says, and exporter beside it as docs/neuron.md says"
+    "the packages of these names on the Python package index are empty; install the AWS Neuron SDK from its own "
+    "package index, as its documentation (awsdocs-neuron) says, and exporter beside it as docs/neuron.md says"
 )
 NOT_VERIFIED = (
     "not verified on Neuron hardware: exporter's own tests of this target run a stand-in for the AWS Neuron SDK; "
@@ -127,7 +125,8 @@ def refuse_combinations(settings: Settings) -> None:
         )
     if settings.get("dynamic_batch") and settings.get("inline_weights") is False:
         raise UsageError(
-            "--dynamic-batch and --separate-weights cannot be had together: the SDK splits batches for programs that hold their weights",
+            "--dynamic-batch and --separate-weights cannot be had together: "
+            "the SDK splits batches for programs that hold their weights",
             help="leave one of them out",
         )
     if not is_first_generation(settings):
@@ -148,6 +147,7 @@ def refuse_verification(settings: Settings) -> None:
     """
     if settings.get("cpu_backend"):
         raise UsageError(
-            "--cpu-backend compiles for a device this machine does not have, so the program cannot be run here and verified",
+            "--cpu-backend compiles for a device this machine does not have, "
+            "so the program cannot be run here and verified",
             help="add --no-verify, and run 'exporter verify DIR' on the Neuron machine",
         )

@@ -1,7 +1,8 @@
 """Make a traced graph the graph that was planned: its names, axes and dtypes, without debris.
 
-Steps in the order they are applied: separate weights, fold shape arithmetic, name and shape inputs and outputs, attach weights,
-fold their transposes, rewrite what is not portable. Every step works on the ``onnx_ir`` model in place.
+Steps in the order they are applied: separate weights, fold shape arithmetic, name and shape inputs and outputs,
+attach weights, fold their transposes, rewrite what is not portable. Every step works on the ``onnx_ir`` model in
+place.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ def finish_graph(trace: Trace, graph: GraphPlan, opset: int) -> ir.Model:
     model = trace.model
     _separate_weights(model.graph, trace, graph)
     _simplify(model)
-    _conform_values(model.graph, graph, trace.weights)
+    _conform_values(model.graph, graph)
     _attach_weights(model.graph, trace.weights)
     fold_transposes(model.graph)
     rewrite_portably(model)
@@ -67,12 +68,18 @@ def _separate_weights(recorded: ir.Graph, trace: Trace, graph: GraphPlan) -> Non
 
 
 def _simplify(model: ir.Model) -> None:
-    """Fold shape arithmetic and drop what nothing reads. The rewrites of onnxscript's optimiser are left out: one of
-    them takes time quadratic in the depth of the model."""
+    """Fold shape arithmetic and drop what nothing reads.
+
+    The rewrites of onnxscript's optimiser are left out: one of them takes time quadratic in the depth of the model.
+    """
     common.LiftConstantsToInitializersPass(lift_all_constants=False, size_limit=_FOLD_LIMIT)(model)
     fold_constants_ir(
-        model, onnx_shape_inference=False, input_size_limit=_FOLD_LIMIT, output_size_limit=_FOLD_LIMIT, should_fold=_is_small_fill
-    )  # fmt: skip
+        model,
+        onnx_shape_inference=False,
+        input_size_limit=_FOLD_LIMIT,
+        output_size_limit=_FOLD_LIMIT,
+        should_fold=_is_small_fill,
+    )
     _write_constants_as_tensors(model)
     common.IdentityEliminationPass()(model)
     common.CommonSubexpressionEliminationPass()(model)
@@ -90,13 +97,18 @@ def _simplify(model: ir.Model) -> None:
 
 
 def _is_small_fill(node: ir.Node) -> bool | None:
-    """Tell the folder to fold ``ConstantOfShape``, which it would leave, where that makes few values: the amounts of padding are made of it."""
-    shape = node.inputs[0].const_value if node.op_type == "ConstantOfShape" and node.inputs[0] is not None else None
+    """Tell the folder to fold a ``ConstantOfShape`` that makes few values, and None of any other node: its own rule.
+
+    The folder would leave every ``ConstantOfShape``, and the amounts of padding are made of them.
+    """
+    if node.op_type != "ConstantOfShape" or node.inputs[0] is None:
+        return None
+    shape = node.inputs[0].const_value
     return True if shape is not None and math.prod(map(int, shape.numpy())) <= _FOLD_LIMIT else None
 
 
 def _write_constants_as_tensors(model: ir.Model) -> None:
-    """Give constants their value as a tensor: folding writes some as plain numbers, which opset 11 does not have."""
+    """Give constants their value as a tensor, where folding wrote it as plain numbers: opset 11 has tensors alone."""
     dtypes = {"value_int": np.int64, "value_ints": np.int64, "value_float": np.float32, "value_floats": np.float32}
     for node in model.graph.all_nodes():
         if node.op_type != "Constant" or node.domain not in ("", "ai.onnx"):
@@ -114,11 +126,12 @@ def _all_values(recorded: ir.Graph) -> Iterable[ir.Value]:
         yield from node.outputs
 
 
-def _conform_values(recorded: ir.Graph, graph: GraphPlan, weights: Mapping[str, Any]) -> None:
+def _conform_values(recorded: ir.Graph, graph: GraphPlan) -> None:
+    """Give inputs and outputs their planned names and shapes, and inner values the planned names of their dims."""
     if len(recorded.inputs) != len(graph.inputs) or len(recorded.outputs) != len(graph.outputs):
         raise ExportError(
-            f"the tracer recorded {len(recorded.inputs)} inputs and {len(recorded.outputs)} outputs for '{graph.component}', "
-            f"where {len(graph.inputs)} and {len(graph.outputs)} are declared"
+            f"the tracer recorded {len(recorded.inputs)} inputs and {len(recorded.outputs)} outputs "
+            f"for '{graph.component}', where {len(graph.inputs)} and {len(graph.outputs)} are declared"
         )
     symbols = _symbols(recorded.inputs, graph.inputs)
     taken = {tensor.name for tensor in (*graph.inputs, *graph.outputs)}
@@ -128,7 +141,8 @@ def _conform_values(recorded: ir.Graph, graph: GraphPlan, weights: Mapping[str, 
     for value, tensor in zip(recorded.inputs, graph.inputs, strict=True):
         if not value.uses() and tensor.unused is None and value not in recorded.outputs:
             raise ExportError(
-                f"the graph of '{graph.component}' does not read its input '{tensor.name}': the model ignores it, or the tracer lost it",
+                f"the graph of '{graph.component}' does not read its input '{tensor.name}': "
+                "the model ignores it, or the tracer lost it",
                 help="remove the input from the spec, or declare it with 'unused: true' and 'because:'",
             )
         _conform(value, tensor, "input")
@@ -142,7 +156,10 @@ def _conform_values(recorded: ir.Graph, graph: GraphPlan, weights: Mapping[str, 
 
 
 def _part_outputs(recorded: ir.Graph) -> None:
-    """Give every output a value of its own, so that it can have its name: two outputs may be one value, or an input."""
+    """Give every output a value of its own, so that each can have its name.
+
+    A model may give one value twice, or an input as it is; each such output becomes the ``Identity`` of that value.
+    """
     seen: set[ir.Value] = set()
     for index, value in enumerate(list(recorded.outputs)):
         if value in seen or value.producer() is None:
@@ -155,8 +172,8 @@ def _part_outputs(recorded: ir.Graph) -> None:
 
 def _conform(value: ir.Value, tensor: TensorPlan, role: str) -> None:
     """Give a boundary value its planned name and shape, after checking that the tracer does not contradict them."""
-    wanted = ir.DataType.from_numpy(NUMPY_DTYPES[tensor.dtype])
-    if value.dtype is not None and value.dtype != wanted:
+    dtype = ir.DataType.from_numpy(NUMPY_DTYPES[tensor.dtype])
+    if value.dtype is not None and value.dtype != dtype:
         raise ExportError(
             f"the {role} '{tensor.name}' is {str(value.dtype).lower()} in the graph, and {tensor.dtype} is declared",
             help="correct the dtype in the spec",
@@ -164,20 +181,23 @@ def _conform(value: ir.Value, tensor: TensorPlan, role: str) -> None:
     if value.shape is not None:
         if len(value.shape) != len(tensor.shape):
             raise ExportError(
-                f"the {role} '{tensor.name}' has {len(value.shape)} axes in the graph, and {len(tensor.shape)} are declared"
+                f"the {role} '{tensor.name}' has {len(value.shape)} axes in the graph, "
+                f"and {len(tensor.shape)} are declared"
             )
-        for axis, (found, planned) in enumerate(zip(value.shape, tensor.shape, strict=True)):
-            if isinstance(found, int) and isinstance(planned, str):
+        for index, (size, axis) in enumerate(zip(value.shape, tensor.shape, strict=True)):
+            if isinstance(size, int) and isinstance(axis, str):
                 raise ExportError(
-                    f"axis {axis} of the {role} '{tensor.name}' is declared as '{planned}', but the tracer baked it in as {found}",
-                    help="the model computes with this size as a constant: make the dim static, or try the other tracer",
+                    f"axis {index} of the {role} '{tensor.name}' is declared as '{axis}', "
+                    f"but the tracer baked it in as {size}",
+                    help="the model computes with this size as a constant: make the dim static, "
+                    "or try the other tracer",
                 )
-            if isinstance(found, int) and isinstance(planned, int) and found != planned:
+            if isinstance(size, int) and isinstance(axis, int) and size != axis:
                 raise ExportError(
-                    f"axis {axis} of the {role} '{tensor.name}' has length {found}, and {planned} is declared"
+                    f"axis {index} of the {role} '{tensor.name}' has length {size}, and {axis} is declared"
                 )
     value.name = tensor.name
-    value.type = ir.TensorType(wanted)
+    value.type = ir.TensorType(dtype)
     value.shape = ir.Shape(tensor.shape)
 
 
@@ -185,21 +205,21 @@ def _symbols(values: Iterable[ir.Value], tensors: Iterable[TensorPlan]) -> dict[
     """Return the declared dim behind each anonymous symbol of the tracer."""
     symbols: dict[str, str] = {}
     for value, tensor in zip(values, tensors, strict=True):
-        for found, planned in zip(value.shape or (), tensor.shape, strict=False):
-            if isinstance(found, ir.SymbolicDim) and found.value is not None and isinstance(planned, str):
-                symbols.setdefault(str(found.value), planned)
+        for symbol, axis in zip(value.shape or (), tensor.shape, strict=False):
+            if isinstance(symbol, ir.SymbolicDim) and symbol.value is not None and isinstance(axis, str):
+                symbols.setdefault(str(symbol.value), axis)
     return symbols
 
 
 def _rename_symbols(shape: ir.Shape, symbols: Mapping[str, str]) -> ir.Shape:
-    """Rename the tracer's symbols in the shape of an inner value; what has no name of ours becomes unknown."""
-    known = set(symbols.values())
+    """Rename the tracer's symbols in the shape of an inner value; one that is no declared dim becomes unknown."""
+    declared = set(symbols.values())
 
     def rename(dim: Any) -> int | str | None:
         if isinstance(dim, int):
             return dim
-        text = str(dim.value) if dim.value is not None else None
-        return text if text in known else symbols.get(text) if text is not None else None
+        symbol = str(dim.value)
+        return symbol if symbol in declared else symbols.get(symbol)
 
     return ir.Shape([rename(dim) for dim in shape])
 
@@ -234,6 +254,7 @@ def _sort_initializers(recorded: ir.Graph) -> None:
 
 
 def _label(model: ir.Model, opset: int) -> None:
+    """Say who made the file, and leave out whatever else could differ between equal builds."""
     model.producer_name, model.producer_version = "exporter", exporter.__version__
     model.doc_string = model.graph.doc_string = None
     model.graph.name = "main"

@@ -1,4 +1,4 @@
-"""The ONNX target: record a graph with the plan's tracer, make it the planned one, write it with its weights streamed."""
+"""Write ONNX: record a graph with the plan's tracer, make it the planned one, write it with its weights streamed."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from exporter.errors import ExporterError, ExportError
+from exporter.errors import ExporterError, ExportError, first_line
 from exporter.models.arrays import to_torch
 from exporter.models.flat_model import FlatModel
 from exporter.planning.dummies import make_dummies
@@ -47,10 +47,9 @@ def _finish(model: Any, graph: GraphPlan, plan: Plan) -> Any:
     except ExporterError:
         raise
     except Exception as error:
-        lines = str(error).strip().splitlines() or [""]
         raise ExportError(
-            f"the {plan.recording.tracer} tracer failed on '{graph.component}' of {plan.model.architecture} {plan.task}: "
-            f"{type(error).__name__}: {lines[0][:300]}",
+            f"the {plan.recording.tracer} tracer failed on '{graph.component}' of {plan.title}: "
+            f"{type(error).__name__}: {first_line(error)}",
             help="try the other tracer with --tracer",
         ) from error
     return finish_graph(recorded, graph, plan.recording.opset)

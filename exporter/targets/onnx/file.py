@@ -1,7 +1,8 @@
 """Write an ONNX file with its weights streamed: inside it, or beside it as external data.
 
-Serialising a model with its weights makes two copies of them in memory. Here the graph is serialised alone and the initializers
-are written field by field behind it, which the protobuf encoding allows as long as the lengths are known beforehand.
+Serialising a model with its weights makes two copies of them in memory. Here the graph is serialised alone and the
+initializers are written field by field behind it, which the protobuf encoding allows as long as the lengths are known
+beforehand.
 """
 
 from __future__ import annotations

@@ -1,12 +1,14 @@
 """Rewrite what only one runtime reads as PyTorch does into operators every runtime agrees on.
 
-A pooling window that covers the whole image is how a model says "global": PyTorch clips the window to the image, and so does ONNX
-Runtime. Other runtimes refuse a window larger than its input, or divide by the size of the whole window.
+A pooling window that covers the whole image is how a model says "global": PyTorch clips the window to the image, and so
+does ONNX Runtime. Other runtimes refuse a window larger than its input, or divide by the size of the whole window.
 
 A model of another dtype may compute a table in bfloat16. ONNX Runtime multiplies no bfloat16 on a CPU, but converts it.
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import onnx
 import onnx_ir as ir
@@ -17,10 +19,10 @@ _GLOBAL = {"AveragePool": "GlobalAveragePool", "MaxPool": "GlobalMaxPool"}
 
 
 def rewrite_portably(model: ir.Model) -> None:
-    """Replace pooling whose one window covers the whole image by global pooling, and multiply bfloat16 in float32, in place.
+    """Rewrite a model in place: pooling in one window as global pooling, products of bfloat16 in float32.
 
-    The sizes of the image have to be known: an image that may be larger than the window at run time is left alone. So is a model
-    that is bfloat16 as a whole.
+    Pooling is rewritten where the sizes of the image are known: an image that may be larger than the window at run time
+    keeps its window. A model whose inputs or outputs are bfloat16 keeps its products.
     """
     pooling = [node for node in model.graph if node.op_type in _GLOBAL and node.domain in ("", "ai.onnx")]
     _infer_images(model, [node.inputs[0] for node in pooling if node.inputs[0] is not None])
@@ -34,7 +36,7 @@ def rewrite_portably(model: ir.Model) -> None:
 
 
 def _widen(graph: ir.Graph, node: ir.Node) -> None:
-    """Multiply in float32 and round. A product of two bfloat16 numbers is a float32 number, so it is rounded once as before."""
+    """Multiply in float32 and round: a product of two bfloat16 numbers is a float32 number, so it is rounded once."""
     old = node.outputs[0]
     wide = [ir.node("Cast", [factor], {"to": ir.DataType.FLOAT}) for factor in node.inputs]
     product = ir.node("Mul", [cast.outputs[0] for cast in wide], name=node.name)
@@ -49,21 +51,37 @@ def _widen(graph: ir.Graph, node: ir.Node) -> None:
 
 
 def _infer_images(model: ir.Model, images: list[ir.Value]) -> None:
-    """Fill in the shapes the tracer left open: it could not look through padding whose amounts were not constants yet."""
+    """Fill in the shapes that the tracer left open behind padding whose amounts were no constants yet."""
     unknown = {image.name: image for image in images if not _has_sizes(image)}
     if not unknown:
         return
     inferred = onnx.shape_inference.infer_shapes(skeleton(model), data_prop=True)
-    for found in map(ir.from_proto, inferred.graph.value_info):
-        image = unknown.get(found.name)
-        if image is not None and found.shape is not None:
+    for value in map(ir.from_proto, inferred.graph.value_info):
+        image = unknown.get(value.name)
+        if image is not None and value.shape is not None:
             # Sizes alone: a runtime that is told what a symbol stands for at the inputs would find it again in here.
-            image.shape = ir.Shape([size if isinstance(size, int) else None for size in found.shape])
-            image.type = found.type
+            image.shape = ir.Shape([size if isinstance(size, int) else None for size in value.shape])
+            image.type = value.type
 
 
 def _has_sizes(image: ir.Value) -> bool:
     return image.shape is not None and all(isinstance(size, int) for size in image.shape[2:])
+
+
+@dataclass(frozen=True, slots=True)
+class _Window:
+    """A pooling window along one axis: its width, its step, and the padding before and after the image."""
+
+    width: int
+    stride: int
+    before: int
+    after: int
+
+    def is_alone(self, size: int, *, rounds_up: bool) -> bool:
+        """Tell whether an image of this size has a single window, which covers it."""
+        room = size + self.before + self.after - self.width
+        steps = -(-room // self.stride) if rounds_up else room // self.stride
+        return steps == 0 and self.width - self.before >= size
 
 
 def _is_global(node: ir.Node) -> bool:
@@ -72,8 +90,8 @@ def _is_global(node: ir.Node) -> bool:
     if image is None or image.shape is None or len(node.outputs) != 1:
         return False  # unknown sizes, or MaxPool that also gives the places of the maxima
     sizes = image.shape[2:]
-    window = _ints(node, "kernel_shape", ())
-    axes = len(window)
+    widths = _ints(node, "kernel_shape", ())
+    axes = len(widths)
     if axes != len(sizes) or not all(isinstance(size, int) for size in sizes):
         return False
     automatic = node.attributes.get("auto_pad")
@@ -85,17 +103,8 @@ def _is_global(node: ir.Node) -> bool:
     if any(pads) and node.op_type == "AveragePool" and _int(node, "count_include_pad"):
         return False  # zeros around the image are part of the mean
     strides, rounds_up = _ints(node, "strides", (1,) * axes), bool(_int(node, "ceil_mode"))
-    return all(
-        _is_one_window(size, width, stride, before, after, rounds_up=rounds_up)
-        for size, width, stride, before, after in zip(sizes, window, strides, pads[:axes], pads[axes:], strict=True)
-    )
-
-
-def _is_one_window(size: int, width: int, stride: int, before: int, after: int, *, rounds_up: bool) -> bool:
-    """Tell whether an axis has a single window, which covers it."""
-    room = size + before + after - width
-    steps = -(-room // stride) if rounds_up else room // stride
-    return steps == 0 and width - before >= size
+    windows = map(_Window, widths, strides, pads[:axes], pads[axes:])
+    return all(window.is_alone(size, rounds_up=rounds_up) for size, window in zip(sizes, windows, strict=True))
 
 
 def _int(node: ir.Node, name: str) -> int:

@@ -12,31 +12,37 @@ from exporter.errors import first_line
 from exporter.planning.dtypes import NUMPY_DTYPES
 from exporter.planning.plan import GraphPlan, Plan, TensorPlan
 
+# Embedded weights above this are not worth parsing a second time: the runtime has read the file.
+_PARSED_LIMIT = 1 << 28
+
 
 def check_structure(path: Path, graph: GraphPlan, plan: Plan) -> list[str]:
     """Return what the written file has other than planned: names, order, dtypes, symbolic dims, opset."""
+    if path.stat().st_size >= _PARSED_LIMIT:
+        return []
     problems: list[str] = []
-    # Embedded weights above this are not worth parsing a second time; the runtime has read the file.
-    if path.stat().st_size < 1 << 28:
-        try:
-            onnx.checker.check_model(str(path), full_check=True)
-        except Exception as error:
-            problems.append(f"{path.name} does not pass onnx.checker: {first_line(error)}")
+    try:
+        onnx.checker.check_model(str(path), full_check=True)
+    except Exception as error:
+        problems.append(f"{path.name} does not pass onnx.checker: {first_line(error)}")
+    try:
         proto = onnx.load(str(path), load_external_data=False)
-        opset = next((entry.version for entry in proto.opset_import if entry.domain == ""), None)
-        if opset != plan.recording.opset:
-            problems.append(f"{path.name} has opset {opset}, and {plan.recording.opset} was asked for")
-        problems += _external_problems(proto, path)
-        for role, values, tensors in (
-            ("input", proto.graph.input, graph.inputs),
-            ("output", proto.graph.output, graph.outputs),
-        ):
-            problems += _signature_problems(path.name, role, values, tensors)
+    except Exception as error:
+        return [*problems, f"{path.name} cannot be read: {first_line(error)}"]
+    opset = next((entry.version for entry in proto.opset_import if entry.domain == ""), None)
+    if opset != plan.recording.opset:
+        problems.append(f"{path.name} has opset {opset}, and {plan.recording.opset} was asked for")
+    problems += _external_problems(proto, path)
+    problems += _signature_problems(path.name, "input", proto.graph.input, graph.inputs)
+    problems += _signature_problems(path.name, "output", proto.graph.output, graph.outputs)
     return problems
 
 
 def _external_problems(proto: Any, path: Path) -> Iterator[str]:
-    """The checker passes a length beyond the end of the data file; a runtime would crash on it."""
+    """Yield what is wrong with weights beside the file.
+
+    The checker passes a weight that ends beyond its data file, on which a runtime would crash.
+    """
     for tensor in proto.graph.initializer:
         if tensor.data_location != tensor.EXTERNAL:
             continue
@@ -50,10 +56,10 @@ def _external_problems(proto: Any, path: Path) -> Iterator[str]:
 
 
 def _signature_problems(file: str, role: str, values: Any, tensors: tuple[TensorPlan, ...]) -> Iterator[str]:
-    found = [value.name for value in values]
+    written = [value.name for value in values]
     planned = [tensor.name for tensor in tensors]
-    if found != planned:
-        yield f"{file}: its {role}s are {', '.join(found)}; planned {', '.join(planned)}"
+    if written != planned:
+        yield f"{file}: its {role}s are {', '.join(written)}; planned {', '.join(planned)}"
         return
     for value, tensor in zip(values, tensors, strict=True):
         shape = tuple(dim.dim_param or dim.dim_value for dim in value.type.tensor_type.shape.dim)

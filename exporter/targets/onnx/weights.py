@@ -17,7 +17,7 @@ _BLOCK_ELEMENTS = 1 << 22
 class WeightTensor(TorchTensor):  # type: ignore[misc] # onnx_ir's types are not followed
     """A torch tensor as an ONNX initializer whose bytes are made only while they are written.
 
-    The tensor may be a view of a mapped file, with any strides; a transposed weight is the view ``tensor.permute(...)``.
+    The tensor may be a view of a mapped file, with any strides: a transposed weight is ``tensor.permute(...)``.
     """
 
     def __init__(self, tensor: torch.Tensor, name: str) -> None:

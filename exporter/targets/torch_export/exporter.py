@@ -1,26 +1,23 @@
-"""The torch.export target: an ``ExportedProgram`` of the flat model, the successor to TorchScript, in a ``.pt2`` file.
+"""Write an ``ExportedProgram`` of the flat model, the successor to TorchScript, in a ``.pt2`` file.
 
-transformers' own patches for exportable models are applied while it is recorded, as its exporter does. With ``--aoti`` the program is
-also compiled by AOTInductor, into a package for this kind of processor.
+transformers' own patches for exportable models are applied while the program is recorded, as transformers' exporter
+does. With ``--aoti`` the program is also compiled by AOTInductor, into a package for this kind of processor.
 """
 
 from __future__ import annotations
 
 import contextlib
-import logging
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from exporter.errors import ExportError
+from exporter.errors import ExportError, first_line
 from exporter.models.arrays import to_torch
 from exporter.models.flat_model import FlatModel
 from exporter.planning.dummies import make_dummies
 from exporter.planning.plan import GraphPlan, Plan
+from exporter.targets.quiet import quiet_libraries
 from exporter.targets.torch_program.process import COMPILED
 
 _ASSERT: Any = torch.ops.aten._assert_scalar.default
@@ -40,20 +37,23 @@ def export_graph(model: Any, graph: GraphPlan, plan: Plan, directory: Path) -> l
         ExportError: the model cannot be exported, or not compiled.
     """
     flat = FlatModel(model, graph).eval()
-    what = f"'{graph.component}' of {plan.model.architecture} {plan.task}"
-    with _quiet():
-        program = _record(flat, graph, plan, what)
+    with quiet_libraries("torch"):
+        program = _record(flat, graph, plan)
         _drop_contradicted(program, graph, plan)
         for node in program.graph.nodes:
             for key in _SOURCES:
                 node.meta.pop(key, None)
         torch.export.save(program, directory / graph.file)
         if plan.recording.settings.get("aoti"):
-            _compile(program, directory / graph.file, what)
+            _compile(program, directory / graph.file, _title(graph, plan))
     return _used_weights(program)
 
 
-def _record(flat: FlatModel, graph: GraphPlan, plan: Plan, what: str) -> Any:
+def _title(graph: GraphPlan, plan: Plan) -> str:
+    return f"'{graph.component}' of {plan.title}"
+
+
+def _record(flat: FlatModel, graph: GraphPlan, plan: Plan) -> Any:
     from transformers.exporters.exporter_dynamo import reset_model_state
     from transformers.exporters.utils import apply_patches
 
@@ -68,9 +68,8 @@ def _record(flat: FlatModel, graph: GraphPlan, plan: Plan, what: str) -> Any:
                 flat, inputs, dynamic_shapes=(shapes,), strict=False, prefer_deferred_runtime_asserts_over_guards=True
             )
     except Exception as error:
-        lines = str(error).strip().splitlines() or [""]
         raise ExportError(
-            f"torch.export failed on {what}: {type(error).__name__}: {lines[0][:300]}",
+            f"torch.export failed on {_title(graph, plan)}: {type(error).__name__}: {first_line(error)}",
             help="say so in the spec under 'targets:' with the reason, or build another target",
         ) from error
 
@@ -78,8 +77,9 @@ def _record(flat: FlatModel, graph: GraphPlan, plan: Plan, what: str) -> Any:
 def _drop_contradicted(program: Any, graph: GraphPlan, plan: Plan) -> None:
     """Drop the assertions about sizes that a planned point contradicts.
 
-    The exporter asserts whatever it assumed about the sizes it saw, such as that there was some past. Where the spec promises the other
-    case too, the assertion may stand for a branch that makes no difference: verification at that point tells.
+    The exporter asserts whatever it assumed about the sizes it saw, such as that there was some past. Where the spec
+    promises the other case too, the assertion may stand for a branch that makes no difference: verification at that
+    point tells.
     """
     false: set[str] = set()
     for point in plan.sizes.points[1:]:
@@ -110,7 +110,7 @@ class _Watch(torch.fx.Interpreter):
         return super().call_function(target, args, kwargs)
 
 
-def _compile(program: Any, path: Path, what: str) -> None:
+def _compile(program: Any, path: Path, title: str) -> None:
     """Compile a program into a package beside its file.
 
     Raises:
@@ -120,9 +120,8 @@ def _compile(program: Any, path: Path, what: str) -> None:
         with torch.no_grad():
             torch._inductor.aoti_compile_and_package(program, package_path=str(path.with_suffix(COMPILED)))
     except Exception as error:
-        lines = str(error).strip().splitlines() or [""]
         raise ExportError(
-            f"AOTInductor cannot compile {what}: {type(error).__name__}: {lines[0][:300]}",
+            f"AOTInductor cannot compile {title}: {type(error).__name__}: {first_line(error)}",
             help="it needs a C++ compiler (g++ or clang); without --aoti the program itself is built",
         ) from error
 
@@ -136,16 +135,3 @@ def _used_weights(program: Any) -> list[torch.Tensor]:
         for node in program.graph.nodes
         if node.op == "placeholder" and node.name in names and node.users and names[node.name] in tensors
     ]
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    logger = logging.getLogger("torch")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            yield
-        finally:
-            logger.setLevel(level)

@@ -1,7 +1,7 @@
 """What the torch programs share: a saved program takes tensors by position and runs in a process that has torch alone.
 
-TorchScript, exported programs and what the Neuron SDK compiles differ in how they are recorded. `TORCH_PROGRAM` is the rest of their
-records; each target is made of it.
+TorchScript, exported programs and what the Neuron SDK compiles differ in how they are recorded. The rest of their
+records is the same for all of them: `TORCH_PROGRAM`, which each target spreads into its record.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ def session_opener(
     """Return what opens the programs of a target.
 
     Args:
-        runtime_modules: from the settings of a build to the modules whose operators its programs use; None for torch alone.
+        runtime_modules: from the settings of a build to the modules whose operators its programs use; None for torch
+            alone.
         help: where to get those modules.
     """
 

@@ -1,8 +1,11 @@
 """A process that runs saved torch programs, and that can import neither transformers nor this package.
 
-A file that needs the Python of the model it was made from is no deployment. This script is started by path, imports torch once, and
-serves every program it is asked to open in a forked child, so that each has a process of its own. It talks to
-`exporter.torch_session` by ``multiprocessing.connection``; the key comes on standard input.
+A file that needs the Python of the model it was made from is no deployment. This script is started by path, imports
+torch once, and serves every program it is asked to open in a forked child, so that each has a process of its own. It
+talks to `exporter.targets.torch_program.session` by ``multiprocessing.connection``; the key comes on standard input.
+
+Nothing of exporter may be imported here, so what `exporter.errors` and `exporter.building.worker` also have is written
+out again: `_say` and `_die_with_parent`.
 """
 
 from __future__ import annotations
@@ -64,7 +67,10 @@ def main() -> None:
 
 
 def _die_with_parent() -> None:
-    """Ask the system (Linux) to end this process with the one that started it."""
+    """Ask the system (Linux) to end this process with the one that started it.
+
+    The workers of builds have a function of the same name: this one ends in order, by SIGTERM, since it holds no build.
+    """
     with contextlib.suppress(AttributeError, OSError):
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
@@ -83,8 +89,17 @@ def serve(connection: Any) -> None:
                     answer = run_program(program, *arguments)
                 connection.send(("ok", answer))
             except Exception as error:
-                lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-                connection.send(("error", f"{type(error).__name__}: {lines[-1] if lines else ''}"))
+                connection.send(("error", _say(error)))
+
+
+def _say(error: Exception) -> str:
+    """Return what an error of torch says in one line: its last, since torch begins with the trace of the program.
+
+    An error without a text, such as a bare ``AssertionError()``, is called by its type.
+    """
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    kind = type(error).__name__
+    return f"{kind}: {lines[-1]}" if lines else kind
 
 
 def open_program(path: str, modules: Iterable[str]) -> Callable[..., Any]:
@@ -108,7 +123,7 @@ def run_program(program: Callable[..., Any], tensors: Iterable[Plain]) -> list[P
     """Run a program and return its outputs."""
     import torch
 
-    inputs = [_tensor(*one) for one in tensors]
+    inputs = [_tensor(*plain) for plain in tensors]
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         outputs = program(*inputs)

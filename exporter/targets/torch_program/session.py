@@ -19,6 +19,7 @@ import numpy as np
 
 from exporter.errors import ExportError
 from exporter.planning.dtypes import NUMPY_DTYPES, Array
+from exporter.targets.torch_program.process import Plain
 
 _SCRIPT = Path(__file__).with_name("process.py")
 
@@ -99,8 +100,8 @@ class TorchSession:
     def run(self, inputs: Mapping[str, Array]) -> list[Array]:
         """Return the outputs in graph order for inputs in graph order."""
         plain = [(_dtype(array), array.shape, np.ascontiguousarray(array).tobytes()) for array in inputs.values()]
-        found: list[tuple[str, tuple[int, ...], bytes]] = self._ask("run", plain)
-        return [np.frombuffer(data, NUMPY_DTYPES[dtype]).reshape(shape) for dtype, shape, data in found]
+        outputs: list[Plain] = self._ask("run", plain)
+        return [np.frombuffer(data, NUMPY_DTYPES[dtype]).reshape(shape) for dtype, shape, data in outputs]
 
     def _ask(self, *message: Any) -> Any:
         try:

@@ -1,8 +1,9 @@
-"""The sidecar of a torch program: ``<stem>.json`` with the ordered names, dtypes and symbolic dims of its inputs and outputs.
+"""The sidecar of a torch program: ``<stem>.json`` with the ordered names, dtypes and symbolic dims of its tensors.
 
-A saved program takes tensors by position and knows no names. ``dims`` tells of every dim whether the program is open in it:
-``dynamic`` (probed: it alone was given another size), ``with others`` (the model itself accepts other sizes only along with
-others', as at the check points), ``not probed``, or the one size it has.
+A saved program takes tensors by position and knows no names. ``dims`` tells for every dim whether the program is open
+in it: ``dynamic`` (the program ran with another size of this dim alone), ``with others`` (the model accepts another
+size of this dim only together with other sizes of further dims, as at the check points), ``not probed``, or the one
+size of a fixed dim.
 """
 
 from __future__ import annotations
@@ -47,12 +48,12 @@ def signature_problems(directory: Path, graph: GraphPlan, plan: Plan) -> list[st
     """Return what a sidecar says other than planned."""
     path = signature_path(directory, graph)
     try:
-        found = json.loads(path.read_text("utf-8"))
+        written = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError):
         return [f"{path.name} is missing or damaged"]
     planned = make_signature(graph, plan, {})
     return [
         f"{path.name}: its {key} are not those planned"
         for key in ("inputs", "outputs")
-        if found.get(key) != planned[key]
+        if written.get(key) != planned[key]
     ]

@@ -1,11 +1,11 @@
-"""The TorchScript target: ``torch.jit.trace`` of the flat model, saved with nothing in it of the machine it was made on.
+"""Write TorchScript: ``torch.jit.trace`` of the flat model, saved with nothing in it of the machine it was made on.
 
-Tensors are passed by position and come back as a tuple; ``signature.py`` writes the names, dtypes and symbolic dims beside the file.
+Tensors are passed by position and come back as a tuple; ``signature.py`` writes the names, dtypes and symbolic dims
+beside the file.
 """
 
 from __future__ import annotations
 
-import warnings
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,11 +13,12 @@ from typing import Any
 
 import torch
 
-from exporter.errors import ExportError
+from exporter.errors import ExportError, first_line
 from exporter.models.arrays import to_torch
 from exporter.models.flat_model import FlatModel
 from exporter.planning.dummies import make_dummies
 from exporter.planning.plan import GraphPlan, Plan
+from exporter.targets.quiet import quiet_libraries
 
 # Where the Python line of each operator is kept: absolute paths of this machine, of use to nobody else.
 _DEBUG = ".debug_pkl"
@@ -57,33 +58,31 @@ def trace_graph(model: Any, graph: GraphPlan, plan: Plan) -> torch.jit.ScriptMod
     trace: Any = torch.jit.trace
     inputs = tuple(map(to_torch, make_dummies(graph, plan.sizes.trace, plan.sizes.seed).values()))
     try:
-        with torch.no_grad(), warnings.catch_warnings():
-            # That sizes may be baked in is what the probes find out.
-            warnings.simplefilter("ignore")
+        with torch.no_grad(), quiet_libraries():
             traced: torch.jit.ScriptModule = trace(flat, inputs, check_trace=False, strict=False)
     except Exception as error:
-        lines = str(error).strip().splitlines() or [""]
         raise ExportError(
-            f"torch.jit.trace failed on '{graph.component}' of {plan.model.architecture} {plan.task}: {type(error).__name__}: {lines[0][:300]}",
+            f"torch.jit.trace failed on '{graph.component}' of {plan.title}: "
+            f"{type(error).__name__}: {first_line(error)}",
             help="say so in the spec under 'targets:' with the reason, or build another target",
         ) from error
     return traced
 
 
 def used_weights(traced: torch.jit.ScriptModule) -> list[torch.Tensor]:
-    """Return the parameters and buffers that the traced graph reads: the file also holds those it does not."""
+    """Return the parameters and buffers that a traced graph reads: its file also holds those that nothing reads."""
     owners: dict[str, Any] = {}
-    found: list[torch.Tensor] = []
+    used: list[torch.Tensor] = []
     graph: Any = traced.inlined_graph
     owners[next(graph.inputs()).debugName()] = traced
     for node in graph.nodes():
         if node.kind() == "prim::GetAttr" and node.input().debugName() in owners:
             value = getattr(owners[node.input().debugName()], node.s("name"))
             if isinstance(value, torch.Tensor):
-                found.append(value)
+                used.append(value)
             else:
                 owners[node.output().debugName()] = value
-    return found
+    return used
 
 
 def untie_weights(model: torch.nn.Module) -> None:
@@ -107,14 +106,14 @@ def save_script(traced: torch.jit.ScriptModule, path: Path) -> None:
         try:
             torch.jit.save(traced, str(whole))
         except RuntimeError as error:
-            lines = [line for line in str(error).splitlines() if line.strip()]
-            raise ExportError(f"the trace cannot be saved as TorchScript: {lines[0][:300]}") from error
+            raise ExportError(f"the trace cannot be saved as TorchScript: {first_line(error)}") from error
         _copy_archive(whole, path)
     finally:
         whole.unlink(missing_ok=True)
 
 
 def _copy_archive(source: Path, target: Path) -> None:
+    """Copy an archive without what its entries tell of this machine and this moment."""
     with zipfile.ZipFile(source) as old, zipfile.ZipFile(target, "w", zipfile.ZIP_STORED) as new:
         for entry in old.infolist():
             if not entry.filename.endswith(_DEBUG):

@@ -1,4 +1,4 @@
-"""AWS Neuron, against a stand-in for its SDK: fixed shapes, a tracer transformers does not see, and a compiler with arguments."""
+"""AWS Neuron, against a stand-in for its SDK: fixed shapes, a hidden tracer, and a compiler with arguments."""
 
 from __future__ import annotations
 
@@ -21,8 +21,9 @@ import torch
 from conftest import REPOSITORY, Run, assert_clean_failure, offline_environment
 
 import exporter
+from exporter.api import given_options
 from exporter.building.pool import Outcome, run_builds
-from exporter.building.requests import Wanted, plan_builds
+from exporter.building.requests import plan_builds
 from exporter.errors import UsageError
 from exporter.language.schema import load_schema
 from exporter.models.arrays import to_torch
@@ -30,7 +31,6 @@ from exporter.models.flat_model import FlatModel
 from exporter.models.patches import applied_patches
 from exporter.models.references import make_reference
 from exporter.planning.dummies import make_dummies
-from exporter.planning.options import Options
 from exporter.planning.plan import Plan
 from exporter.planning.target import check_settings
 from exporter.targets.neuron.exporter import compile_graph
@@ -42,9 +42,15 @@ SDK = str(FAKES / "neuron")
 SIZES = {"batch": 1, "sequence": 128}
 DIMS = ("--dim", "batch=1", "--dim", "sequence=128")
 CONFIG = {
-    "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 37, "max_position_embeddings": 128,
-    "vocab_size": 99, "type_vocab_size": 2, "num_labels": 3,
-}  # fmt: skip
+    "hidden_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "intermediate_size": 37,
+    "max_position_embeddings": 128,
+    "vocab_size": 99,
+    "type_vocab_size": 2,
+    "num_labels": 3,
+}
 
 
 def with_sdk(*before: Path | str, **extra: str) -> dict[str, str]:
@@ -86,14 +92,20 @@ def compile_model() -> Iterator[Compile]:
         model: Path | None = None,
         task: str = "text-classification",
         dims: dict[str, int] = SIZES,
-        atol: float | None = None,
-        rtol: float | None = None,
+        bound: tuple[float | None, float | None] = (None, None),
         **settings: Any,
     ) -> Outcome:
-        options = Options(dims=dims, settings=settings, atol=atol, rtol=rtol)
-        name = str(model) if model is not None else None
-        wanted = Wanted(spec=None, model=name, tasks=(task,), targets=("neuron",), output=output, options=options)
-        asked.extend(plan_builds(specs, wanted))
+        given = given_options(
+            model=str(model) if model is not None else None,
+            tasks=(task,),
+            targets=("neuron",),
+            output=output,
+            dims=dims,
+            settings=settings,
+            atol=bound[0],
+            rtol=bound[1],
+        )
+        asked.extend(plan_builds(specs, given))
         # The worker starts with the first build.
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("PYTHONPATH", with_sdk()["PYTHONPATH"])
@@ -155,7 +167,8 @@ def test_tensors_of_another_shape_are_refused(artifact: tuple[Path, Plan], sdk: 
 
 
 def test_a_program_runs_without_transformers_and_not_without_the_sdk(artifact: tuple[Path, Plan]) -> None:
-    load = f"import sys, torch; torch.jit.load({str(artifact[0] / 'model.neuron')!r}); assert 'transformers' not in sys.modules"
+    program = str(artifact[0] / "model.neuron")
+    load = f"import sys, torch; torch.jit.load({program!r}); assert 'transformers' not in sys.modules"
     for code, environment, works in (
         (f"import torch_neuronx; {load}", with_sdk(), True),
         (load, with_sdk(), False),
@@ -195,7 +208,7 @@ def test_the_config_tells_optimum_what_was_compiled(artifact: tuple[Path, Plan])
 def test_the_manifest_says_what_it_is_not(artifact: tuple[Path, Plan]) -> None:
     manifest = json.loads((artifact[0] / "manifest.json").read_text("utf-8"))
     assert any("not verified on Neuron hardware" in note for note in manifest["plan"]["notes"])
-    assert "kept-masks" in manifest["plan"]["patches"]
+    assert "kept-masks" in manifest["plan"]["recording"]["patches"]
     assert manifest["versions"]["torch-neuronx"] == "2.8.0.2.10.16998"
     assert manifest["versions"]["neuronx-cc"] == "2.21.33363.0"
     assert "torch-neuronx 2.8.0.2.10.16998 without transformers" in manifest["report"]["runtime"]
@@ -209,10 +222,10 @@ def test_the_signature_has_one_size_for_each_dim(artifact: tuple[Path, Plan]) ->
 
 
 def test_the_program_of_the_card_runs(artifact: tuple[Path, Plan]) -> None:
-    found = re.search(r"```python\n(.*?)```", (artifact[0] / "README.md").read_text("utf-8"), re.DOTALL)
-    assert found is not None
+    program = re.search(r"```python\n(.*?)```", (artifact[0] / "README.md").read_text("utf-8"), re.DOTALL)
+    assert program is not None
     done = subprocess.run(
-        [sys.executable, "-c", found[1]], cwd=artifact[0], env=with_sdk(), capture_output=True, text=True, check=False
+        [sys.executable, "-c", program[1]], cwd=artifact[0], env=with_sdk(), capture_output=True, text=True, check=False
     )
     assert (done.stdout, done.stderr) == ("(1, 3)\n", "")
 
@@ -277,9 +290,10 @@ def planned() -> Plan:
 def test_a_mask_that_pads_nothing_is_dropped_unless_it_is_kept(
     sdk: Any, planned: Plan, *, patched: bool, padded: bool
 ) -> None:
-    """The trap is real: with neither the patch nor a padded example the program ignores its mask, and each of them saves it."""
-    example = dataclasses.replace(planned.trace, all_padded=padded)
-    plan = dataclasses.replace(planned, points=(example, *planned.points[1:]))
+    """With neither the patch nor a padded example the program ignores its mask; each of them saves it."""
+    example = dataclasses.replace(planned.sizes.trace, all_padded=padded)
+    sizes = dataclasses.replace(planned.sizes, points=(example, *planned.sizes.points[1:]))
+    plan = dataclasses.replace(planned, sizes=sizes)
     graph = plan.graphs[0]
     model = make_reference(plan)
     with applied_patches(plan.recording.patches if patched else {}, model):
@@ -340,11 +354,12 @@ def test_casts_are_held_to_their_own_bound(compile_model: Compile, tmp_path: Pat
     plan = good(compile_model(tmp_path / "cast", "bert", dims=dims, auto_cast="all", auto_cast_type="bf16"))
     exact = exporter.plan("bert", "text-classification", target="neuron", dims=dims)
     halved = exporter.plan("bert", "text-classification", dtype="bfloat16")
-    assert (plan.bound.atol, plan.bound.rtol) == (halved.atol, halved.rtol) > (exact.atol, exact.rtol)
+    bounds = [(each.bound.atol, each.bound.rtol) for each in (plan, halved, exact)]
+    assert bounds[0] == bounds[1] > bounds[2]
     assert "operations on float32 are cast to bfloat16" in (plan.bound.because or "")
     block = json.loads((tmp_path / "cast" / "config.json").read_text("utf-8"))["neuron"]
     assert (block["auto_cast"], block["auto_cast_type"]) == ("all", "bf16")
-    outcome = compile_model(tmp_path / "held", "bert", dims=dims, atol=exact.atol, rtol=exact.rtol, auto_cast="all")
+    outcome = compile_model(tmp_path / "held", "bert", dims=dims, bound=bounds[2], auto_cast="all")
     assert "failed verification" in str(outcome.error)
     assert not (tmp_path / "held").exists()
 
@@ -428,15 +443,14 @@ def test_a_family_gives_settings_where_a_build_gives_none() -> None:
         for settings in ({}, {"model_type": "generic"})
     ]
     assert [plan.recording.settings["model_type"] for plan in plans] == ["transformer", "generic"]
-    assert (
-        "model_type" not in exporter.plan("levit", "image-classification", target="neuron", dims={"batch": 1}).settings
-    )
+    levit = exporter.plan("levit", "image-classification", target="neuron", dims={"batch": 1})
+    assert "model_type" not in levit.recording.settings
 
 
 def test_the_language_names_settings_of_the_target() -> None:
     listed = load_schema("defs")["$defs"]["target"]["properties"]["settings"]["properties"]
-    settings = TARGETS["neuron"].settings
-    assert {name: tuple(value["enum"]) for name, value in listed.items()} == {name: settings[name] for name in listed}
+    kinds = {flag.name: flag.kind for flag in TARGETS["neuron"].flags}
+    assert {name: tuple(value["enum"]) for name, value in listed.items()} == {name: kinds[name] for name in listed}
 
 
 @pytest.mark.parametrize(
@@ -457,9 +471,12 @@ def test_missing_sizes_are_named(spec: str, task: str, missing: str) -> None:
 def test_a_batch_that_not_all_inputs_have_cannot_be_left_open() -> None:
     with pytest.raises(UsageError, match="cannot be left open: input_ids, pixel_values"):
         exporter.plan(
-            "clip", "zero-shot-image-classification", target="neuron", dims={"text_batch": 1, "sequence": 7, "image_batch": 1},
+            "clip",
+            "zero-shot-image-classification",
+            target="neuron",
+            dims={"text_batch": 1, "sequence": 7, "image_batch": 1},
             settings={"dynamic_batch": True},
-        )  # fmt: skip
+        )
 
 
 @pytest.mark.parametrize("installed", ["nothing", "placeholder"])
@@ -519,28 +536,30 @@ def test_what_only_onnx_needs_is_not_needed(checkpoint: Path, tmp_path: Path, ru
         (tmp_path / "site" / name).mkdir(parents=True)
         (tmp_path / "site" / name / "__init__.py").write_text(f'raise ImportError("{name} is not here")\n')
     result = run(
-        "build", "--model", checkpoint, "--target", "neuron", *DIMS, "-o", "out",
+        *("build", "--model", checkpoint, "--target", "neuron", *DIMS, "-o", "out"),
         PYTHONPATH=with_sdk(tmp_path / "site")["PYTHONPATH"],
-    )  # fmt: skip
+    )
     assert result.returncode == 0, result.stderr
 
 
 @pytest.mark.parametrize(
-    ("spec", "task", "dims", "files"),
+    ("pair", "dims", "files"),
     [
-        ("gpt2", "text-generation-with-past", {"sequence": 4, "past_sequence": 6}, ["model.neuron"]),
-        ("vit", "image-classification", {}, ["model.neuron"]),
-        ("wav2vec2", "feature-extraction", {"samples": 2000}, ["model.neuron"]),
-        ("bert", "multiple-choice", {"sequence": 9, "choices": 2}, ["model.neuron"]),
+        ("gpt2 text-generation-with-past", {"sequence": 4, "past_sequence": 6}, ["model.neuron"]),
+        ("vit image-classification", {}, ["model.neuron"]),
+        ("wav2vec2 feature-extraction", {"samples": 2000}, ["model.neuron"]),
+        ("bert multiple-choice", {"sequence": 9, "choices": 2}, ["model.neuron"]),
         (
-            "t5", "text2text-generation-with-past", {"encoder_sequence": 7, "decoder_sequence": 3, "past_decoder_sequence": 5},
+            "t5 text2text-generation-with-past",
+            {"encoder_sequence": 7, "decoder_sequence": 3, "past_decoder_sequence": 5},
             ["decoder_model.neuron", "decoder_with_past_model.neuron", "encoder_model.neuron"],
         ),
     ],
-)  # fmt: skip
+)
 def test_other_kinds_of_models(
-    compile_model: Compile, tmp_path: Path, spec: str, task: str, dims: dict[str, int], files: list[str]
+    compile_model: Compile, tmp_path: Path, pair: str, dims: dict[str, int], files: list[str]
 ) -> None:
+    spec, task = pair.split()
     work = tmp_path / "work"
     good(compile_model(tmp_path / "out", spec, task=task, dims={"batch": 1, **dims}, compiler_workdir=str(work)))
     assert sorted(path.name for path in (tmp_path / "out").glob("*.neuron")) == files

@@ -1,4 +1,4 @@
-"""Pooling that covers the whole image becomes global pooling, and bfloat16 is multiplied in float32: every runtime computes both."""
+"""Pooling that covers the whole image becomes global, and bfloat16 is multiplied in float32: any runtime has both."""
 
 from __future__ import annotations
 
@@ -19,12 +19,15 @@ IMAGE = (2, 3, 5, 7)
 def pooling(op: str, sizes: tuple[int | str, ...] = IMAGE, outputs: int = 1, **attributes: object) -> ir.Model:
     names = ["pooled", "places"][:outputs]
     graph = helper.make_graph(
-        [helper.make_node("Relu", ["image"], ["features"]), helper.make_node(op, ["features"], names, name="pool", **attributes)],
+        [
+            helper.make_node("Relu", ["image"], ["features"]),
+            helper.make_node(op, ["features"], names, name="pool", **attributes),
+        ],
         "pooling",
         [helper.make_tensor_value_info("image", TensorProto.FLOAT, sizes)],
         [helper.make_tensor_value_info("pooled", TensorProto.FLOAT, (sizes[0], 3, None, None))],
         value_info=[helper.make_tensor_value_info("features", TensorProto.FLOAT, sizes)],
-    )  # fmt: skip
+    )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 19)])
     return ir.from_proto(model)
 

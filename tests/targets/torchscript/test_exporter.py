@@ -1,4 +1,4 @@
-"""TorchScript and torch.export: the walk-through of the docs, in Python and C++, and what a build says when it cannot be had."""
+"""TorchScript and torch.export: the walk-through of the docs, in Python and C++, and what cannot be had."""
 
 from __future__ import annotations
 
@@ -17,11 +17,10 @@ from conftest import REPOSITORY, SPECS, Run, assert_clean_failure, offline_envir
 
 import exporter
 from exporter.building.pool import Outcome
-from exporter.building.requests import Build, Wanted, plan_builds
+from exporter.building.requests import Build, plan_builds
 from exporter.errors import UsageError
 from exporter.language.catalog import list_specs
 from exporter.language.loading import load_spec
-from exporter.planning.options import Options
 from exporter.verification.report import VerificationError
 
 GUIDE = REPOSITORY / "docs" / "torchscript.md"
@@ -152,9 +151,9 @@ def test_a_trained_checkpoint_gives_pytorchs_embeddings_in_cpp(minilm: Path, tmp
     done = subprocess.run(
         ["./embed", "script/model.pt"], cwd=tmp_path, input=ids, capture_output=True, text=True, timeout=300, check=True
     )
-    found = np.array([[float(number) for number in line.split()] for line in done.stdout.splitlines()])
-    assert found.shape == expected.shape == (len(SENTENCES), 384)
-    np.testing.assert_allclose(found, expected, atol=1e-6)
+    embeddings = np.array([[float(number) for number in line.split()] for line in done.stdout.splitlines()])
+    assert embeddings.shape == expected.shape == (len(SENTENCES), 384)
+    np.testing.assert_allclose(embeddings, expected, atol=1e-6)
 
 
 def test_tied_weights_are_one_in_the_file_unless_untied(tmp_path: Path, make_checkpoint: Callable[..., Path]):
@@ -319,18 +318,20 @@ def check_target(
     spec = load_spec(architecture)
     limit = spec.tasks[task].targets.get(target)
     dims = {name: spec.dims[name].trace for name in limit.static} if limit is not None else {}
-    wanted = Wanted(spec=None, tasks=(task,), targets=(target,), output=tmp_path / "out", options=Options(dims=dims))
+    given = {"tasks": (task,), "targets": (target,), "output": tmp_path / "out", "dims": dims}
     if limit is not None and limit.refused is not None:
         with pytest.raises(UsageError, match=re.escape(limit.refused)):
-            plan_builds([architecture], wanted)
+            plan_builds([architecture], given)
         return
-    (build,) = plan_builds([architecture], wanted)
+    (build,) = plan_builds([architecture], given)
     outcome = build_one(build)
     assert outcome.error is None, outcome.error.message
     assert outcome.plan is not None
     assert outcome.report is not None
     assert "without transformers" in outcome.report.runtime
-    assert {one.point for one in outcome.report.comparisons} == {point.name for point in outcome.plan.sizes.points}
+    assert {comparison.point for comparison in outcome.report.comparisons} == {
+        point.name for point in outcome.plan.sizes.points
+    }
     for graph in outcome.plan.graphs:
         signature = json.loads(((tmp_path / "out" / graph.file).with_suffix(".json")).read_text())
         assert [tensor["name"] for tensor in signature["inputs"]] == [tensor.name for tensor in graph.inputs]

@@ -1,17 +1,13 @@
 """Record with torch.export and the patches of ``transformers.exporters``: opset 18 and later.
 
-Only the declared axes are marked, as ``Dim.AUTO``: explicit ranges break on the maximum positions of many models. The patches
-are process-wide while they last, so this runs in a worker of its own.
+Only the declared axes are marked, as ``Dim.AUTO``: explicit ranges break on the maximum positions of many models. The
+patches are process-wide while they last, so this runs in a worker of its own.
 """
 
 from __future__ import annotations
 
 import contextlib
 import io
-import logging
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import torch
 
@@ -19,9 +15,11 @@ from exporter.errors import ExportError
 from exporter.models.flat_model import FlatModel
 from exporter.planning.plan import GraphPlan
 from exporter.targets.onnx.tracers import Trace
+from exporter.targets.quiet import quiet_libraries
 
 # The patches cover the model's own choice of attention.
 ATTENTION: str | None = None
+_LOGGERS = ("torch.onnx", "onnxscript", "onnx_ir")
 
 
 def record(flat: FlatModel, graph: GraphPlan, tensors: tuple[torch.Tensor, ...], opset: int) -> Trace:
@@ -37,11 +35,11 @@ def record(flat: FlatModel, graph: GraphPlan, tensors: tuple[torch.Tensor, ...],
         name: dict.fromkeys(tensor.dynamic_axes(), torch.export.Dim.AUTO)
         for name, tensor in zip(names, graph.inputs, strict=True)
     }
-    with torch.no_grad(), _quiet_exporter():
-        model, _ = OnnxExporter().export_program(
-            _ByKeyword(flat).eval(), dict(zip(names, tensors, strict=True)),
-            OnnxConfig(dynamic=True, dynamic_shapes=axes, opset_version=opset, optimize=False),
-        )  # fmt: skip
+    config = OnnxConfig(dynamic=True, dynamic_shapes=axes, opset_version=opset, optimize=False)
+    named = dict(zip(names, tensors, strict=True))
+    # The exporter prints its progress.
+    with torch.no_grad(), quiet_libraries(*_LOGGERS), contextlib.redirect_stdout(io.StringIO()):
+        model, _ = OnnxExporter().export_program(_ByKeyword(flat).eval(), named, config)
     written = model.opset_imports.get("")
     if written != opset:
         raise ExportError(f"the dynamo tracer wrote opset {written} where {opset} was asked for")
@@ -65,19 +63,3 @@ class _ByKeyword(torch.nn.Module):
     def forward(self, **tensors: torch.Tensor) -> tuple[torch.Tensor, ...]:
         flat: FlatModel = object.__getattribute__(self, "flat")
         return flat.forward(*tensors.values())
-
-
-@contextmanager
-def _quiet_exporter() -> Iterator[None]:
-    """Keep the exporter's progress and version advice off the terminal."""
-    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir")]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.ERROR)
-    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-        warnings.simplefilter("ignore")
-        try:
-            yield
-        finally:
-            for logger, level in zip(loggers, levels, strict=True):
-                logger.setLevel(level)

@@ -1,8 +1,8 @@
 """Adaptive average pooling in operators every opset has: a product with a matrix of window weights for each axis.
 
-ONNX pools in windows of one size, so the tracer can only write the case in which the output divides the image. PyTorch's windows go
-from ``floor(i * size / count)`` to ``ceil((i + 1) * size / count)`` and may overlap or repeat; the weights are computed from the
-image's size inside the graph and fold to constants where that is fixed.
+ONNX pools in windows of one size, so the tracer can only write the case in which the output divides the image.
+PyTorch's windows go from ``floor(i * size / count)`` to ``ceil((i + 1) * size / count)`` and may overlap or repeat. The
+weights of the windows are computed from the image's size inside the graph, and fold to constants where it is fixed.
 """
 
 from __future__ import annotations

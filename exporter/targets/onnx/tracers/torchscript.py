@@ -7,8 +7,6 @@ into the graph and each can be attached again by the name it had.
 from __future__ import annotations
 
 import io
-import logging
-import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, cast
@@ -21,6 +19,7 @@ from exporter.models.flat_model import FlatModel
 from exporter.planning.plan import GraphPlan
 from exporter.targets.onnx.tracers import Trace
 from exporter.targets.onnx.tracers.pooling import adaptive_pooling
+from exporter.targets.quiet import quiet_libraries
 
 # sdpa has no symbolic below opset 14; eager attention is the same arithmetic in operators every opset has.
 ATTENTION = "eager"
@@ -30,53 +29,51 @@ def record(flat: FlatModel, graph: GraphPlan, tensors: tuple[torch.Tensor, ...],
     """Trace ``flat`` on ``tensors`` and return its graph, weights apart."""
     buffer = io.BytesIO()
     named = {tensor.name: tensor.dynamic_axes() for tensor in (*graph.inputs, *graph.outputs)}
-    with torch.no_grad(), _quiet_tracer(), _weights_out_of_passes(), _copies_as_values(opset), adaptive_pooling(opset):
+    quiet, own_operators = quiet_libraries("torch.onnx"), _copies_as_values(opset)
+    with torch.no_grad(), quiet, _weights_out_of_passes(), own_operators, adaptive_pooling(opset):
         torch.onnx.export(
-            flat, tensors, cast("Any", buffer), dynamo=False, export_params=False, do_constant_folding=False, opset_version=opset,
-            input_names=[tensor.name for tensor in graph.inputs], output_names=[tensor.name for tensor in graph.outputs],
+            flat,
+            tensors,
+            cast("Any", buffer),
+            dynamo=False,
+            export_params=False,
+            do_constant_folding=False,
+            opset_version=opset,
+            input_names=[tensor.name for tensor in graph.inputs],
+            output_names=[tensor.name for tensor in graph.outputs],
             dynamic_axes={name: axes for name, axes in named.items() if axes},
-        )  # fmt: skip
+        )
     model = ir.from_proto(onnx.load_from_string(buffer.getvalue()))
     _restore_inputs(model.graph, graph)
     return Trace(model, _take_weights(model.graph, flat, graph))
 
 
 def _restore_inputs(recorded: Any, graph: GraphPlan) -> None:
-    """Put back the declared inputs that nothing reads: where weights stay graph inputs, the tracer drops those along with unused weights."""
-    found = {str(value.name): value for value in recorded.inputs}
-    declared = [found.pop(tensor.name, None) or ir.Value(name=tensor.name) for tensor in graph.inputs]
+    """Put back the declared inputs that nothing reads.
+
+    Where weights stay graph inputs, the tracer drops every input that nothing reads, with the unused weights.
+    """
+    others = {str(value.name): value for value in recorded.inputs}
+    declared = [others.pop(tensor.name, None) or ir.Value(name=tensor.name) for tensor in graph.inputs]
     recorded.inputs.clear()
-    recorded.inputs.extend([*declared, *found.values()])
+    recorded.inputs.extend([*declared, *others.values()])
 
 
 def _take_weights(recorded: Any, flat: FlatModel, graph: GraphPlan) -> dict[str, torch.Tensor]:
     """Return the tensors behind the graph inputs that nobody declared, by the name the graph gives them."""
     owned: Mapping[str, torch.Tensor] = {
-        **dict(flat.named_buffers(remove_duplicate=False)), **dict(flat.named_parameters(remove_duplicate=False))
-    }  # fmt: skip
+        **dict(flat.named_buffers(remove_duplicate=False)),
+        **dict(flat.named_parameters(remove_duplicate=False)),
+    }
     declared = {tensor.name for tensor in graph.inputs}
     return {str(value.name): owned[str(value.name)] for value in recorded.inputs if value.name not in declared}
-
-
-@contextmanager
-def _quiet_tracer() -> Iterator[None]:
-    """Silence the tracer's warnings: that sizes may be baked in is what verification at other sizes finds out."""
-    logger = logging.getLogger("torch.onnx")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            yield
-        finally:
-            logger.setLevel(level)
 
 
 @contextmanager
 def _copies_as_values(opset: int) -> Iterator[None]:
     """Write ``buffer.copy_(value)`` as the value, expanded and cast to the buffer it replaces.
 
-    The tracer knows whose later reads mean the new value, and then has no operator for the copy itself.
+    The tracer itself lets later reads of the buffer mean the new value, and has no operator for the copy that is left.
     """
     from torch.onnx._internal.torchscript_exporter._type_utils import JitScalarType
     from torch.onnx._internal.torchscript_exporter.utils import (
@@ -99,8 +96,8 @@ def _copies_as_values(opset: int) -> Iterator[None]:
 def _weights_out_of_passes() -> Iterator[None]:
     """Keep weights out of the exporter's passes over the graph.
 
-    Two of them read the values of every weight: one copies them to infer shapes that do not depend on them, one compares every
-    pair to find equal ones, which also merges weights that merely happen to be equal.
+    Two of them read the values of every weight: one copies them to infer shapes that do not depend on them, one
+    compares every pair to find equal ones, which also merges weights that merely happen to be equal.
     """
     from torch.onnx._internal.torchscript_exporter import utils
 

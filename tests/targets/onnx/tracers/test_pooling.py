@@ -21,7 +21,15 @@ def exported(module: nn.Module, image: torch.Tensor, opset: int, *, dynamic: boo
     buffer = io.BytesIO()
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with adaptive_pooling(opset):
-        torch.onnx.export(module.eval(), (image,), buffer, dynamo=False, opset_version=opset, input_names=["image"], dynamic_axes=axes)  # fmt: skip
+        torch.onnx.export(
+            module.eval(),
+            (image,),
+            buffer,
+            dynamo=False,
+            opset_version=opset,
+            input_names=["image"],
+            dynamic_axes=axes,
+        )
     return onnxruntime.InferenceSession(buffer.getvalue())
 
 

@@ -1,0 +1,192 @@
+"""One way to verify: structure, probes, every file at every sample, the session that ships, and feeble references."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+import exporter
+from exporter.planning.plan import Plan
+from exporter.planning.target import Target
+from exporter.targets import registry
+from exporter.verification.expected import LiveModel
+from exporter.verification.verify import verify_artifact
+
+FILES = ("model.stub", "model.compiled.stub")
+
+
+def compute(inputs):
+    """Stand for a model that gives hidden states ``[batch, sequence, 2]``, all of them 1 or more."""
+    return [(inputs["input_ids"][..., None] % 5 + [[[1, 2]]]).astype("float32")]
+
+
+@dataclasses.dataclass
+class Runtime:
+    """What the stub target did, and how its sessions and checks are to behave."""
+
+    opened: list[tuple[str, bool]] = dataclasses.field(default_factory=list)
+    ran: list[tuple[str, bool, tuple[int, ...]]] = dataclasses.field(default_factory=list)
+    answer: object = staticmethod(compute)
+    problems: list[str] = dataclasses.field(default_factory=list)
+    ships_another: bool = True
+
+    def open_session(self, path: Path, plan: Plan, *, shipped: bool = False):
+        self.opened.append((path.name, shipped))
+        return StubSession(self, path.name, shipped)
+
+    def record(self, **more: object) -> Target:
+        return Target(
+            name="stub",
+            suffix=".stub",
+            library="stub",
+            load_exporter=lambda: pytest.fail("nothing is exported here"),
+            open_session=self.open_session,
+            check_structure=lambda directory, graph, plan: self.problems,
+            has_shipped_form=lambda path, plan: self.ships_another,
+            **more,
+        )
+
+
+class StubSession:
+    def __init__(self, runtime: Runtime, file: str, shipped: bool) -> None:
+        self.name = "stub 1.0, shipped" if shipped else "stub 1.0"
+        self.runtime, self.file, self.shipped = runtime, file, shipped
+
+    def run(self, inputs):
+        self.runtime.ran.append((self.file, self.shipped, inputs["input_ids"].shape))
+        return self.runtime.answer(inputs)
+
+
+@pytest.fixture(scope="module")
+def plan() -> Plan:
+    """A small plan of one graph in two files, for a reference, with probes."""
+    plan = exporter.plan("distilbert", "feature-extraction", target="torchscript")
+    (graph,) = plan.graphs
+    (output,) = graph.outputs
+    outputs = (dataclasses.replace(output, shape=(*output.shape[:2], 2)),)
+    graph = dataclasses.replace(graph, file=FILES[0], files=FILES, outputs=outputs)
+    recording = dataclasses.replace(plan.recording, target="stub")
+    return dataclasses.replace(plan, graphs=(graph,), recording=recording)
+
+
+@pytest.fixture
+def runtime(monkeypatch: pytest.MonkeyPatch) -> Runtime:
+    runtime = Runtime()
+    monkeypatch.setattr(registry, "TARGETS", {"stub": runtime.record()})
+    return runtime
+
+
+EXPECTED = LiveModel({"model": compute})
+
+
+def test_every_file_runs_at_every_point_and_the_shipped_session_at_the_traced_one(runtime, plan, tmp_path):
+    report = verify_artifact(tmp_path, plan, EXPECTED)
+    assert report.passed
+    assert report.runtime == "stub 1.0, stub 1.0, shipped"
+    assert runtime.opened == [(file, shipped) for file in FILES for shipped in (False, True)]
+    traced = tuple(plan.sizes.trace.sizes.values())
+    for file in FILES:
+        shapes = [shape for ran, shipped, shape in runtime.ran if ran == file and not shipped]
+        assert shapes == [tuple(point.sizes.values()) for point in plan.sizes.points for _ in range(2)]
+        assert [shape for ran, shipped, shape in runtime.ran if ran == file and shipped] == [traced]
+    assert len(report.comparisons) == len(runtime.ran)
+    assert report.open_dims == {}
+
+
+def test_a_session_of_its_own_is_opened_only_where_users_get_one(runtime, plan, tmp_path):
+    runtime.ships_another = False
+    report = verify_artifact(tmp_path, plan, EXPECTED)
+    assert report.passed
+    assert report.runtime == "stub 1.0"
+    assert runtime.opened == [(file, False) for file in FILES]
+
+
+def test_a_structure_that_is_not_as_planned_fails_beside_good_numbers(runtime, plan, tmp_path):
+    runtime.problems = ["model.stub has another name"]
+    report = verify_artifact(tmp_path, plan, EXPECTED)
+    assert not report.passed
+    assert report.problems == ("model.stub has another name",)
+    assert all(comparison.passed for comparison in report.comparisons)
+
+
+def test_only_a_probed_target_is_probed_and_only_beside_the_model(runtime, plan, tmp_path, monkeypatch):
+    monkeypatch.setattr(registry, "TARGETS", {"stub": runtime.record(probed=True)})
+    report = verify_artifact(tmp_path, plan, EXPECTED)
+    assert report.open_dims == {"model": {"batch": "dynamic", "sequence": "dynamic"}}
+    assert runtime.opened[0] == (FILES[0], False)
+
+    @dataclasses.dataclass(frozen=True)
+    class Remembered:
+        is_live = False
+        samples = EXPECTED.samples
+
+    assert verify_artifact(tmp_path, plan, Remembered()).open_dims == {}
+
+
+def test_a_dim_that_was_baked_in_is_a_problem(runtime, plan, tmp_path, monkeypatch):
+    monkeypatch.setattr(registry, "TARGETS", {"stub": runtime.record(probed=True)})
+    traced = plan.sizes.trace.sizes["sequence"]
+
+    def baked(inputs):
+        if inputs["input_ids"].shape[1] != traced:
+            raise RuntimeError("sizes do not fit")
+        return compute(inputs)
+
+    runtime.answer = baked
+    report = verify_artifact(tmp_path, plan, EXPECTED)
+    assert not report.passed
+    assert any(f"'sequence' was baked in at {traced}" in problem for problem in report.problems)
+    assert report.open_dims["model"] == {"batch": "dynamic", "sequence": "static"}
+
+
+def test_a_feeble_reference_is_a_problem_and_a_feeble_checkpoint_is_not(runtime, plan, tmp_path):
+    def feeble(inputs):
+        return [(1e-7 * compute(inputs)[0]).astype("float32")]
+
+    runtime.answer = feeble
+    expected = LiveModel({"model": feeble})
+    report = verify_artifact(tmp_path, plan, expected)
+    assert not report.passed
+    assert ["is feeble" in problem for problem in report.problems] == [True]
+    trained = dataclasses.replace(plan, model=dataclasses.replace(plan.model, is_reference=False))
+    assert verify_artifact(tmp_path, trained, expected).passed
+
+
+def test_nothing_compared_never_passes(runtime, plan, tmp_path):
+    none = dataclasses.replace(plan, sizes=dataclasses.replace(plan.sizes, points=()))
+    report = verify_artifact(tmp_path, none, EXPECTED)
+    assert (report.comparisons, report.problems) == ((), ())
+    assert not report.passed
+    assert report.failures() == ["nothing was compared"]
+    assert not runtime.ran
+
+
+def test_another_number_fails(runtime, plan, tmp_path):
+    runtime.answer = lambda inputs: [compute(inputs)[0] * 1.001]
+    report = verify_artifact(tmp_path, plan, EXPECTED)
+    assert not report.passed
+    assert "passes nowhere" in report.failures()[0]
+
+
+def test_a_session_that_fails_without_a_word_is_told_by_its_error(runtime, plan, tmp_path):
+    def fail(inputs):
+        raise AssertionError
+
+    runtime.answer = fail
+    report = verify_artifact(tmp_path, plan, EXPECTED)
+    assert {comparison.problem for comparison in report.comparisons} == {"the runtime fails: AssertionError"}
+    assert not report.passed
+
+
+def test_it_is_told_what_is_being_done(runtime, plan, tmp_path):
+    told: list[str] = []
+    verify_artifact(tmp_path, plan, EXPECTED, told.append)
+    assert told[0].startswith("verifying model at batch ")
+    assert len(told) == len(runtime.ran)
+
+
+def test_a_target_that_is_none_of_ours_is_refused(plan, tmp_path):
+    with pytest.raises(exporter.ExporterError, match="unknown target 'stub'"):
+        verify_artifact(tmp_path, plan, EXPECTED)
