@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from exporter.artifacts.layouts import LAYOUTS
 from exporter.language import spec as meaning
 from exporter.language.composing import check_family, compose_spec
 from exporter.language.document import parse_document
@@ -18,6 +19,9 @@ from exporter.language.schema import KINDS, bundle_schema, check_schema, load_sc
 from exporter.language.tensor_type import BUILT, FILLS
 from exporter.language.text import Text
 from exporter.models.patches import PATCHES
+from exporter.planning.dummies import _FILLS
+from exporter.planning.options import DEFAULT_TARGET, Options
+from exporter.targets.registry import TARGETS
 
 
 @pytest.mark.parametrize("kind", [*KINDS, "defs"])
@@ -57,25 +61,58 @@ def test_the_bundle_needs_no_other_file(kind):
     list(validator.iter_errors({}))
 
 
-def test_schema_and_code_agree_on_the_closed_sets():
-    definitions = load_schema("defs")["$defs"]
-    assert set(definitions["tolerances"]["properties"]) == set(meaning.DTYPES)
-    assert set(definitions["refused"]["properties"]) == {*meaning.DTYPES, *meaning.TRACERS, "merged"} - {"float32"}
-    text = json.dumps(definitions["tracer"])
-    assert all(f'"{name}"' in text for name in meaning.TRACERS)
-    build = load_schema("build")["properties"]["builds"]["items"]["properties"]
-    from exporter.planning.options import Options
-    from exporter.targets.registry import DEFAULT_TARGET, TARGETS
+BUILD = load_schema("build")["properties"]["builds"]["items"]["properties"]
+DEFINITIONS = load_schema("defs")["$defs"]
 
+
+def test_schema_and_code_agree_on_dtypes_and_tracers():
+    assert set(DEFINITIONS["tolerances"]["properties"]) == set(meaning.DTYPES)
+    refused = {*meaning.DTYPES, *meaning.TRACERS, "merged"} - {"float32"}
+    assert set(DEFINITIONS["refused"]["properties"]) == refused
+    tracer = DEFINITIONS["tracer"]
+    assert tracer["else"]["enum"] == tracer["then"]["properties"]["use"]["enum"] == list(meaning.TRACERS)
+    assert BUILD["tracer"]["enum"] == list(meaning.TRACERS)
+    assert BUILD["dtype"]["enum"] == list(meaning.DTYPES)
+
+
+def test_a_build_file_may_ask_for_every_option():
     # A build file lists several targets, of which each build has one.
-    assert {field.name for field in dataclasses.fields(Options)} - {"seed", "target"} <= set(build)
-    assert set(build["targets"]["items"]["enum"]) == set(TARGETS)
-    assert set(definitions["targets"]["properties"]) == set(TARGETS) - {DEFAULT_TARGET}
+    assert {field.name for field in dataclasses.fields(Options)} - {"seed", "target"} <= set(BUILD)
+    assert BUILD["targets"]["items"]["enum"] == list(TARGETS)
+    assert BUILD["layout"]["enum"] == list(LAYOUTS)
+
+
+def test_a_spec_may_limit_every_target_but_the_default():
+    assert set(DEFINITIONS["targets"]["properties"]) == set(TARGETS) - {DEFAULT_TARGET}
+
+
+FLAGS = {flag.name: flag for target in TARGETS.values() for flag in target.flags}
+ANY_VALUE_OF = {bool: [True, False], str: ["a text"]}
+
+
+def is_valid(value: Any, schema: dict[str, Any]) -> bool:
+    return jsonschema.Draft202012Validator(schema).is_valid(value)
+
+
+@pytest.mark.parametrize("name", FLAGS)
+def test_a_build_file_takes_every_value_of_every_setting(name: str):
+    kind = FLAGS[name].kind
+    for value in ANY_VALUE_OF[kind] if isinstance(kind, type) else kind:
+        assert is_valid({name: value}, BUILD["settings"])
+    assert not is_valid({name: ["a list"]}, BUILD["settings"])
+
+
+@pytest.mark.parametrize("name", DEFINITIONS["target"]["properties"]["settings"]["properties"])
+def test_a_setting_of_a_spec_is_one_of_a_target_and_has_its_words(name: str):
+    schema = DEFINITIONS["target"]["properties"]["settings"]["properties"][name]
+    kind = FLAGS[name].kind
+    if isinstance(kind, type):
+        assert schema["type"] == {bool: "boolean", str: "string"}[kind]
+    else:
+        assert schema["enum"] == list(kind)
 
 
 def test_every_fill_of_the_language_can_be_made():
-    from exporter.planning.dummies import _FILLS
-
     assert set(_FILLS) == set(FILLS) - {"positions"}
     assert set(FILLS) >= BUILT
 
