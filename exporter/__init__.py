@@ -10,16 +10,44 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from exporter.api import BuildResult, ExportConfig, build, lint, plan, verify
-    from exporter.errors import ExporterError
+    from exporter.errors import CheckpointError, EngineError, ExporterError, ExportError, UsageError
+    from exporter.language.diagnostics import SpecError
     from exporter.language.loading import load_spec
+    from exporter.verification.report import VerificationError
 
-__version__ = "0.1.0"
-__all__ = ["BuildResult", "ExportConfig", "ExporterError", "build", "lint", "load_spec", "plan", "verify"]
+    __version__: str
 
-_HOMES = {"load_spec": "exporter.language.loading", "ExporterError": "exporter.errors"}
+__all__ = [
+    "BuildResult",
+    "CheckpointError",
+    "EngineError",
+    "ExportConfig",
+    "ExportError",
+    "ExporterError",
+    "SpecError",
+    "UsageError",
+    "VerificationError",
+    "build",
+    "lint",
+    "load_spec",
+    "plan",
+    "verify",
+]
+
+# Where a public name is defined, if not in exporter.api.
+_HOMES = {
+    "load_spec": "exporter.language.loading",
+    "SpecError": "exporter.language.diagnostics",
+    "VerificationError": "exporter.verification.report",
+    **dict.fromkeys(
+        ("CheckpointError", "EngineError", "ExportError", "ExporterError", "UsageError"), "exporter.errors"
+    ),
+}
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        return _installed_version()
     if name in __all__:
         return getattr(importlib.import_module(_HOMES.get(name, "exporter.api")), name)
     raise AttributeError(f"module 'exporter' has no attribute '{name}'")
@@ -27,3 +55,13 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted([*__all__, "__version__"])
+
+
+def _installed_version() -> str:
+    """Return the version in the metadata of the installed package, which is that of pyproject.toml."""
+    from importlib import metadata
+
+    try:
+        return metadata.version("exporter")
+    except metadata.PackageNotFoundError:  # a checkout that is only on the path
+        return "0.0.0+unknown"

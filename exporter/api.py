@@ -1,9 +1,11 @@
-"""The Python API: the command line's pipeline as functions. Both call the engine through here and nowhere else.
+"""The Python API: the command line's pipeline as functions, through which alone the command line calls the engine.
 
 >>> import exporter
 >>> results = exporter.build("specs/my-model.yaml", task="fill-mask", output="out")     # doctest: +SKIP
 >>> exporter.verify("out").passed                                        # doctest: +SKIP
 True
+
+The engine is imported by the functions that run it: a command which only reads documents does not pay for one that builds.
 """
 
 from __future__ import annotations
@@ -13,27 +15,103 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
-from exporter.artifacts.manifest import changed_files, read_manifest, read_plan
-from exporter.building.request import Given, choose_task, plan_config
-from exporter.building.requests import Build, check_places
-from exporter.building.requests import plan_builds as plan_builds  # for the command line
-from exporter.errors import ExporterError
-from exporter.language.linting import LintResult, lint_paths
-from exporter.language.loading import load_spec
-from exporter.language.spec import Spec, overlay_config
-from exporter.models.checkpoints import Source
-from exporter.planning.options import DEFAULT_TARGET, Options
-from exporter.planning.plan import Axis, Plan
-from exporter.planning.planner import find_task, plan_task
-from exporter.verification.report import Report
+from exporter.errors import ExporterError, UsageError, did_you_mean
+from exporter.language.linting import LintResult, fix_files, lint_paths
+from exporter.language.linting import diff_fixes as diff_fixes  # for the command line
+from exporter.language.spec import Spec
 
 if TYPE_CHECKING:
     from exporter.building.measuring import Measurement
     from exporter.building.pool import OnStage, Outcome
+    from exporter.building.request import Given
+    from exporter.building.requests import Build
+    from exporter.language.document import Mapping as Node
+    from exporter.planning.plan import Axis, Plan, Setting
+    from exporter.verification.report import Report
 
 Progress = Callable[[str], None]
+
+
+class SourceOptions(TypedDict, total=False):
+    """How a checkpoint is taken; None is the default.
+
+    Attributes:
+        revision: the branch, tag or commit of a hub id.
+        framework: whose weights to take where a checkpoint holds several: ``pt``, ``tf`` or ``flax``.
+        cache_dir: where downloads of a hub id are kept. Default: the cache of Hugging Face's libraries.
+        trust_remote_code: let the checkpoint run Python of its own. Default: False.
+    """
+
+    revision: str | None
+    framework: str | None
+    cache_dir: str | Path | None
+    trust_remote_code: bool | None
+
+
+class RequestOptions(SourceOptions, total=False):
+    """What is built, beside its task, target and place; None is the default, or what a build file says.
+
+    Attributes:
+        model: a checkpoint directory or hub id. Without it the spec's reference is taken.
+        verify: compare with PyTorch, and fail where the graph differs. Default: True.
+        dims: sizes for dynamic dims, which then are not left open.
+        static: leave no dim open; each dynamic one needs a size in ``dims``.
+        settings: options that only one target has, by the names of its flags with underscores.
+        opset: the version of the ONNX operators. Default: 18.
+        dtype: of weights and computation: ``float32``, ``float16`` or ``bfloat16``.
+        tracer: what records the graph: ``torchscript`` or ``dynamo``. Default: the spec's choice.
+        atol: the absolute part of the bound, in the units of the outputs. Default: the spec's.
+        rtol: the relative part of the bound. Default: the spec's.
+        weights: ``auto`` (in the file below 2 GB, beside it above) or ``external`` (always beside it).
+        monolith: a task of several graphs as the single one earlier systems wrote.
+        merged: one decoder that serves every step.
+        layout: the files of a kind of consumer, by the name `exporter build --layout` takes.
+        variant: a variant of the spec, counted from 1, in place of its reference.
+        seed: of dummies and of a reference's weights. Default: 0.
+    """
+
+    model: str | Path | None
+    verify: bool | None
+    dims: Mapping[str, int] | None
+    static: bool | None
+    settings: Mapping[str, Setting] | None
+    opset: int | None
+    dtype: str | None
+    tracer: str | None
+    atol: float | None
+    rtol: float | None
+    weights: str | None
+    monolith: bool | None
+    merged: bool | None
+    layout: str | None
+    variant: int | None
+    seed: int | None
+
+
+class PlanOptions(RequestOptions, total=False):
+    """What a plan is made for.
+
+    Attributes:
+        target: what would be built. Default: ``onnx``.
+    """
+
+    target: str | None
+
+
+class BuildOptions(RequestOptions, total=False):
+    """What is built.
+
+    Attributes:
+        task: tasks or retired feature names. Default, or ``auto``: every task of a reference, or the checkpoint's own.
+        target: what to build, by name; several are several artifacts. Default: ``onnx``.
+        output: where to write; with one task the artifact itself, with several a directory of them.
+    """
+
+    task: str | Iterable[str] | None
+    target: str | Iterable[str] | None
+    output: str | Path | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,69 +124,86 @@ class BuildResult:
     files: Mapping[str, int]
 
 
-def plan(
-    spec: Spec | str | Path,
-    task: str,
-    *,
-    config: Any = None,
-    model: str | Path | None = None,
-    target: str = DEFAULT_TARGET,
-    revision: str | None = None,
-    framework: str | None = None,
-    cache_dir: str | None = None,
-    trust_remote_code: bool | None = None,
-    **options: Any,
-) -> Plan:
+def plan(spec: Spec | str | Path, task: str, *, config: Any = None, **options: Unpack[PlanOptions]) -> Plan:
     """Spell out one task of an architecture for a config, as a build would.
 
     Args:
         spec: a composed spec, the path of one, or an architecture.
         task: a task or a retired feature name.
-        config: a transformers config, or a mapping of config values laid over the reference's. Default: the reference's.
-        model: a checkpoint directory or hub id whose config is used instead.
-        target: what would be built.
-        revision: the branch, tag or commit of a hub id.
-        framework: whose weights a build would take where a checkpoint holds several: ``pt``, ``tf`` or ``flax``.
-        cache_dir: where downloads of a hub id are kept.
-        trust_remote_code: let the checkpoint run Python of its own.
-        options: fields of `exporter.planning.options.Options`, such as ``opset=17`` or ``dtype="float16"``.
+        config: a transformers config, or a mapping of values laid over the reference's. Default: the reference's.
+        options: the fields of `exporter.api.PlanOptions`, such as ``model="./my-checkpoint"``, ``opset=17`` or
+            ``dtype="float16"``.
 
     Raises:
         UsageError: the task, opset, dtype or tracer cannot be had, or the checkpoint is of another architecture.
         SpecError: an expression of the spec does not hold for the config.
         CheckpointError: the config cannot be loaded.
     """
-    from exporter.models.configs import make_config
+    from exporter.building.preparing import prepare
+    from exporter.building.requests import plan_builds as find_builds
 
-    given = given_options(
-        model=str(model) if model is not None else None, tasks=(task,), targets=(target,), revision=revision,
-        framework=framework, cache_dir=cache_dir, trust_remote_code=trust_remote_code, **options,
-    )  # fmt: skip
-    if config is None and not isinstance(spec, Spec):
-        (only,) = plan_requests([str(spec)], given)
-        return only
-    asked = Options(**options)
-    composed = (spec if isinstance(spec, Spec) else load_spec(spec)).with_variant(asked.variant)
-    chosen = find_task(composed, task)
-    choice = choose_task(composed, chosen, asked, target)
-    if model is not None:
-        from exporter.models.checkpoints import check_architecture, open_checkpoint
-        from exporter.models.configs import load_config
-
-        checkpoint = open_checkpoint(
-            Source(str(model), revision, framework, cache_dir, trust_remote_code=bool(trust_remote_code))
+    composed = spec if isinstance(spec, Spec) else None
+    builds = find_builds([composed or str(spec)], {**_given(options, PlanOptions), "tasks": (task,)})
+    if len(builds) != 1:
+        raise UsageError(
+            f"a plan is of one task of one spec, and '{spec}' with the task '{task}' is {len(builds)} builds",
+            help="name one spec and one task",
         )
-        check_architecture(checkpoint, composed.architecture)
-        return plan_task(choice, load_config(checkpoint, chosen.config), is_reference=False)
-    if config is None or isinstance(config, Mapping):
-        values = overlay_config(composed.reference, chosen.reference_config, config or {}, chosen.config)
-        config = make_config(composed.architecture, values)
-    return plan_task(choice, config)
+    return prepare(builds[0].request, spec=composed, config=config).plan
 
 
 def given_options(**options: Any) -> dict[str, Any]:
     """Return what was given among options, where None and nothing at all mean that nobody asked for it."""
     return {name: value for name, value in options.items() if value is not None and value != ()}
+
+
+def _given(options: Mapping[str, Any], kind: type) -> dict[str, Any]:
+    """Return keyword arguments by the names of `exporter.building.request.OPTIONS`, without those that are None.
+
+    Args:
+        options: the keyword arguments.
+        kind: the typed dictionary of those the function has.
+
+    Raises:
+        TypeError: the function has no such argument.
+    """
+    known = kind.__annotations__
+    unknown = next((name for name in options if name not in known), None)
+    if unknown is not None:
+        hint = did_you_mean(unknown, known)
+        raise TypeError(f"there is no argument '{unknown}'" + (f"; {hint}" if hint else ""))
+    given = {
+        name: _READERS[name](value) if name in _READERS else value
+        for name, value in options.items()
+        if value is not None
+    }
+    return given_options(**{_PLURALS.get(name, name): value for name, value in given.items()})
+
+
+def _tuple(words: str | Iterable[str]) -> tuple[str, ...]:
+    return (words,) if isinstance(words, str) else tuple(words)
+
+
+# Arguments that a request holds as another type, and those it holds several of under another name.
+_READERS: Mapping[str, Callable[[Any], Any]] = {
+    "task": _tuple,
+    "target": _tuple,
+    "model": str,
+    "cache_dir": str,
+    "output": Path,
+}
+_PLURALS = {"task": "tasks", "target": "targets"}
+
+
+def plan_builds(names: Iterable[str], given: Given) -> list[Build]:
+    """Return the builds that are asked for, each of one task and one target.
+
+    Raises:
+        UsageError, SpecError, CheckpointError: as `build` would raise before any work.
+    """
+    from exporter.building.requests import plan_builds as find_builds
+
+    return find_builds(names, given)
 
 
 def plan_requests(names: Iterable[str], given: Given) -> list[Plan]:
@@ -129,25 +224,14 @@ def run_requests(builds: list[Build], on_stage: OnStage = lambda build, text: No
         UsageError: a place cannot be written, or holds something that would be lost.
     """
     from exporter.building.pool import run_builds
+    from exporter.building.requests import check_places
 
     check_places(builds)
     return run_builds(builds, on_stage, min(jobs, max(len(builds), 1)))
 
 
 def build(
-    *specs: str | Path,
-    model: str | Path | None = None,
-    task: str | Iterable[str] | None = None,
-    output: str | Path | None = None,
-    revision: str | None = None,
-    framework: str | None = None,
-    cache_dir: str | None = None,
-    trust_remote_code: bool | None = None,
-    verify: bool | None = None,
-    jobs: int = 1,
-    target: str | Iterable[str] | None = None,
-    progress: Progress = lambda _: None,
-    **options: Any,
+    *specs: str | Path, jobs: int = 1, progress: Progress = lambda _: None, **options: Unpack[BuildOptions]
 ) -> list[BuildResult]:
     """Build, verify and write artifacts.
 
@@ -155,29 +239,17 @@ def build(
 
     Args:
         specs: specs, architectures, directories of specs or build files. None with a ``model``: its own architecture's.
-        model: a checkpoint directory or hub id. Without it the spec's reference is built.
-        task: tasks or retired feature names. Default: all of a reference, the checkpoint's own otherwise.
-        output: where to write; with one task the artifact itself, with several a directory of them.
-        revision: the branch, tag or commit of a hub id.
-        framework: whose weights to take where a checkpoint holds several: ``pt``, ``tf`` or ``flax``.
-        cache_dir: where downloads of a hub id are kept. Default: the cache of Hugging Face's libraries.
-        trust_remote_code: let the checkpoint run Python of its own. Default: False.
-        verify: compare with PyTorch, and fail where the graph differs. Default: True.
         jobs: how many builds run at once, each in a process of its own.
-        target: what to build, by name (``exporter.targets.registry.TARGETS``); several are several artifacts. Default: ``onnx``.
         progress: told what is being done.
-        options: fields of `exporter.planning.options.Options`, such as ``opset``, ``dtype``, ``dims`` or ``settings``.
+        options: the fields of `exporter.api.BuildOptions`, such as ``task="fill-mask"``, ``model="./my-checkpoint"``,
+            ``output="out"``, ``opset=17`` or ``dims={"batch": 1}``.
 
     Raises:
         ExporterError: the first build that failed, with the type and fields it was raised with; earlier artifacts stay.
     """
-    given = given_options(
-        model=str(model) if model is not None else None, tasks=_tuple(task), targets=_tuple(target),
-        output=Path(output) if output is not None else None, revision=revision, framework=framework, cache_dir=cache_dir,
-        trust_remote_code=trust_remote_code, verify=verify, **options,
-    )  # fmt: skip
     results: list[BuildResult] = []
-    for outcome in run_requests(plan_builds(map(str, specs), given), lambda _, text: progress(text), jobs):
+    builds = plan_builds(map(str, specs), _given(options, BuildOptions))
+    for outcome in run_requests(builds, lambda _, text: progress(text), jobs):
         if outcome.error is not None:
             raise outcome.error
         if outcome.plan is not None:
@@ -185,38 +257,37 @@ def build(
     return results
 
 
-def _tuple(words: str | Iterable[str] | None) -> tuple[str, ...]:
-    return (words,) if isinstance(words, str) else tuple(words or ())
-
-
 def verify(
     directory: str | Path,
     *,
     model: str | Path | None = None,
-    framework: str | None = None,
     atol: float | None = None,
     rtol: float | None = None,
-    trust_remote_code: bool = False,
     progress: Progress = lambda _: None,
+    **source: Unpack[SourceOptions],
 ) -> Report:
     """Verify an artifact again: on its golden vectors, or beside its checkpoint with new inputs.
 
     Args:
         directory: an artifact that `build` wrote.
-        model: the checkpoint it was built from. Without it no torch is needed.
-        framework: whose weights to take where the checkpoint holds several.
+        model: the checkpoint it was built from, a directory or a hub id. Without it no torch is needed.
         atol: another absolute tolerance than the manifest's.
         rtol: another relative tolerance than the manifest's.
-        trust_remote_code: let the checkpoint run Python of its own.
         progress: told what is being done.
+        source: the fields of `exporter.api.SourceOptions`: ``revision``, ``framework``, ``cache_dir`` and
+            ``trust_remote_code``.
 
     Raises:
-        UsageError: the directory is no artifact.
+        UsageError: the directory is no artifact, or an option of a checkpoint is given without one.
         CheckpointError: the model is not the one the artifact was built from, or cannot be loaded.
     """
+    from exporter.artifacts.manifest import changed_files, read_manifest, read_plan
+    from exporter.building.request import make_source
     from exporter.verification.expected import GoldenVectors
+    from exporter.verification.report import Report
     from exporter.verification.verify import verify_artifact
 
+    checkpoint = make_source({**_given(source, SourceOptions), "model": model})
     path = Path(directory)
     plan = read_plan(path)
     bound = dataclasses.replace(
@@ -228,19 +299,18 @@ def verify(
     changed = tuple(changed_files(path, read_manifest(path)))
     if changed:
         return Report("", bound.atol, bound.rtol, (), changed)
-    if model is None:
+    if checkpoint is None:
         return verify_artifact(path, plan, GoldenVectors(path), progress)
     from exporter.verification.beside import verify_beside
 
-    source = Source(str(model), framework=framework, trust_remote_code=trust_remote_code)
-    return verify_beside(path, plan, source, progress)
+    return verify_beside(path, plan, checkpoint, progress)
 
 
 def measure(names: Iterable[str], given: Given, on_stage: OnStage = lambda build, text: None) -> Iterator[Measurement]:
     """Build references into a place of no consequence and yield what verification measures.
 
     Args:
-        names: specs, architectures or directories of specs.
+        names: specs, architectures, directories of specs or build files.
         given: tasks and options, as for a build.
         on_stage: told what is being done.
     """
@@ -270,10 +340,48 @@ def lint(
     """
     examine = None
     if models:
+        from exporter.building.request import plan_config
         from exporter.models.examination import examine_spec
 
         examine = partial(examine_spec, planner=plan_config, progress=progress)
     return lint_paths(list(map(str, paths)), select=tuple(select), ignore=tuple(ignore), examine=examine)
+
+
+def fix(run: Callable[[], LintResult]) -> tuple[LintResult, int]:
+    """Apply the safe fixes of what a call of `lint` finds, and return what it finds then, with the number of fixes."""
+    return fix_files(run)
+
+
+def load_specs(directory: Path | None = None) -> list[Spec]:
+    """Return the specs of a directory, or of the catalogue, by name.
+
+    Raises:
+        SpecError: one of them has findings.
+    """
+    from exporter.language.catalog import list_specs
+    from exporter.language.loading import load_spec
+
+    return [load_spec(path) for path in list_specs(directory)]
+
+
+def compose(name: str) -> Node:
+    """Return the tree of a spec laid over its family, whose nodes know their file and line.
+
+    Raises:
+        UsageError: there is no such spec.
+        SpecError: it has findings.
+    """
+    from exporter.language.catalog import display_name, find_spec
+    from exporter.language.composing import compose_spec
+    from exporter.language.document import load_document
+    from exporter.language.loading import load_spec
+
+    load_spec(name)
+    path = find_spec(name)
+    tree = compose_spec(load_document(path, display_name(path))).tree
+    if tree is None:
+        raise UsageError(f"'{path}' has nothing to show")
+    return tree
 
 
 class ExportConfig:
@@ -284,7 +392,7 @@ class ExportConfig:
         config: a transformers config or a mapping of values; default the reference's.
         task: a task or a retired feature name.
         component: which graph of a task with several; default the first.
-        options: fields of `exporter.planning.Options`.
+        options: the fields of `exporter.api.PlanOptions`, as for `plan`.
     """
 
     def __init__(
@@ -294,7 +402,7 @@ class ExportConfig:
         task: str = "feature-extraction",
         *,
         component: str | None = None,
-        **options: Any,
+        **options: Unpack[PlanOptions],
     ) -> None:
         self.plan = plan(architecture, task, config=config, **options)
         graphs = {graph.component: graph for graph in self.plan.graphs}
@@ -326,12 +434,11 @@ class ExportConfig:
         """Return numpy arrays for every input at the sizes of a point: ``trace``, ``check 1``, …"""
         from exporter.planning.dummies import make_dummies
 
-        chosen = next((one for one in self.plan.sizes.points if one.name == point), None)
-        if chosen is None:
-            raise ExporterError(
-                f"no point '{point}'", help=f"the points are {', '.join(one.name for one in self.plan.sizes.points)}"
-            )
-        return make_dummies(self.graph, chosen, seed)
+        sizes = {each.name: each for each in self.plan.sizes.points}
+        if point not in sizes:
+            raise ExporterError(f"no point '{point}'", help=f"the points are {', '.join(sizes)}")
+        return make_dummies(self.graph, sizes[point], seed)
 
     def __repr__(self) -> str:
-        return f"ExportConfig({self.plan.model.architecture!r}, task={self.plan.task!r}, inputs={list(self.inputs)}, outputs={list(self.outputs)})"
+        names = f"inputs={list(self.inputs)}, outputs={list(self.outputs)}"
+        return f"ExportConfig({self.plan.model.architecture!r}, task={self.plan.task!r}, {names})"

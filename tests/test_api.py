@@ -113,7 +113,7 @@ def test_build_returns_what_it_made_and_raises_what_failed(tmp_path: Path):
 def test_an_export_config_shows_the_boundary():
     config = exporter.ExportConfig("gpt2", task="causal-lm-with-past", opset=15)
     assert config.opset == 15
-    assert config.atol == exporter.plan("gpt2", "causal-lm-with-past").atol
+    assert config.atol == exporter.plan("gpt2", "causal-lm-with-past").bound.atol
     assert config.inputs["input_ids"] == {0: "batch", 1: "sequence"}
     assert config.inputs["attention_mask"] == {0: "batch", 1: "past_sequence + sequence"}
     assert config.inputs["past_key_values.0.key"] == {0: "batch", 2: "past_sequence"}

@@ -1,4 +1,7 @@
-"""What a worker tells the pool, one JSON object per line: each event is a value here, and an error keeps its type and its fields."""
+"""What a worker tells the pool, one JSON object per line.
+
+Each event is a value here, and an error keeps its type and its fields: a `SpecError` its findings with their places.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from typing import Any
 
 from exporter import records
 from exporter.building.request import Request
-from exporter.errors import CheckpointError, EngineError, ExporterError, ExportError, UsageError
+from exporter.errors import CheckpointError, EngineError, ExporterError, ExportError, UsageError, first_line
 from exporter.language.diagnostics import SpecError, diagnostics_from_data, diagnostics_to_data
 from exporter.planning.plan import Plan
 from exporter.verification.report import Report, VerificationError
@@ -33,7 +36,7 @@ class Stage:
 
 @dataclass(frozen=True, slots=True)
 class Built:
-    """What came out: the plan, the report (None without verification), the bytes of each file, and the model's class."""
+    """What came out: the plan, the report (None without verification), each file's bytes, and the model's class."""
 
     plan: Plan
     report: Report | None
@@ -56,7 +59,10 @@ class Ended:
 
 
 Event = Stage | Built | Failed | Ended
-_KINDS = {kind.__name__: kind for kind in (Stage, Built, Failed, Ended)}
+_EVENTS: dict[str, Any] = {kind.__name__: kind for kind in (Stage, Built, Failed, Ended)}
+_JOBS: dict[str, Any] = {Job.__name__: Job}
+# How much of a line that cannot be read an error shows.
+_SHOWN = 80
 _ERRORS = {kind.__name__: kind for kind in (UsageError, CheckpointError, ExportError, EngineError, ExporterError)}
 
 
@@ -66,35 +72,59 @@ def to_line(value: Event | Job) -> str:
 
 
 def event_from_line(line: str) -> Event:
-    """Return the event of a line."""
-    data = json.loads(line)
-    kind: Any = _KINDS[data.pop("event")]
-    event: Event = records.from_data(kind, data)
+    """Return the event of a line.
+
+    Raises:
+        EngineError: the line is torn, or no event.
+    """
+    event: Event = _read_line(line, _EVENTS)
     return event
 
 
 def job_from_line(line: str) -> Job:
-    """Return the job of a line."""
-    data = json.loads(line)
-    data.pop("event")
-    return records.from_data(Job, data)
+    """Return the job of a line.
+
+    Raises:
+        EngineError: the line is torn, or no job.
+    """
+    job: Job = _read_line(line, _JOBS)
+    return job
+
+
+def _read_line(line: str, kinds: Mapping[str, Any]) -> Any:
+    try:
+        data = json.loads(line)
+        kind = kinds[data.pop("event")]
+        return records.from_data(kind, data)
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise EngineError(
+            f"a line between the command and its worker cannot be read: {line.strip()[:_SHOWN]!r} "
+            f"({type(error).__name__}: {first_line(error)})"
+        ) from error
 
 
 def error_to_data(error: ExporterError) -> dict[str, Any]:
     """Return an error as JSON-serialisable data, with the findings or the report it carries."""
-    kind = next((each.__name__ for each in type(error).__mro__ if each.__name__ in _ERRORS), "ExporterError")
+    kind = next(parent.__name__ for parent in type(error).__mro__ if parent.__name__ in _ERRORS)
     data: dict[str, Any] = {"kind": kind, "message": error.message, "help": error.help}
     if isinstance(error, SpecError):
-        return {**data, "kind": "SpecError", "findings": diagnostics_to_data(error.diagnostics)}
+        return {**data, "kind": SpecError.__name__, "findings": diagnostics_to_data(error.diagnostics)}
     if isinstance(error, VerificationError):
-        return {**data, "kind": "VerificationError", "report": error.report.to_data()}
+        return {**data, "kind": VerificationError.__name__, "report": error.report.to_data()}
     return data
 
 
 def error_from_data(data: Mapping[str, Any]) -> ExporterError:
-    """Return the error that `error_to_data` was given."""
-    if data["kind"] == "SpecError":
-        return SpecError(diagnostics_from_data(data["findings"]))
-    if data["kind"] == "VerificationError":
-        return VerificationError(data["message"], help=data["help"], report=Report.from_data(data["report"]))
-    return _ERRORS[data["kind"]](data["message"], help=data["help"])
+    """Return the error that `error_to_data` was given.
+
+    Raises:
+        EngineError: the data is not that of an error.
+    """
+    try:
+        if data["kind"] == SpecError.__name__:
+            return SpecError(diagnostics_from_data(data["findings"]))
+        if data["kind"] == VerificationError.__name__:
+            return VerificationError(data["message"], help=data["help"], report=Report.from_data(data["report"]))
+        return _ERRORS[data["kind"]](data["message"], help=data["help"])
+    except (ValueError, TypeError, KeyError, IndexError) as error:
+        raise EngineError(f"a worker's error cannot be read: {type(error).__name__}: {first_line(error)}") from error

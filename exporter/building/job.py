@@ -100,7 +100,7 @@ def _export(plan: Plan, checkpoint: Checkpoint, missing: set[str], staging: Path
 
 
 def _verify(plan: Plan, oracles: Mapping[str, Oracle], staging: Path, emit: Emit) -> Report:
-    """Verify what was written, and write beside the graphs which of their dims are open where they cannot say it themselves."""
+    """Verify what was written, and describe the open dims of graphs that cannot tell them themselves."""
     report = verify_artifact(staging, plan, LiveModel(oracles), emit)
     if not report.passed:
         raise VerificationError.of(report, plan)

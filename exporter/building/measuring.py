@@ -1,7 +1,7 @@
 """Measure how far graphs are from their models, and say which bound that supports.
 
-A bound is good when it is some way above the worst difference seen, so that another machine's rounding passes, and no further: a
-bound of many times the difference would let a real fault through.
+A bound is good when it is some way above the worst difference seen, so that another machine's rounding passes, and no
+further: a bound of many times the difference would let a real fault through.
 """
 
 from __future__ import annotations
@@ -12,10 +12,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from exporter.building.pool import OnStage, run_builds
+from exporter.building.pool import OnStage, Outcome, run_builds
 from exporter.building.request import Given
 from exporter.building.requests import plan_builds
-from exporter.errors import ExporterError
 
 # The bound to suggest, and the loosest one to keep, as multiples of the worst difference seen.
 MARGIN, LOOSEST = 7.0, 10.0
@@ -25,8 +24,10 @@ MARGIN, LOOSEST = 7.0, 10.0
 class Measurement:
     """One task of one architecture in one dtype.
 
-    ``worst`` is the largest ``|difference| / (1 + |reference|)`` over outputs, sizes and seeds: the smallest ``atol = rtol`` that holds.
-    ``share`` is the largest difference as a share of the spec's bound. ``output`` and ``magnitude`` are of the comparison with ``worst``.
+    ``worst`` is the largest ``|difference| / (1 + |reference|)`` over outputs, sizes and seeds: the smallest
+    ``atol = rtol`` that holds. ``output``, ``magnitude`` and ``difference`` are of the comparison with this ``worst``.
+    ``share`` is the largest difference as a share of the spec's bound. Where nothing could be compared the numbers are
+    NaN, ``output`` is empty, and ``error`` says why.
     """
 
     architecture: str
@@ -45,7 +46,9 @@ class Measurement:
 
     @property
     def verdict(self) -> str:
-        """Whether the spec's bound fits: ``good``, ``too tight`` or ``too loose``."""
+        """Whether the spec's bound fits: ``good``, ``too tight``, ``too loose``; ``unknown`` if nothing was compared."""
+        if math.isnan(self.share):
+            return "unknown"
         if self.share > 1:
             return "too tight"
         return "good" if self.share * LOOSEST >= 1 else "too loose"
@@ -55,26 +58,31 @@ def measure(names: Iterable[str], given: Given, on_stage: OnStage = lambda build
     """Build references into a place of no consequence and yield what verification measures.
 
     Args:
-        names: specs, architectures or directories of specs.
+        names: specs, architectures, directories of specs or build files.
         given: tasks and options, as for a build.
         on_stage: told what is being done.
     """
     with tempfile.TemporaryDirectory(prefix="exporter-") as scratch:
-        builds = plan_builds(names, {**given, "output": Path(scratch)})
+        builds = plan_builds(names, {**given, "output": Path(scratch), "verify": True})
         for outcome in run_builds(builds, on_stage):
-            report = outcome.report
-            finite = [one for one in report.comparisons if one.problem is None] if report is not None else []
-            worst = max(finite, key=lambda one: one.scaled, default=None)
-            yield Measurement(
-                architecture=outcome.build.architecture,
-                task=outcome.build.task,
-                worst=worst.scaled if worst is not None else math.nan,
-                share=max((one.share for one in finite), default=math.nan),
-                output=worst.output if worst is not None else "",
-                magnitude=worst.magnitude if worst is not None else math.nan,
-                difference=worst.max_abs if worst is not None else math.nan,
-                error=_reason(outcome.error),
-            )
+            yield measurement_of(outcome)
+
+
+def measurement_of(outcome: Outcome) -> Measurement:
+    """Return what verification measured in a build, which may have failed."""
+    comparisons = outcome.report.comparisons if outcome.report is not None else ()
+    finite = [comparison for comparison in comparisons if comparison.problem is None]
+    worst = max(finite, key=lambda comparison: comparison.scaled, default=None)
+    return Measurement(
+        architecture=outcome.build.architecture,
+        task=outcome.build.task,
+        worst=worst.scaled if worst is not None else math.nan,
+        share=max((comparison.share for comparison in finite), default=math.nan),
+        output=worst.output if worst is not None else "",
+        magnitude=worst.magnitude if worst is not None else math.nan,
+        difference=worst.max_abs if worst is not None else math.nan,
+        error=outcome.error.message if outcome.error is not None else None,
+    )
 
 
 def round_up(value: float) -> float:
@@ -84,7 +92,3 @@ def round_up(value: float) -> float:
     step = 10.0 ** math.floor(math.log10(value))
     step /= 10 if value < 2 * step else 1
     return float(f"{math.ceil(round(value / step, 6)) * step:.1e}")
-
-
-def _reason(error: ExporterError | None) -> str | None:
-    return error.message if error is not None else None

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from exporter.artifacts.staging import staged_artifact
-from exporter.building.events import Built, Ended, Failed, Job, Stage, error_from_data, event_from_line, to_line
+from exporter.building.events import Built, Ended, Event, Failed, Job, Stage, error_from_data, event_from_line, to_line
 from exporter.building.requests import Build
 from exporter.errors import EngineError, ExporterError, ExportError
 from exporter.planning.plan import Plan
@@ -141,7 +141,7 @@ class _Worker:
         built: Built | None = None
         failure: ExporterError | None = None
         for line in process.stdout:
-            match event_from_line(line):
+            match self._read(line):
                 case Stage(text):
                     on_stage(text)
                 case Built() as event:
@@ -187,6 +187,13 @@ class _Worker:
         for pipe in (self.process.stdin, self.process.stdout):
             if pipe is not None:
                 pipe.close()
+
+    def _read(self, line: str) -> Event:
+        try:
+            return event_from_line(line)
+        except EngineError as error:
+            self._end()  # what else it says would be taken for the next job's
+            raise self._failure(error) from error
 
     def _failure(self, error: ExporterError) -> ExporterError:
         """Return the error of a job; one that is a bug says where the log is, which then is kept."""

@@ -1,15 +1,19 @@
-"""What a build starts from: its plan, and the checkpoint that is loaded. ``exporter plan`` and a build both come here."""
+"""What a build starts from: its plan, and the checkpoint that is loaded.
+
+``exporter plan`` and a build both come here, so that what is planned is what is built.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from exporter.building.request import Request, choose_task
+from exporter.errors import UsageError
 from exporter.language.loading import load_spec
-from exporter.language.spec import overlay_config
+from exporter.language.spec import Spec, overlay_config
 from exporter.models.checkpoints import FRAMEWORKS, Checkpoint, check_architecture, open_checkpoint, open_directory
 from exporter.models.configs import load_config, make_config
 from exporter.models.loading import convert_weights
@@ -28,25 +32,36 @@ class Prepared:
     checkpoint: Checkpoint | None
 
 
-def prepare(request: Request, progress: Progress = lambda _: None) -> Prepared:
+def prepare(
+    request: Request, progress: Progress = lambda _: None, *, spec: Spec | None = None, config: Any = None
+) -> Prepared:
     """Make the plan of a request for one spec, one task and one target.
+
+    Args:
+        request: what is asked for.
+        progress: told what is being done.
+        spec: the composed spec, by a caller who has it. Default: that of the request, loaded.
+        config: in place of the reference's, a transformers config, or a mapping laid over the reference's values.
 
     Raises:
         UsageError: it cannot be had; the message gives the reason.
         SpecError: an expression of the spec does not hold for the config.
         CheckpointError: the checkpoint, or its config, cannot be opened.
     """
-    spec = load_spec(str(request.spec)).with_variant(request.options.variant)
+    spec = (spec or load_spec(str(request.spec))).with_variant(request.options.variant)
     task = find_task(spec, request.task)
     choice = choose_task(spec, task, request.options, request.target)
-    if request.source is None:
-        values = overlay_config(spec.reference, task.reference_config, task.config)
-        return Prepared(plan_task(choice, make_config(spec.architecture, values)), None)
-    progress("opening the checkpoint")
-    checkpoint = open_checkpoint(request.source)
-    check_architecture(checkpoint, spec.architecture)
-    config: Any = load_config(checkpoint, task.config)
-    return Prepared(plan_task(choice, config, is_reference=False), checkpoint)
+    if request.source is not None:
+        if config is not None:
+            raise UsageError("a config and a checkpoint are given, which has its own", help="leave one of them out")
+        progress("opening the checkpoint")
+        checkpoint = open_checkpoint(request.source)
+        check_architecture(checkpoint, spec.architecture)
+        return Prepared(plan_task(choice, load_config(checkpoint, task.config), is_reference=False), checkpoint)
+    if config is None or isinstance(config, Mapping):
+        values = overlay_config(spec.reference, task.reference_config, config or {}, task.config)
+        config = make_config(spec.architecture, values)
+    return Prepared(plan_task(choice, config), None)
 
 
 def loadable_checkpoint(prepared: Prepared, scratch: Path, progress: Progress = lambda _: None) -> Checkpoint:

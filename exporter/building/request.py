@@ -1,7 +1,8 @@
-"""What a build is asked for, whoever asks: the command line, the Python API and build files are three doors to one `Request`.
+"""What a build is asked for: the command line, the Python API and build files are three doors to one `Request`.
 
-A door gathers what it was *given*: a mapping from the name of an option to its value, with nothing in it that nobody asked for. The names
-are those of `OPTIONS`, which follow from the fields below, so that a new field is an option everywhere or a test fails.
+A door gathers what it was *given*: a mapping from the name of an option to its value, with nothing in it that nobody
+asked for. The names are those of `OPTIONS`, which follow from the fields below, so that a new field is an option of every
+door or a test fails.
 """
 
 from __future__ import annotations
@@ -60,13 +61,14 @@ class Request:
         return task
 
 
-def _names(kind: type, *left_out: str) -> tuple[str, ...]:
+def _field_names(kind: type, *left_out: str) -> tuple[str, ...]:
     return tuple(each.name for each in dataclasses.fields(kind) if each.name not in left_out)
 
 
-_OF_SOURCE = _names(Source, "name")
-_OF_OPTIONS = _names(Options)
-_OF_REQUEST = _names(Request, "source", "options")
+_OF_SOURCE = _field_names(Source, "name")
+# A request has its targets beside its options, because one request may have several.
+_OF_OPTIONS = _field_names(Options, "target")
+_OF_REQUEST = _field_names(Request, "source", "options")
 # Every option there is, by the name it has in the Python API and in build files. `model` names the source.
 OPTIONS = (*_OF_REQUEST, "model", *_OF_SOURCE, *_OF_OPTIONS)
 # Options that hold several values by name, which are laid over one another name by name.
@@ -77,37 +79,54 @@ def make_request(given: Given) -> Request:
     """Return the request for what was given.
 
     Raises:
-        UsageError: there is no such option, or one of a hub id is given without a model.
+        UsageError: there is no such option, or one of a checkpoint is given without a model.
     """
     unknown = next((name for name in given if name not in OPTIONS), None)
     if unknown is not None:
         raise UsageError(f"there is no option '{unknown}'", help=did_you_mean(unknown, OPTIONS, otherwise="there are"))
-    of_source = {name: given[name] for name in _OF_SOURCE if name in given}
-    model = given.get("model")
-    idle = next((name for name, value in of_source.items() if value not in (None, False)), None)
-    if model is None and idle is not None:
-        raise UsageError(
-            f"--{idle.replace('_', '-')} goes with a checkpoint, and none is given", help="add --model, or leave it out"
-        )
     return Request(
-        source=Source(name=str(model), **of_source) if model is not None else None,
+        source=make_source(given),
         options=Options(**{name: given[name] for name in _OF_OPTIONS if name in given}),
         **{name: given[name] for name in _OF_REQUEST if name in given},
     )
 
 
-def overlay(request: Given, entry: Given) -> dict[str, Any]:
-    """Lay what a command asks for over one entry of a build file.
+def make_source(given: Given) -> Source | None:
+    """Return the checkpoint among what was given, or None where no model is given.
 
-    What the command gives holds for every entry; what it does not give is the entry's; what neither gives is the default. ``dims`` and
-    ``settings`` are laid over one another name by name: with ``{batch: 1}`` in the entry, ``--dim sequence=128`` fixes both. ``output`` is
-    not laid over: a command's is where all entries go, and an entry's is a place below it.
+    Raises:
+        UsageError: an option of a checkpoint is given without a model, for which it would mean nothing.
+    """
+    of_source = {name: given[name] for name in _OF_SOURCE if name in given}
+    model = given.get("model")
+    if model is not None:
+        return Source(name=str(model), **of_source)
+    idle = next((name for name, value in of_source.items() if value not in (None, False)), None)
+    if idle is not None:
+        raise UsageError(
+            f"--{idle.replace('_', '-')} goes with a checkpoint, and none is given", help="add --model, or leave it out"
+        )
+    return None
+
+
+def overlay(request: Given, entry: Given) -> dict[str, Any]:
+    """Lay what a command asks for over one entry of a build file. The precedence, from first to last:
+
+    1. What the command gives holds for every entry: ``--task fill-mask`` builds that task alone of each.
+    2. What the command does not give is the entry's: ``opset: 17`` stays where no ``--opset`` is given.
+    3. What neither gives is the default.
+
+    Three options are joined. ``dims`` and ``settings`` are laid over one another name by name: with ``{batch: 1}`` in
+    the entry, ``--dim sequence=128`` fixes both. ``output`` of a command is where all entries go, and that of an entry
+    is a place below it.
 
     Args:
         request: what the command was given.
         entry: what the entry says.
     """
     both = {name: {**entry[name], **request[name]} for name in _BY_NAME if name in entry and name in request}
+    if "output" in entry and "output" in request:
+        both["output"] = request["output"] / entry["output"]
     return {**entry, **request, **both}
 
 

@@ -27,7 +27,7 @@ from exporter.planning.planner import find_task
 from exporter.targets.registry import find_target
 
 DEFAULT_OUTPUT = "artifacts"
-# Asks for what is done where no task is named.
+# As a task: what is built where no task is named.
 AUTO_TASK = "auto"
 
 
@@ -64,19 +64,21 @@ class Build:
 class _Row:
     """One request of several, before tasks and places are settled.
 
-    ``exact`` says whether the output is the row's own place, or a directory of several rows'.
+    ``exact`` says whether the output is the row's own place, or a directory of several rows'. ``spec`` is the composed
+    spec where the caller has it; None for one that is loaded by the name in the request.
     """
 
     request: Request
     exact: bool
+    spec: Spec | None = None
 
 
-def plan_builds(names: Iterable[str], given: Given) -> list[Build]:
+def plan_builds(names: Iterable[str | Spec], given: Given) -> list[Build]:
     """Return the builds that are asked for.
 
     Args:
-        names: specs, architectures, directories of specs, or build files. None of them with a model: the spec is found by
-            the checkpoint's ``model_type``.
+        names: specs, architectures, directories of specs, or build files; a composed spec stands for its file. None of
+            them with a model: the spec is found by the checkpoint's ``model_type``.
         given: what is asked for each of them, by the names of `exporter.building.request.OPTIONS`.
 
     Raises:
@@ -84,7 +86,7 @@ def plan_builds(names: Iterable[str], given: Given) -> list[Build]:
         SpecError: a spec or build file has findings.
         CheckpointError: the checkpoint has no config, no weights, or no task of its own.
     """
-    builds = [build for row in _rows(list(names), given) for one in _by_target(row) for build in _builds_of(one)]
+    builds = [build for row in _rows(list(names), given) for part in _by_target(row) for build in _builds_of(part)]
     places: dict[Path, Build] = {}
     for build in builds:
         other = places.setdefault(build.output.absolute(), build)
@@ -118,7 +120,7 @@ def _by_target(row: _Row) -> Iterator[_Row]:
         yield replace(row, request=replace(request, targets=(name,), options=options, output=output))
 
 
-def _rows(names: list[str], given: Given) -> list[_Row]:
+def _rows(names: list[str | Spec], given: Given) -> list[_Row]:
     if not names and given.get("model") is None:
         raise UsageError(
             "nothing to build",
@@ -126,6 +128,9 @@ def _rows(names: list[str], given: Given) -> list[_Row]:
         )
     rows: list[_Row] = [] if names else [_Row(make_request(given), exact=True)]
     for name in names:
+        if isinstance(name, Spec):
+            rows.append(_Row(make_request({**given, "spec": name.path}), exact=len(names) == 1, spec=name))
+            continue
         path = Path(name)
         if path.is_file() and load_document(path).kind() == "build":
             rows += _build_file(path, given)
@@ -149,13 +154,14 @@ def _build_file(path: Path, given: Given) -> Iterator[_Row]:
     for entry in data["builds"]:
         if "spec" not in entry and "model" not in entry:
             raise UsageError(f"a build of '{path}' has neither 'spec' nor 'model'")
-        output = _inside(base, entry["output"], path) if "output" in entry else base
-        merged = overlay(given, {**entry, **_resolve(entry, path)})
-        yield _Row(make_request({**merged, "output": output}), exact="output" in entry)
+        if "output" in entry:
+            _inside(base, entry["output"], path)
+        asked = overlay({**given, "output": base}, {**entry, **_resolve(entry, path)})
+        yield _Row(make_request(asked), exact="output" in entry)
 
 
 def _resolve(entry: Mapping[str, Any], path: Path) -> dict[str, Any]:
-    """Return what an entry of a build file says in the words of a request: lists as tuples, paths relative to the file."""
+    """Return what of an entry a request holds otherwise: lists as tuples, paths from where the command runs."""
     resolved: dict[str, Any] = {name: tuple(entry[name]) for name in ("tasks", "targets") if name in entry}
     model, spec = entry.get("model"), entry.get("spec")
     if model is not None and (path.parent / model).exists():
@@ -179,7 +185,7 @@ def _builds_of(row: _Row) -> Iterator[Build]:
     request = row.request
     checkpoint = open_checkpoint(request.source) if request.source is not None else None
     spec_name = request.spec or _spec_of(checkpoint)
-    spec = load_spec(spec_name)
+    spec = row.spec or load_spec(spec_name)
     if checkpoint is not None:
         check_architecture(checkpoint, spec.architecture)
         if request.options.variant is not None:
@@ -256,17 +262,20 @@ def _tasks_of(request: Request, spec: Spec, checkpoint: Checkpoint | None) -> It
 # Auto classes behind names that do not end like their auto class, in the order they are tried.
 _GENERATION = ("Seq2SeqLM", "SpeechSeq2Seq", "ImageTextToText")
 _HEADS = {
-    "WithLMHeadModel": ("MaskedLM",), "LMHeadModel": ("CausalLM",), "ForConditionalGeneration": _GENERATION,
-    "MTModel": _GENERATION, "EncoderDecoderModel": _GENERATION,
+    "WithLMHeadModel": ("MaskedLM",),
+    "LMHeadModel": ("CausalLM",),
+    "ForConditionalGeneration": _GENERATION,
+    "MTModel": _GENERATION,
+    "EncoderDecoderModel": _GENERATION,
     "ForSequenceClassification": ("SequenceClassification", "AudioClassification"),
-}  # fmt: skip
+}
 
 
 def _task_of_class(name: str, spec: Spec) -> TaskSpec | None:
     """Return the task whose model class is ``name``, with past where the spec has it: that is what is deployed."""
     tasks = spec.tasks.values()
     known = [task.auto_class or "" for task in tasks]
-    auto_class = next((one for one in _auto_classes(name, known) if one in known), None)
+    auto_class = next((candidate for candidate in _auto_classes(name, known) if candidate in known), None)
     matching = [task for task in tasks if (task.auto_class == auto_class if auto_class else task.model_class == name)]
     generative = [task for task in matching if task.name.endswith(WITH_PAST) and task.auto_class != "AutoModel"]
     return next(iter((*generative, *matching)), None)

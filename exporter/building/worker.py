@@ -1,7 +1,8 @@
 """The process that imports torch, once, and forks a child for every job.
 
-It reads one job per line from standard input and writes events, one JSON object per line, to standard output. A child gives all of its
-memory back when it ends, and one that is killed takes nothing else with it. Everything libraries print goes to the log.
+It reads one job per line from standard input and writes events, one JSON object per line, to standard output. A child
+gives all of its memory back when it ends, and one that is killed takes nothing else with it. Everything libraries print
+goes to the log.
 """
 
 from __future__ import annotations
@@ -21,10 +22,17 @@ from exporter.targets.registry import find_target
 
 _PR_SET_PDEATHSIG = 1
 _PRELOADED = (
-    "onnxruntime", "onnxscript.optimizer", "torch.onnx._internal.torchscript_exporter.utils", "transformers.activations",
-    "transformers.conversion_mapping", "transformers.generation.utils", "transformers.masking_utils", "transformers.modeling_layers",
-    "transformers.models.auto.modeling_auto", "exporter.building.job",
-)  # fmt: skip
+    "onnxruntime",
+    "onnxscript.optimizer",
+    "torch.onnx._internal.torchscript_exporter.utils",
+    "transformers.activations",
+    "transformers.conversion_mapping",
+    "transformers.generation.utils",
+    "transformers.masking_utils",
+    "transformers.modeling_layers",
+    "transformers.models.auto.modeling_auto",
+    "exporter.building.job",
+)
 
 
 def main() -> None:
@@ -47,8 +55,9 @@ def main() -> None:
 def _preload() -> None:
     """Import in the parent what jobs need, so that a fork starts ready.
 
-    No thread of these libraries holds a lock or a job at this point; models and sessions are opened in the children. Not every target
-    needs them all, and not every torch has them: a job that misses one says so."""
+    No thread of these libraries holds a lock or a job at this point; models and sessions are opened in the children. Not
+    every target needs them all, and not every torch has them: a job that misses one says so.
+    """
     for name in _PRELOADED:
         with contextlib.suppress(ImportError):
             importlib.import_module(name)
@@ -63,20 +72,27 @@ def _run_in_child(job: Job, events: TextIO) -> None:
             status = _run(job, events)
             sys.stderr.flush()
         finally:
-            # Whatever happened, a forked child never unwinds into what it inherited: it would wait for threads it does not have.
+            # Whatever happened, a forked child never unwinds into the frames it inherited from its parent: these would
+            # wait for threads that a fork does not copy.
             os._exit(status)
     _, wait_status = os.waitpid(child, 0)
     _emit(events, Ended(os.waitstatus_to_exitcode(wait_status)))
 
 
 def _die_with_parent() -> None:
-    """Ask the system (Linux) to end this process with its parent: a build must not outlive the command that asked for it."""
+    """Ask the system (Linux) to end this process with its parent.
+
+    A build must not outlive the command that asked for it.
+    """
     with contextlib.suppress(AttributeError, OSError):
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _run(job: Job, events: TextIO) -> int:
-    """Build in this process, and tell how it ended. What is no error of ours is a bug, and the log has its traceback."""
+    """Build in this process, and tell how it ended.
+
+    An error that is no `ExporterError` is a bug, whose traceback goes to the log.
+    """
     from exporter.building.job import build_artifact  # imports torch, which the parent has done by now
 
     try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import sys
 from collections.abc import Callable
@@ -11,39 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from exporter.cli.options import build_options, gather_options, target_options
-from exporter.errors import ExporterError
+from exporter.cli.options import build_options, gather_options, measured_options
 
 if TYPE_CHECKING:
     from exporter.building.requests import Build
 
-_CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
 
-
-@click.command(context_settings=_CONTEXT)
+@click.command
 @click.argument("specs", nargs=-1, metavar="[SPEC|ARCHITECTURE|DIR|BUILD_FILE]...")
 @build_options
-@target_options
-@click.option(
-    "--weights",
-    type=click.Choice(["auto", "external"]),
-    help="auto, the default: inside model.onnx below 2 GB, beside it above; external: always beside it.",
-)
-@click.option(
-    "--output",
-    "-o",
-    type=click.Path(path_type=Path),
-    metavar="DIR",
-    help="Where to write: the artifact itself for one task, DIR/<task> for several. Default: artifacts/<name>/<task>.",
-)
-@click.option(
-    "--no-verify",
-    "verify",
-    is_flag=True,
-    flag_value=False,
-    default=None,
-    help="Do not compare the graph with PyTorch. Nothing then says that it is right.",
-)
 @click.option(
     "--jobs",
     "-j",
@@ -69,17 +44,18 @@ def build(specs: tuple[str, ...], jobs: int, as_json: bool, **options: Any) -> i
     """
     from exporter import api
     from exporter.cli.render import builds as render
+    from exporter.cli.render.text import render_error
 
     planned = api.plan_builds(specs, gather_options(options))
     for line in render.headline(planned):
         click.echo(line, err=True)
     outcomes = []
-    with _progress(len(planned)) as on_stage:
+    with StageLine(len(planned)) as on_stage:
         for outcome in api.run_requests(planned, on_stage, jobs):
             outcomes.append(outcome)
             click.echo(render.outcome_line(outcome), err=True)
             if outcome.error is not None:
-                click.echo(_error_text(outcome.error), err=True)
+                click.echo(render_error(outcome.error), err=True)
     if as_json:
         click.echo(json.dumps([render.outcome_data(outcome) for outcome in outcomes], indent=1))
     else:
@@ -92,69 +68,56 @@ def build(specs: tuple[str, ...], jobs: int, as_json: bool, **options: Any) -> i
     return max((error.exit_code for error in errors), default=0)
 
 
-def _error_text(error: ExporterError) -> str:
-    """Return an error as a person reads it; findings with their lines and carets."""
-    from exporter.cli.render.text import render_diagnostics
-    from exporter.language.diagnostics import SpecError
-
-    if isinstance(error, SpecError):
-        return render_diagnostics(error.diagnostics)
-    return f"error: {error.message}" + (f"\n  = help: {error.help}" if error.help else "")
-
-
-class _progress:  # noqa: N801 - used like a function
-    """Show the stage a build is in: a live line on a terminal, nothing where nobody watches."""
+class StageLine:
+    """Shows the stage a build is in: a live line on a terminal, nothing where nobody watches."""
 
     def __init__(self, total: int) -> None:
-        self.total = total
-        self.status: Any = None
-        self.names: list[str] = []
+        self._total = total
+        self._status: Any = None
+        # By the place of each build that was started, which no two builds share.
+        self._started: dict[Path, None] = {}
 
     def __enter__(self) -> Callable[[Build, str], None]:
         if sys.stderr.isatty():
             from rich.console import Console
 
-            self.status = Console(stderr=True).status("starting", spinner="dots")
-            self.status.start()
-        return self.show
+            self._status = Console(stderr=True).status("starting", spinner="dots")
+            self._status.start()
+        return self._show
 
     def __exit__(self, *_: object) -> None:
-        if self.status is not None:
-            self.status.stop()
+        if self._status is not None:
+            self._status.stop()
 
-    def show(self, build: Build, text: str) -> None:
-        name = f"{build.architecture} {build.task} {build.output}"
-        if name not in self.names:
-            self.names.append(name)
-        if self.status is not None:
-            self.status.update(
-                f"[{len(self.names)}/{self.total}] {build.architecture} {build.task}: {text}".replace("[", "\\[")
-            )
+    def _show(self, build: Build, text: str) -> None:
+        self._started[build.output] = None
+        if self._status is not None:
+            line = f"[{len(self._started)}/{self._total}] {build.architecture} {build.task}: {text}"
+            self._status.update(line.replace("[", "\\["))
 
 
-@click.command(context_settings=_CONTEXT)
-@click.argument("specs", nargs=-1, required=True, metavar="[SPEC|ARCHITECTURE|DIR]...")
-@build_options
+@click.command
+@click.argument("specs", nargs=-1, required=True, metavar="[SPEC|ARCHITECTURE|DIR|BUILD_FILE]...")
+@measured_options
 @click.option("--json", "as_json", is_flag=True, help="Print the measurements as JSON.")
 def measure(specs: tuple[str, ...], as_json: bool, **options: Any) -> int:
     """Measure how far graphs are from PyTorch, and the tolerance that supports.
 
-    Builds into a temporary place and compares as a build does. A bound is good when the worst difference is between a tenth of it
-    and all of it.
+    Builds into a temporary place and compares as a build does. A bound is good when the worst difference is between
+    a tenth of it and all of it.
     """
     from exporter import api
-    from exporter.cli.render.builds import measurement_line
+    from exporter.cli.render.builds import measurement_data, measurement_line
 
     measurements = []
-    with _progress(len(specs)) as on_stage:
+    with StageLine(len(specs)) as on_stage:
         for measurement in api.measure(specs, gather_options(options), on_stage):
             measurements.append(measurement)
             if not as_json:
                 click.echo(measurement_line(measurement))
     if as_json:
-        rows = [{**dataclasses.asdict(one), "suggested": one.suggested, "verdict": one.verdict} for one in measurements]
-        click.echo(json.dumps(rows, indent=1))
-    return 0 if all(one.verdict == "good" for one in measurements) else 1
+        click.echo(json.dumps([measurement_data(measurement) for measurement in measurements], indent=1))
+    return 0 if all(measurement.verdict == "good" for measurement in measurements) else 1
 
 
 COMMANDS = (build, measure)

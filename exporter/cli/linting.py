@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from exporter.errors import UsageError
-from exporter.language.linting import LintResult
 
-_CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
+if TYPE_CHECKING:
+    from exporter.language.linting import LintResult
 
 
-@click.command(context_settings=_CONTEXT)
+@click.command
 @click.argument("paths", nargs=-1, metavar="[PATH]...")
 @click.option(
     "--models",
@@ -48,7 +49,8 @@ def lint(
 ) -> int:
     """Check specs, families and build files. Without PATH: the directory 'specs'.
 
-    Every finding has its place, the rule, and what to do about it; 'exporter explain RULE' says more. Exit code 1 means that something was found.
+    Every finding has its place, the rule, and what to do about it; 'exporter explain RULE' says more. Exit code 1 means
+    that something was found.
 
     \b
         exporter lint specs
@@ -57,7 +59,6 @@ def lint(
     """
     from exporter import api
     from exporter.cli.render import machine, text
-    from exporter.language.linting import diff_fixes, fix_files
 
     if fix and diff:
         raise UsageError("--fix changes the files and --diff does not", help="give one of them")
@@ -70,9 +71,9 @@ def lint(
     def run() -> LintResult:
         return api.lint(*chosen, models=models, select=select, ignore=ignore, progress=_say_where)
 
-    result, fixed = fix_files(run) if fix else (run(), 0)
+    result, fixed = api.fix(run) if fix else (run(), 0)
     if diff:
-        click.echo("".join(diff_fixes(result)), nl=False)
+        click.echo("".join(api.diff_fixes(result)), nl=False)
         return 0 if result.passed else 1
     renderers = {
         "json": machine.diagnostics_json,

@@ -8,16 +8,12 @@ from typing import Any
 
 import click
 
-from exporter.cli.options import build_options, gather_options, target_options
-from exporter.errors import UsageError
-
-_CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
+from exporter.cli.options import build_options, gather_options, source_options
 
 
-@click.command(context_settings=_CONTEXT)
+@click.command
 @click.argument("specs", nargs=-1, metavar="[SPEC|ARCHITECTURE|DIR|BUILD_FILE]...")
 @build_options
-@target_options
 @click.option("--json", "as_json", is_flag=True, help="Print the plans as JSON.")
 def plan(specs: tuple[str, ...], as_json: bool, **options: Any) -> int:
     """Spell out every graph and tensor of what a build with the same arguments would build.
@@ -36,17 +32,16 @@ def plan(specs: tuple[str, ...], as_json: bool, **options: Any) -> int:
     return 0
 
 
-@click.command(name="list", context_settings=_CONTEXT)
+@click.command(name="list")
 @click.argument("directory", required=False, type=click.Path(path_type=Path, file_okay=False, exists=True))
 @click.option("--json", "as_json", is_flag=True, help="Print the catalogue as JSON.")
 @click.option("--markdown", is_flag=True, help="Print the table of the README.")
 def list_(directory: Path | None, as_json: bool, markdown: bool) -> int:
     """List architectures and their tasks, with what is refused and why."""
+    from exporter import api
     from exporter.cli.render import catalogue
-    from exporter.language.catalog import list_specs
-    from exporter.language.loading import load_spec
 
-    specs = [load_spec(path) for path in list_specs(directory)]
+    specs = api.load_specs(directory)
     if as_json:
         click.echo(json.dumps(catalogue.catalogue_data(specs), indent=1))
     elif markdown:
@@ -56,57 +51,48 @@ def list_(directory: Path | None, as_json: bool, markdown: bool) -> int:
     return 0
 
 
-@click.command(context_settings=_CONTEXT)
+@click.command
 @click.argument("spec", metavar="SPEC|ARCHITECTURE")
 @click.option("--json", "as_json", is_flag=True, help="Print data in which each leaf is {value, from}.")
 def show(spec: str, as_json: bool) -> int:
     """Print a spec composed with its family, and the file and line each value came from."""
+    from exporter import api
     from exporter.cli.render import catalogue
-    from exporter.language.catalog import display_name, find_spec
-    from exporter.language.composing import compose_spec
-    from exporter.language.document import load_document
-    from exporter.language.loading import load_spec
 
-    load_spec(spec)
-    path = find_spec(spec)
-    tree = compose_spec(load_document(path, display_name(path))).tree
-    if tree is None:
-        raise UsageError(f"'{path}' has nothing to show")
-    click.echo(
-        json.dumps(catalogue.composed_data(tree), indent=1) if as_json else "\n".join(catalogue.composed_text(tree))
-    )
+    tree = api.compose(spec)
+    if as_json:
+        click.echo(json.dumps(catalogue.composed_data(tree), indent=1))
+    else:
+        click.echo("\n".join(catalogue.composed_text(tree)))
     return 0
 
 
-@click.command(context_settings=_CONTEXT)
+@click.command
 @click.argument("kind", type=click.Choice(["spec", "family", "tasks", "build"]), default="spec")
 @click.option("--markdown", is_flag=True, help="Print the reference page of all documents instead.")
 def schema(kind: str, markdown: bool) -> int:
     """Print the JSON Schema of specs, families, tasks or build files as one self-contained document."""
-    from exporter.cli.render.manual import schema_page
-    from exporter.language.schema import bundle_schema
+    from exporter.cli.render.manual import schema_document, schema_page
 
-    click.echo(
-        schema_page() if markdown else json.dumps(bundle_schema(kind), indent=2, ensure_ascii=False) + "\n", nl=False
-    )
+    click.echo(schema_page() if markdown else schema_document(kind), nl=False)
     return 0
 
 
-@click.command(context_settings=_CONTEXT)
+@click.command
 @click.argument("rule", required=False)
 @click.option("--markdown", is_flag=True, help="Print the page of all rules.")
 def explain(rule: str | None, markdown: bool) -> int:
     """Say what a lint rule looks for, why, and what to write instead. Without RULE: list them."""
     from exporter.cli.render import manual
 
-    click.echo(
-        manual.rules_page() if markdown else (manual.explain_rule(rule) if rule else manual.list_rules()) + "\n",
-        nl=False,
-    )
+    if markdown:
+        click.echo(manual.rules_page(), nl=False)
+    else:
+        click.echo(manual.explain_rule(rule) if rule else manual.list_rules())
     return 0
 
 
-@click.command(context_settings=_CONTEXT)
+@click.command
 @click.argument("directory", type=click.Path(path_type=Path))
 @click.option(
     "--model",
@@ -114,46 +100,28 @@ def explain(rule: str | None, markdown: bool) -> int:
     metavar="DIR|HUB_ID",
     help="Compare beside this checkpoint, with new inputs, instead of on the golden vectors.",
 )
-@click.option(
-    "--framework",
-    type=click.Choice(["pt", "tf", "flax"]),
-    help="Whose weights to take where the checkpoint holds several.",
-)
-@click.option("--trust-remote-code", is_flag=True, help="Let the checkpoint run Python code of its own.")
+@source_options
 @click.option("--atol", type=click.FloatRange(min=0), metavar="X", help="Absolute tolerance. Default: the manifest's.")
 @click.option("--rtol", type=click.FloatRange(min=0), metavar="X", help="Relative tolerance. Default: the manifest's.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 def verify(
-    directory: Path,
-    model: str | None,
-    framework: str | None,
-    trust_remote_code: bool,
-    atol: float | None,
-    rtol: float | None,
-    as_json: bool,
+    directory: Path, model: str | None, atol: float | None, rtol: float | None, as_json: bool, **source: Any
 ) -> int:
     """Verify an artifact again: its files, its structure and its numbers.
 
     Without --model it runs on the golden vectors in the artifact and needs neither PyTorch nor the checkpoint.
     """
     from exporter import api
+    from exporter.cli.render.builds import report_text
 
-    report = api.verify(
-        directory, model=model, framework=framework, trust_remote_code=trust_remote_code, atol=atol, rtol=rtol
-    )
+    report = api.verify(directory, model=model, atol=atol, rtol=rtol, **source)
     if as_json:
         click.echo(json.dumps(report.to_data(), indent=1))
         return 0 if report.passed else 1
     for line in report.failures():
         click.echo(f"error: {line}", err=True)
-    for (graph, output), worst in report.worst().items():
-        click.echo(
-            f"{graph}  {output}  max difference {worst.max_abs:.1e}, {worst.share:.0%} of its bound, at {worst.point}"
-        )
-    if report.passed:
-        click.echo(
-            f"verified in {report.runtime}: {len(report.comparisons)} comparisons, atol {report.atol:.1e}, rtol {report.rtol:.1e}"
-        )
+    for line in report_text(report):
+        click.echo(line)
     return 0 if report.passed else 1
 
 

@@ -1,6 +1,6 @@
 """The group of commands, and how an error becomes an exit code.
 
-Exit codes: 0 good; 1 findings, a failed build or a failed verification; 2 wrong usage; 3 a bug of ours; 130 interrupted.
+Exit codes: 0 good; 1 findings, a failed build or verification; 2 wrong usage; 3 a bug of ours; 130 interrupted.
 """
 
 from __future__ import annotations
@@ -14,17 +14,16 @@ import click
 
 import exporter
 from exporter.cli import building, linting, looking
-from exporter.errors import ExporterError
-from exporter.language.diagnostics import SpecError
+from exporter.cli.options import CONTEXT
+from exporter.errors import ExporterError, first_line
+from exporter.targets.registry import TARGETS
 
 
 def main() -> None:
     """Run the command line and leave with its exit code."""
     try:
         code = cli(standalone_mode=False)
-    except click.exceptions.Abort:
-        _leave("interrupted", None, 130)
-    except KeyboardInterrupt:
+    except (click.exceptions.Abort, KeyboardInterrupt):
         _leave("interrupted", None, 130)
     except click.ClickException as error:
         error.show()
@@ -33,13 +32,11 @@ def main() -> None:
         # Whoever read our output has seen enough.
         sys.stderr.close()
         sys.exit(0)
-    except SpecError as error:
-        from exporter.cli.render.text import render_diagnostics
-
-        click.echo(render_diagnostics(error.diagnostics), err=True)
-        sys.exit(error.exit_code)
     except ExporterError as error:
-        _leave(f"error: {error.message}", error.help, error.exit_code)
+        from exporter.cli.render.text import render_error
+
+        click.echo(render_error(error), err=True)
+        sys.exit(error.exit_code)
     except Exception as error:
         report_bug(error)
     sys.exit(code if isinstance(code, int) else 0)
@@ -59,13 +56,20 @@ def report_bug(error: Exception) -> NoReturn:
     with tempfile.NamedTemporaryFile("w", prefix="exporter-", suffix=".log", delete=False, encoding="utf-8") as log:
         log.write(f"exporter {exporter.__version__}, Python {platform.python_version()}, {platform.platform()}\n")
         traceback.print_exception(error, file=log)
-    _leave(f"a bug in exporter: {type(error).__name__}: {error}", f"please report it with the log: {log.name}", 3)
+    _leave(
+        f"a bug in exporter: {type(error).__name__}: {first_line(error)}",
+        f"please report it with the log: {log.name}",
+        3,
+    )
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
-@click.version_option(exporter.__version__, prog_name="exporter")
-def cli() -> None:
-    """Turn Hugging Face Transformers checkpoints into verified graphs: ONNX, TorchScript, torch.export, AWS Neuron, OpenVINO.
+def _show_version(context: click.Context, _: click.Parameter, asked: bool) -> None:
+    if asked:
+        click.echo(f"exporter, version {exporter.__version__}")
+        context.exit()
+
+
+_HELP = f"""Turn Hugging Face Transformers checkpoints into verified graphs: {", ".join(TARGETS)}.
 
     An architecture is described by one YAML spec. Build it as it is to check the spec on a tiny model with random
     weights, or give a checkpoint:
@@ -76,6 +80,19 @@ def cli() -> None:
         exporter verify out                           check an artifact again, without PyTorch
         exporter lint specs                           check specs, with carets under what is wrong
     """
+
+
+@click.group(help=_HELP, context_settings=CONTEXT)
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_show_version,
+    help="Show the version and exit.",
+)
+def cli() -> None:
+    """The group of commands, whose help is `_HELP`."""
 
 
 for command in (*building.COMMANDS, *looking.COMMANDS, *linting.COMMANDS):

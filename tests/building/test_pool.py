@@ -9,7 +9,7 @@ import pytest
 
 import exporter
 from exporter.building.pool import run_builds
-from exporter.building.requests import Wanted, plan_builds
+from exporter.building.requests import plan_builds
 from exporter.errors import ExportError
 
 
@@ -30,7 +30,7 @@ def test_jobs_write_what_one_worker_writes(tmp_path: Path):
 
 def test_leaving_early_ends_every_worker(tmp_path: Path):
     before = set(psutil.Process().children(recursive=True))
-    builds = plan_builds(["distilbert"], Wanted(spec=None, output=tmp_path / "out"))
+    builds = plan_builds(["distilbert"], {"output": tmp_path / "out"})
     outcomes = run_builds(builds, jobs=2)
     assert next(outcomes).error is None
     outcomes.close()
@@ -39,8 +39,8 @@ def test_leaving_early_ends_every_worker(tmp_path: Path):
 
 
 def test_a_failure_in_one_job_is_told_and_leaves_the_others(tmp_path: Path):
-    wanted = Wanted(spec=None, tasks=("feature-extraction",), output=tmp_path / "out")
-    (good,) = plan_builds(["distilbert"], wanted)
+    given = {"tasks": ("feature-extraction",), "output": tmp_path / "out"}
+    (good,) = plan_builds(["distilbert"], given)
 
     def builds():
         yield good

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from exporter import records
 from exporter.building.measuring import Measurement
 from exporter.building.pool import Outcome
 from exporter.building.requests import Build
+from exporter.errors import first_line
 from exporter.planning.plan import GraphPlan, Plan, TensorPlan
 from exporter.planning.words import bound_text, group_layers, recording_text, tensor_text
-from exporter.verification.report import Comparison, Report
+from exporter.verification.report import Report
 
 
 def headline(builds: list[Build]) -> list[str]:
@@ -32,13 +34,13 @@ def headline(builds: list[Build]) -> list[str]:
 def outcome_line(outcome: Outcome) -> str:
     """Return one line for a build that ended."""
     build = outcome.build
-    what = f"{build.architecture} {build.task}"
+    title = f"{build.architecture} {build.task}  {outcome.seconds:.1f} s"
     if outcome.error is not None:
-        return f"✗ {what}  {outcome.seconds:.1f} s"
+        return f"✗ {title}"
     if outcome.report is None:
-        return f"✓ {what}  {outcome.seconds:.1f} s  NOT VERIFIED  → {build.output}"
-    share = max((one.share for one in outcome.report.comparisons), default=0.0)
-    return f"✓ {what}  {outcome.seconds:.1f} s  verified, largest difference {share:.0%} of its bound  → {build.output}"
+        return f"✓ {title}  NOT VERIFIED  → {build.output}"
+    share = max((comparison.share for comparison in outcome.report.comparisons), default=0.0)
+    return f"✓ {title}  verified, largest difference {share:.0%} of its bound  → {build.output}"
 
 
 def summarize(outcome: Outcome) -> Iterator[str]:
@@ -52,11 +54,9 @@ def summarize(outcome: Outcome) -> Iterator[str]:
         yield f"  {graph.file}  {format_bytes(size)}"
         rows = list(_rows(graph, report))
         widths = [max((len(row[column]) for row in rows), default=0) for column in range(3)]
-        for row in rows:
-            yield (
-                "    "
-                + "  ".join((*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[3])).rstrip()
-            )
+        for *cells, measured in rows:
+            padded = [cell.ljust(width) for cell, width in zip(cells, widths, strict=True)]
+            yield f"    {'  '.join((*padded, measured))}".rstrip()
     for note in plan.notes:
         yield f"  note: {note}"
     for patch, reason in plan.recording.patches.items():
@@ -68,7 +68,8 @@ def summarize(outcome: Outcome) -> Iterator[str]:
             " ".join(f"{name} {size}" for name, size in point.sizes.items()) or "fixed sizes"
             for point in plan.sizes.points
         )
-        yield f"  verified in {report.runtime}: {len(report.comparisons)} comparisons within {bound_text(plan.bound)} at {sizes}"
+        compared = f"{len(report.comparisons)} comparisons within {bound_text(plan.bound)}"
+        yield f"  verified in {report.runtime}: {compared} at {sizes}"
 
 
 def _rows(graph: GraphPlan, report: Report | None) -> Iterator[tuple[str, str, str, str]]:
@@ -80,11 +81,22 @@ def _rows(graph: GraphPlan, report: Report | None) -> Iterator[tuple[str, str, s
 
 def _measured(graph: GraphPlan, group: list[TensorPlan], report: Report) -> str:
     names = {tensor.name for tensor in group}
-    found = [one for one in report.comparisons if one.graph == graph.component and one.output in names]
-    if not found:
+    comparisons = [each for each in report.comparisons if each.graph == graph.component and each.output in names]
+    if not comparisons:
         return ""
-    worst: Comparison = max(found, key=lambda one: one.share)
-    return f"max difference {max(one.max_abs for one in found):.1e}, {worst.share:.0%} of its bound"
+    difference = max(comparison.max_abs for comparison in comparisons)
+    share = max(comparison.share for comparison in comparisons)
+    return f"max difference {difference:.1e}, {share:.0%} of its bound"
+
+
+def report_text(report: Report) -> Iterator[str]:
+    """Yield the worst difference of each output, and the verdict where it is good."""
+    for (graph, output), worst in report.worst().items():
+        share = f"{worst.share:.0%} of its bound"
+        yield f"{graph}  {output}  max difference {worst.max_abs:.1e}, {share}, at {worst.point}"
+    if report.passed:
+        bound = f"atol {report.atol:.1e}, rtol {report.rtol:.1e}"
+        yield f"verified in {report.runtime}: {len(report.comparisons)} comparisons, {bound}"
 
 
 def _handed_over(tensor: TensorPlan) -> str:
@@ -129,17 +141,26 @@ def _fill_text(tensor: TensorPlan) -> str:
     return fill.name + (f"({', '.join(map(str, fill.args))})" if fill.args else "") + ending
 
 
-def measurement_line(one: Measurement) -> str:
-    """Return one line for a measured task: the worst difference, the bound it supports, and how the spec's bound fits."""
-    what = f"{one.architecture} {one.task}".ljust(48)
-    if not one.output:
-        return f"{what} not measured: {(one.error or 'no comparison').splitlines()[0]}"
-    bound = f"{{atol: {one.suggested:.1e}, rtol: {one.suggested:.1e}}}"
-    failed = "" if one.error is None or one.share > 1 else f"; {one.error.splitlines()[-1].strip()}"
+def measurement_line(measurement: Measurement) -> str:
+    """Return one line for a measured task: the worst difference, the bound it supports, how the spec's bound fits."""
+    title = f"{measurement.architecture} {measurement.task}".ljust(48)
+    if not measurement.output:
+        return f"{title} not measured: {first_line(measurement.error or 'no comparison')}"
+    # That a bound is too tight is the verdict already; only another failure is told.
+    failure = None if measurement.share > 1 else measurement.error
+    last = f"; {failure.splitlines()[-1].strip()}" if failure else ""
+    bound = f"{{atol: {measurement.suggested:.1e}, rtol: {measurement.suggested:.1e}}}"
     return (
-        f"{what} {one.output} differs by {one.difference:.1e}, values reach {one.magnitude:.2g}; "
-        f"supports {bound}; the spec's bound is {one.verdict} ({one.share:.0%} used){failed}"
+        f"{title} {measurement.output} differs by {measurement.difference:.1e}, values reach "
+        f"{measurement.magnitude:.2g}; supports {bound}; "
+        f"the spec's bound is {measurement.verdict} ({measurement.share:.0%} used){last}"
     )
+
+
+def measurement_data(measurement: Measurement) -> dict[str, Any]:
+    """Return a measurement as JSON-serialisable data, with what follows from it."""
+    follows = {"suggested": measurement.suggested, "verdict": measurement.verdict}
+    return {**records.to_data(measurement), **follows}
 
 
 def outcome_data(outcome: Outcome) -> dict[str, Any]:

@@ -66,9 +66,10 @@ def catalogue_text(specs: Iterable[Spec]) -> Iterator[str]:
         yield f"{entry['architecture']}  ({entry['family']})"
         for task in entry["tasks"]:
             targets = ", ".join(name for name, target in task["targets"].items() if target["refused"] is None)
-            yield f"  {task['task'].ljust(width)}  {task['feature'].ljust(features)}  {', '.join(task['tracers'])}  {', '.join(task['dtypes'])}  {targets}"
-            for what, reason in task["refused"].items():
-                yield f"    not {what}: {reason}"
+            names = f"{task['task'].ljust(width)}  {task['feature'].ljust(features)}"
+            yield f"  {names}  {', '.join(task['tracers'])}  {', '.join(task['dtypes'])}  {targets}"
+            for choice, reason in task["refused"].items():
+                yield f"    not {choice}: {reason}"
             for name, refusal in task["refused_when"].items():
                 yield f"    not {_choice(name, name + ' ')}where {refusal['when']}: {refusal['because']}"
             for line in _target_notes(task):
@@ -86,12 +87,14 @@ def _target_notes(task: dict[str, Any]) -> Iterator[str]:
 
 
 def catalogue_markdown(specs: Iterable[Spec]) -> str:
-    """Return the tables of architectures × tasks for the README: one for each family, and one list of everything that is
-    refused or unusual with its reason, which the cells number."""
+    """Return the tables of architectures × tasks for the README.
+
+    There is one for each family, and one list of what is refused or unusual with its reason, which the cells number.
+    """
     entries = catalogue_data(specs)
     pairs = sum(len(entry["tasks"]) for entry in entries)
     notes: dict[str, int] = {}
-    lines = [f"{len(entries)} architectures, {pairs} (architecture, task) pairs. {_KEY}"]
+    lines = [f"{len(entries)} architectures, {pairs} (architecture, task) pairs. {_key()}"]
     for family in sorted({entry["family"] for entry in entries}):
         members = [entry for entry in entries if entry["family"] == family]
         columns = [task for task in load_tasks() if any(_forms(entry, task) for entry in members)]
@@ -108,11 +111,17 @@ def catalogue_markdown(specs: Iterable[Spec]) -> str:
     return "\n".join(lines) + "\n"
 
 
-_KEY = (
-    "✓: the task builds, as every target (`onnx`, `torchscript`, `torch-export` and, at fixed sizes, `neuron`) that no number refuses; "
-    "`+past`: so does its `-with-past` form; `past`: only that form; ✗: refused. ONNX graphs are recorded with the "
-    f"{DEFAULT_TRACER} tracer where the cell names no other, in float32, float16 or bfloat16. A number says what is refused or different, and why."
-)
+def _key() -> str:
+    """Return what the marks in the tables mean."""
+    dynamic = ", ".join(f"`{target.name}`" for target in TARGETS.values() if not target.all_static)
+    static = ", ".join(f"`{target.name}`" for target in TARGETS.values() if target.all_static)
+    targets = f"{dynamic} and, at fixed sizes, {static}" if static else dynamic
+    return (
+        f"✓: the task builds, as every target ({targets}) that no number refuses; "
+        "`+past`: so does its `-with-past` form; `past`: only that form; ✗: refused. ONNX graphs are recorded with the "
+        f"{DEFAULT_TRACER} tracer where the cell names no other, in {', '.join(DTYPES[:-1])} or {DTYPES[-1]}. "
+        "A number says what is refused or different, and why."
+    )
 
 
 def _forms(entry: dict[str, Any], name: str) -> list[dict[str, Any]]:
@@ -129,39 +138,40 @@ def _cell(entry: dict[str, Any], name: str, shared: set[str], notes: dict[str, i
     if not any(task["tracers"] for task in forms):
         words = ["✗"]
     words += {task["tracer"]: None for task in forms if task["tracer"] != DEFAULT_TRACER and task["tracers"]}
-    found = dict.fromkeys(note for task in forms for note in _notes(entry, task) if note not in shared)
-    return " ".join(words) + _numbers(found, notes)
+    own = dict.fromkeys(note for task in forms for note in _notes(entry, task) if note not in shared)
+    return " ".join(words) + _numbers(own, notes)
 
 
 def _notes(entry: dict[str, Any], task: dict[str, Any]) -> list[str]:
     """Return what is refused or unusual about one task, each in a sentence."""
-    found = [f"`{what}` is refused: {reason}" for what, reason in task["refused"].items()]
-    found += [
+    notes = [f"`{choice}` is refused: {reason}" for choice, reason in task["refused"].items()]
+    notes += [
         f"{_choice(name, f'`{name}` is ')}refused where `{refusal['when']}`: {refusal['because']}"
         for name, refusal in task["refused_when"].items()
     ]
-    found += _target_notes(task)
+    notes += _target_notes(task)
     if task["tracer"] != DEFAULT_TRACER:
-        found.append(f"the tracer is `{task['tracer']}`: {task['tracer_because']}")
-    found += [f"recorded with the patch `{patch}`: {reason}" for patch, reason in task["patches"].items()]
+        notes.append(f"the tracer is `{task['tracer']}`: {task['tracer_because']}")
+    notes += [f"recorded with the patch `{patch}`: {reason}" for patch, reason in task["patches"].items()]
     unbound = [name for name in DTYPES if name not in task["dtypes"] and name not in task["refused"]]
-    found += [f"`{name}` has no tolerance, so a build needs `--atol` and `--rtol`" for name in unbound]
+    notes += [f"`{name}` has no tolerance, so a build needs `--atol` and `--rtol`" for name in unbound]
     least: dict[tuple[int, str], list[str]] = {}
     for dtype, minimum in entry["minimum_opsets"].items():
         least.setdefault((minimum["opset"], minimum["because"]), []).append(dtype)
     for (opset, because), dtypes in least.items():
         within = "" if len(dtypes) == len(DTYPES) else f" in {', '.join(f'`{dtype}`' for dtype in dtypes)}"
-        found.append(f"opset {opset} or later{within}: {because}")
-    return found
+        notes.append(f"opset {opset} or later{within}: {because}")
+    return notes
 
 
 def _choice(name: str, words: str) -> str:
-    """Return the words where the name is that of a tracer or dtype; any other names a kind of config."""
+    """Return the words where the name is that of a tracer or dtype; nothing where it is that of a kind of config."""
     return words if name in (*TRACERS, *DTYPES) else ""
 
 
-def _numbers(found: Iterable[str], notes: dict[str, int]) -> str:
-    numbers = [notes.setdefault(note, len(notes) + 1) for note in found]
+def _numbers(marked: Iterable[str], notes: dict[str, int]) -> str:
+    """Return the numbers of some notes as a mark, and give one to each note that has none yet."""
+    numbers = [notes.setdefault(note, len(notes) + 1) for note in marked]
     return f" <sup>{' '.join(map(str, sorted(numbers)))}</sup>" if numbers else ""
 
 

@@ -17,10 +17,10 @@ _SARIF = "https://json.schemastore.org/sarif-2.1.0.json"
 
 def diagnostics_json(diagnostics: Iterable[Diagnostic]) -> str:
     """Return findings as a JSON list; lines and columns are 1-based, ends exclusive."""
-    return json.dumps([_data(finding) for finding in diagnostics], indent=1, ensure_ascii=False)
+    return json.dumps([_finding_data(finding) for finding in diagnostics], indent=1, ensure_ascii=False)
 
 
-def _data(finding: Diagnostic) -> dict[str, Any]:
+def _finding_data(finding: Diagnostic) -> dict[str, Any]:
     return {
         "rule": finding.rule,
         "code": RULES[finding.rule].code,
@@ -29,7 +29,7 @@ def _data(finding: Diagnostic) -> dict[str, Any]:
         "help": finding.help,
         **_place(finding.span),
         "labels": [{"message": label.text, **_place(label.span)} for label in finding.labels],
-        "fix": {"title": finding.fix.title, "safe": finding.fix.safe, "edits": list(map(_edit, finding.fix.edits))}
+        "fix": {"title": finding.fix.title, "safe": finding.fix.safe, "edits": list(map(_edit_data, finding.fix.edits))}
         if finding.fix is not None
         else None,
     }
@@ -40,14 +40,14 @@ def _place(span: Span) -> dict[str, Any]:
     return {"file": span.source.name, "line": span.line, "column": span.column, "end_line": line, "end_column": column}
 
 
-def _edit(edit: Edit) -> dict[str, Any]:
+def _edit_data(edit: Edit) -> dict[str, Any]:
     return {**_place(edit.span), "replacement": edit.replacement}
 
 
 def diagnostics_sarif(diagnostics: Iterable[Diagnostic]) -> str:
     """Return findings as a SARIF 2.1.0 log, for code scanning."""
-    found = list(diagnostics)
-    names = sorted({finding.rule for finding in found})
+    findings = list(diagnostics)
+    names = sorted({finding.rule for finding in findings})
     rules = [
         {
             "id": name,
@@ -71,7 +71,7 @@ def diagnostics_sarif(diagnostics: Iterable[Diagnostic]) -> str:
                 for index, label in enumerate(finding.labels)
             ],
         }
-        for finding in found
+        for finding in findings
     ]
     driver = {
         "name": "exporter",
@@ -108,9 +108,13 @@ def _commands(diagnostics: Iterable[Diagnostic]) -> Iterator[str]:
         place = _place(finding.span)
         kind = "error" if finding.severity is Severity.ERROR else "warning"
         fields = {
-            "file": place["file"], "line": place["line"], "endLine": place["end_line"], "col": place["column"],
-            "endColumn": place["end_column"], "title": finding.rule,
-        }  # fmt: skip
+            "file": place["file"],
+            "line": place["line"],
+            "endLine": place["end_line"],
+            "col": place["column"],
+            "endColumn": place["end_column"],
+            "title": finding.rule,
+        }
         shown = ",".join(f"{name}={_escape(str(value), ':,')}" for name, value in fields.items())
         yield f"::{kind} {shown}::{_escape(finding.message + (f' ({finding.help})' if finding.help else ''))}"
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
 from exporter.errors import UsageError, did_you_mean
 from exporter.language.rules import RULES, Rule
-from exporter.language.schema import KINDS, load_schema
+from exporter.language.schema import KINDS, bundle_schema, load_schema
 
 
 def explain_rule(word: str) -> str:
@@ -41,7 +42,8 @@ def rules_page() -> str:
         "What `exporter lint` looks for. Each entry is also what `exporter explain RULE` prints.",
         "This page is generated with `exporter explain --markdown > docs/rules.md`; a test fails when it is stale.",
         "",
-        "Errors keep a spec from being built. Any finding, error or warning, makes `exporter lint` leave with exit code 1.",
+        "Errors keep a spec from being built. Any finding, error or warning, makes `exporter lint` leave with "
+        + "exit code 1.",
         "",
         "A finding is suppressed on its line, or from a comment alone on the line above, with a reason:",
         "",
@@ -74,15 +76,23 @@ def _first_sentence(rule: Rule) -> str:
     return rule.page.split("\n\n", 1)[0].replace("\n", " ").split(". ", 1)[0].rstrip(".")
 
 
+def schema_document(kind: str) -> str:
+    """Return the JSON Schema of a kind of document as one self-contained text."""
+    return json.dumps(bundle_schema(kind), indent=2, ensure_ascii=False) + "\n"
+
+
 def schema_page() -> str:
-    """Return docs/schema.md: every key of every document, from the schemas' own descriptions. A part that several documents
-    share has one section, which the others link to."""
+    """Return docs/schema.md: every key of every document, from the schemas' own descriptions.
+
+    A part that several documents share has one section, which the others link to.
+    """
     lines = [
         "# Keys of the documents",
         "",
         "<!-- Generated from schemas/: exporter schema --markdown > docs/schema.md -->",
         "",
-        "Every key a document may have, from the descriptions in `schemas/`; [spec-language.md](spec-language.md) explains how they work together.",
+        "Every key a document may have, from the descriptions in `schemas/`; [spec-language.md](spec-language.md) "
+        + "explains how they work together.",
         "This page is generated with `exporter schema --markdown > docs/schema.md`; a test fails when it is stale.",
     ]
     for kind in KINDS:
@@ -107,7 +117,10 @@ def _part_title(name: str) -> str:
 
 
 def _keys(schema: dict[str, Any], prefix: str) -> Iterator[tuple[str, bool, str]]:
-    """Yield path, whether required, and meaning of every key below a schema, without entering a part with a section of its own."""
+    """Yield path, whether required, and meaning of every key below a schema.
+
+    A part with a section of its own is not entered.
+    """
     required = set(schema.get("required", ()))
     entries = [(f"{prefix}{name}", name in required, entry) for name, entry in schema.get("properties", {}).items()]
     if isinstance(schema.get("additionalProperties"), dict):
@@ -124,7 +137,7 @@ def _keys(schema: dict[str, Any], prefix: str) -> Iterator[tuple[str, bool, str]
 
 def _meaning(entry: dict[str, Any]) -> str:
     parts = [load_schema("defs")["$defs"].get(name, {}) for name in _references(entry)]
-    described = (str(one["description"]) for one in (entry, *parts) if "description" in one)
+    described = (str(each["description"]) for each in (entry, *parts) if "description" in each)
     values = f" One of {', '.join(f'`{value}`' for value in entry['enum'])}." if "enum" in entry else ""
     text = next(described, "") + values + _links(entry)
     return text.replace("|", "\\|").replace("\n", " ")
@@ -139,9 +152,6 @@ def _links(entry: dict[str, Any]) -> str:
 
 def _references(entry: dict[str, Any]) -> list[str]:
     """Return the names of the shared parts that an entry, or a branch of it, refers to."""
-    found = [
-        str(one["$ref"]).rsplit("/", 1)[-1]
-        for one in (entry, entry.get("then", {}), entry.get("else", {}))
-        if "$ref" in one
-    ]
-    return list(dict.fromkeys(found))
+    branches = (entry, entry.get("then", {}), entry.get("else", {}))
+    names = (str(branch["$ref"]).rsplit("/", 1)[-1] for branch in branches if "$ref" in branch)
+    return list(dict.fromkeys(names))

@@ -5,7 +5,8 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Iterable, Iterator
 
-from exporter.language.diagnostics import Diagnostic, Label, Severity
+from exporter.errors import ExporterError
+from exporter.language.diagnostics import Diagnostic, Label, Severity, SpecError
 from exporter.language.text import Span
 
 _WIDTH = 120
@@ -19,15 +20,22 @@ def render_diagnostics(diagnostics: Iterable[Diagnostic], *, color: bool = False
     return "\n\n".join("\n".join(_render(finding, color)) for finding in diagnostics)
 
 
+def render_error(error: ExporterError) -> str:
+    """Return an error as a person reads it: the message and the help, or findings with their lines and carets."""
+    if isinstance(error, SpecError):
+        return render_diagnostics(error.diagnostics)
+    return f"error: {error.message}" + (f"\n  = help: {error.help}" if error.help else "")
+
+
 def render_summary(diagnostics: Iterable[Diagnostic], files: int) -> str:
     """Return one line that says how many findings there are."""
-    found = list(diagnostics)
+    findings = list(diagnostics)
     checked = f"{files} file" + ("s" if files != 1 else "")
-    if not found:
+    if not findings:
         return f"{checked} checked, nothing found"
-    counts = [(sum(one.severity is severity for one in found), severity.value) for severity in Severity]
+    counts = [(sum(finding.severity is severity for finding in findings), severity.value) for severity in Severity]
     text = " and ".join(f"{count} {word}" + ("s" if count != 1 else "") for count, word in counts if count)
-    fixable = sum(one.fix is not None and one.fix.safe for one in found)
+    fixable = sum(finding.fix is not None and finding.fix.safe for finding in findings)
     return f"{checked} checked: {text}" + (f"; --fix removes {fixable}" if fixable else "")
 
 
@@ -77,7 +85,10 @@ def _columns(text: str) -> int:
 
 
 def visible(text: str) -> str:
-    """Return a text that cannot move the cursor or colour the terminal: tabs become spaces, control characters are spelled out."""
+    """Return a text that cannot move the cursor or colour the terminal.
+
+    Tabs become spaces, control characters are spelled out: an escape is ``\\u001b``.
+    """
     if text.isprintable():
         return text
     return "".join(char if char.isprintable() else " " if char == "\t" else f"\\u{ord(char):04x}" for char in text)
