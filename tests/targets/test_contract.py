@@ -1,4 +1,4 @@
-"""What holds for every target there is: its record, its place in the command line and the schemas, and a build of it."""
+"""What holds for every target there is: its record, its place in commands and schemas, and a build of it."""
 
 from __future__ import annotations
 
@@ -409,7 +409,7 @@ def test_its_card_says_how_to_run_it(artifact: Artifact):
     assert ("```python" in section) is has_program
 
 
-# The place of the default target is named without it: artifacts/bert/fill-mask, and artifacts/bert/fill-mask-torchscript.
+# A place does not name the default target: artifacts/bert/fill-mask, but artifacts/bert/fill-mask-torchscript.
 ALLOWED = {("building/requests.py", "DEFAULT_TARGET")}
 
 

@@ -50,12 +50,16 @@ def start_torch_process() -> None:
     popen = subprocess.Popen([sys.executable, str(_SCRIPT)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     if popen.stdin is None or popen.stdout is None:
         raise AssertionError("the process was started with pipes")
-    popen.stdin.write(key.hex() + "\n")
-    popen.stdin.flush()
+    # A process that ends at once may not read the key.
+    with contextlib.suppress(BrokenPipeError):
+        popen.stdin.write(key.hex() + "\n")
+        popen.stdin.flush()
     line = popen.stdout.readline()
     if not line:
+        status = popen.wait()
+        _close_pipes(popen)
         raise ExportError(
-            f"the process that runs torch programs ended with status {popen.wait()}",
+            f"the process that runs torch programs ended with status {status}",
             help="check that 'python -c \"import torch\"' works",
         )
     _running.append(_Process(popen, json.loads(line), key))
@@ -69,9 +73,15 @@ def _stop(starter: int) -> None:
             process = _running.pop()
             process.popen.kill()
             process.popen.wait()
-            for pipe in (process.popen.stdin, process.popen.stdout):
-                if pipe is not None:
-                    pipe.close()
+            _close_pipes(process.popen)
+
+
+def _close_pipes(popen: subprocess.Popen[str]) -> None:
+    for pipe in (popen.stdin, popen.stdout):
+        if pipe is not None:
+            # Closing writes what is left, and nobody may be there to read it.
+            with contextlib.suppress(BrokenPipeError):
+                pipe.close()
 
 
 class TorchSession:

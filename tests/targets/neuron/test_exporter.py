@@ -32,10 +32,8 @@ from exporter.models.patches import applied_patches
 from exporter.models.references import make_reference
 from exporter.planning.dummies import make_dummies
 from exporter.planning.plan import Plan
-from exporter.planning.target import check_settings
 from exporter.targets.neuron.exporter import compile_graph
-from exporter.targets.neuron.settings import compiler_arguments, computed_dtype
-from exporter.targets.registry import TARGETS, find_target
+from exporter.targets.registry import TARGETS
 
 FAKES = REPOSITORY / "tests" / "fakes"
 SDK = str(FAKES / "neuron")
@@ -378,63 +376,6 @@ def test_inf1_has_a_compiler_of_its_own(compile_model: Compile, checkpoint: Path
     assert "cast to bfloat16" in (plan.bound.because or "")
     assert outcome.report is not None
     assert "torch-neuron 1.13" in outcome.report.runtime
-
-
-@pytest.mark.parametrize(
-    ("settings", "arguments"),
-    [
-        ({}, "--auto-cast none --optlevel 2"),
-        ({"auto_cast": "none"}, "--auto-cast none --optlevel 2"),
-        ({"auto_cast": "matmult"}, "--auto-cast matmult --auto-cast-type bf16 --optlevel 2"),
-        (
-            {"auto_cast": "all", "auto_cast_type": "tf32", "optlevel": 3},
-            "--auto-cast all --auto-cast-type tf32 --optlevel 3",
-        ),
-        (
-            {"instance_type": "trn1", "model_type": "generic"},
-            "--auto-cast none --optlevel 2 --target trn1 --model-type generic",
-        ),
-        ({"instance_type": "inf1"}, "--fast-math none"),
-        ({"instance_type": "inf1", "auto_cast": "all"}, "--fast-math all"),
-        ({"instance_type": "inf1", "auto_cast": "all", "auto_cast_type": "fp16"}, "--fast-math fp32-cast-all-fp16"),
-        ({"instance_type": "inf1", "auto_cast": "matmult"}, "--fast-math fp32-cast-matmult-bf16"),
-    ],
-)
-def test_compiler_arguments(settings: dict[str, Any], arguments: str) -> None:
-    assert compiler_arguments(settings) == arguments.split()
-
-
-@pytest.mark.parametrize(
-    ("settings", "dtype", "computed"),
-    [
-        ({}, "float32", "float32"),
-        ({"auto_cast": "matmult"}, "float32", "bfloat16"),
-        ({"auto_cast": "matmult", "auto_cast_type": "fp16"}, "float32", "float16"),
-        ({"auto_cast": "all"}, "float16", "float16"),
-        ({"instance_type": "inf1"}, "float32", "bfloat16"),
-    ],
-)
-def test_the_dtype_a_program_is_as_exact_as(settings: dict[str, Any], dtype: str, computed: str) -> None:
-    assert computed_dtype(settings, dtype) == computed
-
-
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        ({"auto_cast_type": "bf16"}, "nothing is cast"),
-        ({"auto_cast": "matmul"}, "'matmul' is no value of the setting 'auto_cast'"),
-        ({"optlevel": 4}, "'4' is no value"),
-        ({"dynamic_batch": "yes"}, "'yes' is no value of the setting 'dynamic_batch'"),
-        ({"dynamic_batch": True, "inline_weights": False}, "--dynamic-batch and --separate-weights"),
-        ({"instance_type": "inf1", "optlevel": "1"}, "--optlevel cannot be had for Inf1"),
-        ({"instance_type": "inf1", "inline_weights": False}, "--separate-weights cannot be had for Inf1"),
-        ({"instance_type": "inf1", "auto_cast": "all", "auto_cast_type": "tf32"}, "tf32 cannot be had for Inf1"),
-        ({"freeze": True}, "--freeze does not go with the target neuron"),
-    ],
-)
-def test_settings_that_cannot_be_had(settings: dict[str, Any], message: str) -> None:
-    with pytest.raises(UsageError, match=re.escape(message)):
-        check_settings(find_target("neuron"), settings)
 
 
 def test_a_family_gives_settings_where_a_build_gives_none() -> None:
