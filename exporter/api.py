@@ -5,7 +5,7 @@
 >>> exporter.verify("out").passed                                        # doctest: +SKIP
 True
 
-The engine is imported by the functions that run it: a command which only reads documents does not pay for one that builds.
+The engine is imported by the functions that run it: a command that only reads documents does not pay for a build.
 """
 
 from __future__ import annotations

@@ -46,7 +46,7 @@ class Measurement:
 
     @property
     def verdict(self) -> str:
-        """Whether the spec's bound fits: ``good``, ``too tight``, ``too loose``; ``unknown`` if nothing was compared."""
+        """Whether the spec's bound fits: ``good``, ``too tight``, ``too loose``, or ``unknown`` without comparisons."""
         if math.isnan(self.share):
             return "unknown"
         if self.share > 1:

@@ -1,8 +1,8 @@
 """What a build is asked for: the command line, the Python API and build files are three doors to one `Request`.
 
 A door gathers what it was *given*: a mapping from the name of an option to its value, with nothing in it that nobody
-asked for. The names are those of `OPTIONS`, which follow from the fields below, so that a new field is an option of every
-door or a test fails.
+asked for. The names are those of `OPTIONS`, which follow from the fields below: a new field is an option of every door,
+or a test fails.
 """
 
 from __future__ import annotations

@@ -55,8 +55,8 @@ def main() -> None:
 def _preload() -> None:
     """Import in the parent what jobs need, so that a fork starts ready.
 
-    No thread of these libraries holds a lock or a job at this point; models and sessions are opened in the children. Not
-    every target needs them all, and not every torch has them: a job that misses one says so.
+    No thread of these libraries holds a lock or a job at this point; models and sessions are opened in the children.
+    Not every target needs them all, and not every torch has them: a job that misses one says so.
     """
     for name in _PRELOADED:
         with contextlib.suppress(ImportError):

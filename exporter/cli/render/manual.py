@@ -42,8 +42,10 @@ def rules_page() -> str:
         "What `exporter lint` looks for. Each entry is also what `exporter explain RULE` prints.",
         "This page is generated with `exporter explain --markdown > docs/rules.md`; a test fails when it is stale.",
         "",
-        "Errors keep a spec from being built. Any finding, error or warning, makes `exporter lint` leave with "
-        + "exit code 1.",
+        (
+            "Errors keep a spec from being built. Any finding, error or warning, makes `exporter lint` leave with "
+            "exit code 1."
+        ),
         "",
         "A finding is suppressed on its line, or from a comment alone on the line above, with a reason:",
         "",
@@ -91,8 +93,10 @@ def schema_page() -> str:
         "",
         "<!-- Generated from schemas/: exporter schema --markdown > docs/schema.md -->",
         "",
-        "Every key a document may have, from the descriptions in `schemas/`; [spec-language.md](spec-language.md) "
-        + "explains how they work together.",
+        (
+            "Every key a document may have, from the descriptions in `schemas/`; "
+            "[spec-language.md](spec-language.md) explains how they work together."
+        ),
         "This page is generated with `exporter schema --markdown > docs/schema.md`; a test fails when it is stale.",
     ]
     for kind in KINDS:
