@@ -47,7 +47,7 @@ _HOMES = {
 
 def __getattr__(name: str) -> Any:
     if name == "__version__":
-        return _installed_version()
+        return importlib.import_module("exporter.versions").installed_version()
     if name in __all__:
         return getattr(importlib.import_module(_HOMES.get(name, "exporter.api")), name)
     raise AttributeError(f"module 'exporter' has no attribute '{name}'")
@@ -55,13 +55,3 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted([*__all__, "__version__"])
-
-
-def _installed_version() -> str:
-    """Return the version in the metadata of the installed package, which is that of pyproject.toml."""
-    from importlib import metadata
-
-    try:
-        return metadata.version("exporter")
-    except metadata.PackageNotFoundError:  # a checkout that is only on the path
-        return "0.0.0+unknown"

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 def installed_version(package: str = "exporter") -> str:
     """Return the version of an installed package, or ``unknown`` where it is not installed."""
-    # Reading the metadata of packages takes as long as the rest of a light command's imports: it is left until somebody asks.
+    # The metadata of packages takes as long to read as the rest of a light command's imports: it waits until asked for.
     from importlib.metadata import PackageNotFoundError, version
 
     try:

@@ -7,8 +7,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-import exporter
 from conftest import REPOSITORY
+
+import exporter
 
 PROGRAM = """\
 import exporter
@@ -68,10 +69,3 @@ def test_every_public_name_is_there_and_the_package_says_that_it_is_typed():
     assert (Path(exporter.__file__).parent / "py.typed").is_file()
     for error in ("CheckpointError", "EngineError", "ExportError", "SpecError", "UsageError", "VerificationError"):
         assert issubclass(getattr(exporter, error), exporter.ExporterError)
-
-
-def test_the_version_is_that_of_the_project():
-    import tomllib
-
-    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text("utf-8"))["project"]
-    assert exporter.__version__ in (project["version"], "0.0.0+unknown")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Iterator, Mapping
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from exporter.models.checkpoints.directory import Checkpoint, digest_file
 from exporter.planning.plan import Plan
 from exporter.planning.target import lasting_settings
 from exporter.targets.registry import find_target
+from exporter.versions import installed_version
 
 MANIFEST = "manifest.json"
 MANIFEST_VERSION = 2
@@ -49,7 +49,7 @@ def write_manifest(directory: Path, plan: Plan, checkpoint: Checkpoint, report: 
             "commit": checkpoint.commit,
             "files": checkpoint.digests(),
         },
-        "versions": {name: _version(name) for name in (*PACKAGES, *target.packages(plan.recording.settings))},
+        "versions": {name: installed_version(name) for name in (*PACKAGES, *target.packages(plan.recording.settings))},
         "plan": lasting.to_data(),
         "report": report,
         "files": {
@@ -122,10 +122,3 @@ def changed_files(directory: Path, manifest: Mapping[str, Any]) -> Iterator[str]
             yield f"{name} is missing"
         elif path.stat().st_size != entry["bytes"] or digest_file(path) != entry["sha256"]:
             yield f"{name} has changed since it was built"
-
-
-def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return "unknown"

@@ -29,6 +29,8 @@ LAYERS = (
     ("onnx",),
 )
 RANKS = {name: rank for rank, row in enumerate(LAYERS) for name in row}
+# ``python -m exporter`` is the command line, and comes after everything.
+RANKS["__main__"] = len(LAYERS)
 
 
 @dataclass(frozen=True)
@@ -129,7 +131,7 @@ def main() -> None:
     modules, arrows = read_modules(package), find_arrows(package)
     rooms = [name for name, (_, tree) in modules.items() if is_room(tree)]
     # A tree with other packages has no layers to hold it against.
-    has_layers = {name.split(".")[1] for name in rooms if "." in name} - {"__main__"} <= set(RANKS)
+    has_layers = {name.split(".")[1] for name in rooms if "." in name} <= set(RANKS)
     backward = {
         "against layers": against_layers(arrows) if has_layers else [],
         "in circles": in_circles(arrows),

@@ -17,7 +17,6 @@ import onnx_ir as ir
 import onnx_ir.passes.common as common
 from onnxscript.optimizer import fold_constants_ir
 
-import exporter
 from exporter.errors import ExportError
 from exporter.planning.dtypes import NUMPY_DTYPES
 from exporter.planning.plan import GraphPlan, TensorPlan
@@ -25,6 +24,7 @@ from exporter.targets.onnx.portable import rewrite_portably
 from exporter.targets.onnx.tracers import Trace
 from exporter.targets.onnx.transposes import fold_transposes
 from exporter.targets.onnx.weights import WeightTensor
+from exporter.versions import installed_version
 
 # A folded constant is shape arithmetic or a small table, never a weight.
 _FOLD_LIMIT = 4096
@@ -255,7 +255,7 @@ def _sort_initializers(recorded: ir.Graph) -> None:
 
 def _label(model: ir.Model, opset: int) -> None:
     """Say who made the file, and leave out whatever else could differ between equal builds."""
-    model.producer_name, model.producer_version = "exporter", exporter.__version__
+    model.producer_name, model.producer_version = "exporter", installed_version()
     model.doc_string = model.graph.doc_string = None
     model.graph.name = "main"
     domains = {node.domain for node in model.graph.all_nodes()} | {""}
