@@ -1,7 +1,7 @@
 """The model card: ``README.md`` of an artifact, from its manifest and a template.
 
-How a graph is run depends on its target: ``templates/run/<target>.md.jinja`` has the program, and ``snippet.py`` the
-values it is run with. A card holds no time and no path, so that equal builds give equal bytes.
+How a graph is run depends on its target, whose folder has a template of the program; ``snippet.py`` has the values it
+is run with. A card holds no time and no path, so that equal builds give equal bytes.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def render_card(plan: Plan, manifest: Mapping[str, Any], start: int) -> str:
         graphs=[_describe_graph(graph, manifest["report"]) for graph in plan.graphs],
         programs=describe_programs(plan, start),
         beside=_beside(manifest, plan),
-        template=target.card_template,
+        program=environment.from_string(target.card_template.read_text("utf-8")),
         modules=target.runtime_modules(plan.recording.settings),
     )
 

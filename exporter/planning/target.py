@@ -122,7 +122,7 @@ class Target:
 
     What the file is:
         ``suffix`` is the end of its name, and ``library`` what the hub calls the library that loads it.
-        ``card_template`` has the program of the model card, below ``artifacts/templates/run/``.
+        ``card_template`` is the file with the program of the model card, in the folder of the target.
 
     How it is recorded:
         ``tracer`` is the mechanism that always records it; None where the spec or the request chooses. ``opsets`` are
@@ -145,15 +145,15 @@ class Target:
     What depends on the settings: functions of them.
         ``files`` are the files that each hold a graph. ``build_modules`` are imported to build it and
         ``runtime_modules`` to run it, and the versions of ``packages`` shape it. ``computed_dtype`` is the dtype that
-        its operations run in, whose tolerance it is held
-        to: bfloat16 for a float32 model where the target casts. ``refuse_combinations`` raises `UsageError` for
-            settings that do not go
-        together, and ``refuse_verification`` for those under which a file cannot be run where it was built.
+        its operations run in, whose tolerance it is held to: bfloat16 for a float32 model where the target casts.
+        ``refuse_combinations`` raises `UsageError` for settings that do not go together, and ``refuse_verification``
+        for those under which a file cannot be run where it was built.
     """
 
     name: str
     suffix: str
     library: str
+    card_template: Path
     load_exporter: Callable[[], Exporter]
     open_session: OpenSession
     check_structure: Callable[[Path, GraphPlan, Plan], list[str]]
@@ -177,11 +177,6 @@ class Target:
     computed_dtype: Callable[[Settings, str], str] = _same
     refuse_combinations: Callable[[Settings], None] = _accept
     refuse_verification: Callable[[Settings], None] = _accept
-
-    @property
-    def card_template(self) -> str:
-        """The template of the program in the model card."""
-        return f"{self.name}.md.jinja"
 
     def find_flag(self, name: str) -> Flag | None:
         """Return the flag of a setting, or None where the target has no such setting."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -35,7 +36,13 @@ def make_target() -> Callable[..., Target]:
     """Return a target with the given fields."""
 
     def make(**fields: Any) -> Target:
-        named = {"name": "paper", "suffix": ".txt", "library": "pencil", **fields}
+        named = {
+            "name": "paper",
+            "suffix": ".txt",
+            "library": "pencil",
+            "card_template": Path("card.md.jinja"),
+            **fields,
+        }
         return Target(load_exporter=_never, open_session=_never, check_structure=_never, **named)
 
     return make

@@ -6,7 +6,7 @@ import ast
 
 import numpy as np
 import pytest
-from conftest import REPOSITORY
+from commands import REPOSITORY
 
 from exporter.language.spec import DTYPES
 from exporter.planning.dtypes import NUMPY_DTYPES

@@ -75,7 +75,6 @@ def test_local_settings_do_not_last(target: Target):
 
 def test_a_target_has_one_file_and_nothing_else_unless_it_says_so(make_target):
     target = make_target()
-    assert target.card_template == "paper.md.jinja"
     assert target.files("model.txt", {}) == ("model.txt",)
     assert target.computed_dtype({}, "float16") == "float16"
     assert target.build_modules({}) == target.runtime_modules({}) == target.packages({}) == ()

@@ -13,7 +13,7 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
-from conftest import Run, assert_clean_failure, offline_environment
+from commands import Run, assert_clean_failure, offline_environment
 
 import exporter
 from exporter.artifacts.manifest import CARD, MANIFEST

@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 from artifact_files import files, leftovers, occupy
-from conftest import offline_environment
+from commands import offline_environment
 
 import exporter
 from exporter.artifacts.staging import staged_artifact

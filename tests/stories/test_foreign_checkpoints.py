@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import REPOSITORY, Run, assert_clean_failure
+from commands import REPOSITORY, Run, assert_clean_failure
 
 import exporter
 

@@ -17,7 +17,7 @@ import onnx
 import onnxruntime
 import pytest
 import transformers
-from conftest import REPOSITORY
+from commands import REPOSITORY
 from seq2seq import NEW_TOKENS, START, TEXTS, Array, generate_plainly, make_inputs
 
 import exporter

@@ -14,7 +14,7 @@ import numpy as np
 import onnxruntime
 import pytest
 import yaml
-from conftest import offline_environment
+from commands import offline_environment
 
 import exporter
 from exporter.artifacts.manifest import CARD_MARK

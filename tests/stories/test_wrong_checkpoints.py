@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import offline_environment
+from commands import offline_environment
 from safetensors.torch import load_file, save_file
 
 import exporter

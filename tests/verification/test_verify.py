@@ -41,6 +41,7 @@ class Runtime:
             name="stub",
             suffix=".stub",
             library="stub",
+            card_template=Path("card.md.jinja"),
             load_exporter=lambda: pytest.fail("nothing is exported here"),
             open_session=self.open_session,
             check_structure=lambda directory, graph, plan: self.problems,

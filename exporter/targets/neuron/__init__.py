@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from exporter.planning.target import Exporter, Flag, Target
+from exporter.targets import torchscript
 from exporter.targets.neuron import settings
 from exporter.targets.torch_program import TORCH_PROGRAM, session_opener
 
@@ -17,6 +18,7 @@ TARGET = Target(
     name="neuron",
     suffix=".neuron",
     library="neuron",
+    card_template=torchscript.TARGET.card_template,
     load_exporter=_load_exporter,
     open_session=session_opener(settings.runtime_modules, settings.WHERE_FROM),
     tracer="torchscript",

@@ -43,6 +43,7 @@ TARGET = Target(
     name="onnx",
     suffix=".onnx",
     library="onnx",
+    card_template=Path(__file__).with_name("card.md.jinja"),
     load_exporter=_load_exporter,
     open_session=_open_session,
     check_structure=_check_structure,

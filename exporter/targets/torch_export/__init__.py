@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from exporter.planning.target import Exporter, Flag, Settings, Target
 from exporter.targets.torch_program import TORCH_PROGRAM, session_opener
 from exporter.targets.torch_program.process import COMPILED, PROGRAM
@@ -21,6 +23,7 @@ TARGET = Target(
     name="torch-export",
     suffix=PROGRAM,
     library="pytorch",
+    card_template=Path(__file__).with_name("card.md.jinja"),
     load_exporter=_load_exporter,
     open_session=session_opener(),
     tracer="dynamo",

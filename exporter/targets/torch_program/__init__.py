@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 from exporter.planning.plan import GraphPlan, Plan
 from exporter.planning.target import OpenSession, Session, Settings
@@ -53,7 +53,17 @@ def _start_runtime() -> None:
     start_torch_process()
 
 
-TORCH_PROGRAM: Mapping[str, Any] = {
+class TorchProgram(TypedDict):
+    """The fields of a `Target` that are the same for every torch program."""
+
+    check_structure: Callable[[Path, GraphPlan, Plan], list[str]]
+    probed: bool
+    describe_open_dims: Callable[[Path, GraphPlan, Plan, Mapping[str, str]], None]
+    start_runtime: Callable[[], None]
+    refused_options: Mapping[str, str]
+
+
+TORCH_PROGRAM: TorchProgram = {
     "check_structure": _check_structure,
     "probed": True,
     "describe_open_dims": _describe_open_dims,

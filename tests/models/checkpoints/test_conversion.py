@@ -11,7 +11,7 @@ import foreign_writers as writers
 import numpy as np
 import pytest
 import torch
-from conftest import REPOSITORY
+from commands import REPOSITORY
 from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import load_file

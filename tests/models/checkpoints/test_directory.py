@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import REPOSITORY
+from commands import REPOSITORY
 from safetensors.torch import save_file
 
 from exporter.errors import CheckpointError, UsageError

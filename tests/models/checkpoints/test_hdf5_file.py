@@ -10,7 +10,7 @@ import h5py
 import numpy as np
 import pytest
 import torch
-from conftest import REPOSITORY
+from commands import REPOSITORY
 
 from exporter.errors import CheckpointError
 from exporter.models.checkpoints.hdf5_file import read_hdf5

@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import REPOSITORY, Run, assert_clean_failure, offline_environment
+from commands import REPOSITORY, Run, assert_clean_failure, offline_environment
 
 import exporter
 from exporter.api import given_options

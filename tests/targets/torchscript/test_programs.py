@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import REPOSITORY, SPECS, Run, assert_clean_failure, offline_environment
+from commands import REPOSITORY, SPECS, Run, assert_clean_failure, offline_environment
 
 import exporter
 from exporter.building.pool import Outcome
