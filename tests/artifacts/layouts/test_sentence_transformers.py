@@ -96,5 +96,5 @@ def test_only_one_graph_of_embeddings_is_taken() -> None:
 
 
 def test_the_graph_is_where_the_weights_are_looked_for() -> None:
-    (graph,) = exporter.plan(exporter.load_spec("bert"), TASK, layout="sentence-transformers").graphs
+    (graph,) = LAYOUT.arrangement.arrange(exporter.plan("bert", TASK)).graphs
     assert graph.file == "onnx/model.onnx"
