@@ -7,12 +7,13 @@ from collections.abc import Mapping
 
 from exporter.errors import ExportError, UsageError, first_line
 from exporter.planning.target import Settings, Target
-from exporter.targets import neuron, onnx, torch_export, torchscript
+from exporter.targets import neuron, onnx, openvino, torch_export, torchscript
 
 TARGETS: Mapping[str, Target] = {
     target.name: target
     for target in (
         onnx.TARGET,
+        openvino.TARGET,
         torchscript.TARGET,
         neuron.TARGET,
         torch_export.TARGET,
