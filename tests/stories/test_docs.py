@@ -7,13 +7,15 @@ import contextlib
 import re
 import runpy
 import shlex
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import click
 import pytest
 import yaml
-from commands import REPOSITORY
+from commands import REPOSITORY, offline_environment
 
 from exporter.cli.main import cli
 from exporter.cli.render.text import render_diagnostics
@@ -85,6 +87,24 @@ def test_python_in_the_documentation_is_python_and_uses_what_exists(place: str, 
             assert hasattr(exporter, node.attr), f"{place}: exporter.{node.attr}"
         if isinstance(node, ast.ImportFrom) and node.module == "exporter":
             assert all(hasattr(exporter, name.name) for name in node.names), place
+
+
+def test_the_programs_of_the_readme_run_as_they_are_printed(tmp_path: Path):
+    programs = [code for place, code in blocks("python") if place.startswith("README.md")]
+    assert len(programs) >= 2
+    # What the first command of the README leaves behind, of which the programs use one artifact.
+    first = "import exporter; exporter.build('bert', task='fill-mask', output='artifacts/bert/fill-mask')"
+    for code in (first, *programs):
+        done = subprocess.run(
+            [sys.executable, "-c", code],
+            cwd=tmp_path,
+            env=offline_environment(),
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+        assert done.returncode == 0, code + done.stderr
 
 
 def specs_shown() -> Iterator[tuple[str, str, set[str]]]:
