@@ -83,6 +83,23 @@ def lint_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> LintText:
 
 
 @pytest.fixture
+def lint_all(lint_text: LintText) -> Callable[[Mapping[str, str]], tuple[Diagnostic, ...]]:
+    """Lint a directory of specs, given as texts by file name, with the family ``plain`` among them."""
+
+    def lint_all(texts: Mapping[str, str]) -> tuple[Diagnostic, ...]:
+        lint_text(FAMILY, "families/plain.yaml", texts)
+        return exporter.lint("specs").diagnostics
+
+    return lint_all
+
+
+@pytest.fixture
+def family_text() -> str:
+    """Return the text of the family ``plain``."""
+    return FAMILY
+
+
+@pytest.fixture
 def find_marked(lint_text: LintText, complete: Callable[[str], str]) -> FindMarked:
     """Lint a spec and check that a rule's findings are at the marked places, and nowhere else.
 
