@@ -14,10 +14,12 @@ COLLISION = {
         "'input_ids' names two tensors",
     ),
     "a layer by its number and all of them": (
-        "dims: {layers: 3}\n"
-        "inputs:\n"
-        "  state.{layer}: {type: 'float[batch, hidden] = randn', argument: states}\n"
-        "  «state.0»: {type: 'float[batch, hidden] = randn', argument: first}\n",
+        (
+            "dims: {layers: 3}\n"
+            "inputs:\n"
+            "  state.{layer}: {type: 'float[batch, hidden] = randn', argument: states}\n"
+            "  «state.0»: {type: 'float[batch, hidden] = randn', argument: first}\n"
+        ),
         "'state.0' names two tensors",
     ),
 }
@@ -148,7 +150,8 @@ def test_a_cache_of_cross_attention_is_given_back_as_it_came(find_marked):
     cross = "float[batch, heads, text, head_dim]"
     text = cached().replace(
         "  outputs:\n",
-        f"    past_key_values.{{layer}}.cross.key: {cross} = randn\n  outputs:\n    present.{{layer}}.cross.key: {cross}\n",
+        f"    past_key_values.{{layer}}.cross.key: {cross} = randn\n"
+        f"  outputs:\n    present.{{layer}}.cross.key: {cross}\n",
     )
     find_marked("cache-length-mismatch", text)
 
@@ -203,14 +206,18 @@ USED = {
     "tasks: {fill-mask: {outputs: {states: 'float[batch, hidden]'}}}\n",
     "in a condition": "dims: {spare: config.spare}\ninputs: {x: {type: 'int64[batch] = ones', when: spare > 1}}\n",
     "in a note": "dims: {spare: config.spare}\nnotes: {length: 'texts of up to {spare} tokens'}\n",
-    "in the condition of a note": "dims: {spare: config.spare}\nnotes: {length: {text: only for short texts, when: spare}}\n",
+    "in the condition of a note": (
+        "dims: {spare: config.spare}\nnotes: {length: {text: only for short texts, when: spare}}\n"
+    ),
     "in the condition of a refusal": (
         "dims: {spare: config.spare}\nrefused: {odd: {when: spare % 2, because: halves are of one size}}\n"
     ),
     "as the number of layers": (
         "dims: {layers: config.depth}\ninputs:\n  x.{layer}: {type: 'float[batch] = randn', argument: y}\n"
     ),
-    "in a tensor built inside the graph": "dims: {spare: config.spare}\narguments: {x: 'float[batch, spare] = zeros'}\n",
+    "in a tensor built inside the graph": (
+        "dims: {spare: config.spare}\narguments: {x: 'float[batch, spare] = zeros'}\n"
+    ),
 }
 
 
@@ -271,7 +278,9 @@ NOT_FIXED = {
     "the only entry": "dims:\n  labels: 7\n",
     "an entry of several lines": "dims:\n  hidden: 9\n  sequence:\n    trace: 8\n    check: [13, 1]\n",
     "an entry of a line with others": "dims: {hidden: 9, labels: 7}\n",
-    "a text of several lines": "outputs_ignored:\n  pooler_output: >-\n    made of weights that no checkpoint has\n  other: no use\n",
+    "a text of several lines": (
+        "outputs_ignored:\n  pooler_output: >-\n    made of weights that no checkpoint has\n  other: no use\n"
+    ),
 }
 
 

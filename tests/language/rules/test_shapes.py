@@ -195,9 +195,11 @@ GOOD = {
     ),
     "one trace size in two tasks": (
         "trace-sizes-collide",
-        "dims: {other: {trace: 8, check: [5]}}\n"
-        "tasks: {fill-mask: {}, image-classification: {inputs: {input_ids: null, attention_mask: null, "
-        "pixels: 'float[batch, other] = randn'}, outputs: {logits: 'float[batch, labels]'}}}\n",
+        (
+            "dims: {other: {trace: 8, check: [5]}}\n"
+            "tasks: {fill-mask: {}, image-classification: {inputs: {input_ids: null, attention_mask: null, "
+            "pixels: 'float[batch, other] = randn'}, outputs: {logits: 'float[batch, labels]'}}}\n"
+        ),
     ),
     "a check size that another dim is traced at": ("check-equals-trace", "dims: {sequence: {check: [2, 13]}}\n"),
     "truth values by chance": ("fill-dtype-mismatch", inputs("'bool[batch] = bernoulli(0.5)'")),
@@ -213,8 +215,10 @@ GOOD = {
     ),
     "a graph without a batch": (
         "no-batch-axis",
-        "inputs: {input_ids: 'int64[sequence] = randint(vocab)', attention_mask: null}\n"
-        "tasks: {image-classification: {outputs: {logits: 'float[labels]'}}}\n",
+        (
+            "inputs: {input_ids: 'int64[sequence] = randint(vocab)', attention_mask: null}\n"
+            "tasks: {image-classification: {outputs: {logits: 'float[labels]'}}}\n"
+        ),
     ),
     "an output of whole numbers": ("fixed-float", outputs("'int32[batch]'")),
     "a float of the build": ("fixed-float", outputs("'float[batch]'")),

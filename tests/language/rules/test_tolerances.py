@@ -71,8 +71,10 @@ AMBIGUOUS = {
         "'sequence' and 'wide' are both 8",
     ),
     "a dim through another": (
-        f"dims: {{half: config.width // 2, wide: half * 2 + 1}}\n{WIDE}"
-        "«reference»: {config: {vocab_size: 99, width: 99}}\n",
+        (
+            f"dims: {{half: config.width // 2, wide: half * 2 + 1}}\n{WIDE}"
+            "«reference»: {config: {vocab_size: 99, width: 99}}\n"
+        ),
         "'vocab' and 'wide' are both 99",
     ),
     "a derived dim": (
@@ -80,8 +82,10 @@ AMBIGUOUS = {
         "'vocab' and 'wide' are both 16",
     ),
     "a config of the task alone": (
-        "tasks: {fill-mask: {reference: {config: {vocab_size: 8}}}}\n"
-        "reference: {config: {hidden_size: 32, «vocab_size»: 99}}\n",
+        (
+            "tasks: {fill-mask: {reference: {config: {vocab_size: 8}}}}\n"
+            "reference: {config: {hidden_size: 32, «vocab_size»: 99}}\n"
+        ),
         "'sequence' and 'vocab' are both 8",
     ),
     "a part of a config": (
@@ -106,7 +110,9 @@ UNAMBIGUOUS = {
         "tasks: {fill-mask: {}, text-classification: {}}\n"
         "reference: {config: {vocab_size: 99, labels: 99}}\n"
     ),
-    "a size that the config's defaults tell": f"dims: {{wide: config.width}}\n{WIDE}reference: {{config: {{vocab_size: 99}}}}\n",
+    "a size that the config's defaults tell": (
+        f"dims: {{wide: config.width}}\n{WIDE}reference: {{config: {{vocab_size: 99}}}}\n"
+    ),
     "as many layers as rows in a batch": (
         "dims: {layers: config.depth}\n"
         "inputs:\n  x.{layer}: {type: 'float[batch, sequence] = randn', argument: y}\n"
@@ -130,11 +136,16 @@ def test_as_many_layers_as_another_fixed_dim_are_found(find_marked):
     assert finding.message.startswith("'vocab' and 'layers' are both 4")
 
 
-STATES = "tasks: {fill-mask: {outputs: {states: 'float[batch, hidden]'}}}\n"
+def override(dim: str, config: str) -> str:
+    """Return a spec that binds ``hidden`` anew and has an output with it, and the config of its reference."""
+    task = "{fill-mask: {outputs: {states: 'float[batch, hidden]'}}}"
+    return f"dims: {{{dim}}}\ntasks: {task}\nreference: {{config: {{{config}}}}}\n"
+
+
 UNTESTED = {
-    "another key of the same size": f"dims: {{«hidden»: config.width}}\n{STATES}reference: {{config: {{hidden_size: 5, width: 5}}}}\n",
-    "an expression of the same value": f"dims: {{«hidden»: config.heads * 2}}\n{STATES}reference: {{config: {{hidden_size: 6, heads: 3}}}}\n",
-    "a number for a key": f"dims: {{«hidden»: 5}}\n{STATES}reference: {{config: {{hidden_size: 5}}}}\n",
+    "another key of the same size": override("«hidden»: config.width", "hidden_size: 5, width: 5"),
+    "an expression of the same value": override("«hidden»: config.heads * 2", "hidden_size: 6, heads: 3"),
+    "a number for a key": override("«hidden»: 5", "hidden_size: 5"),
 }
 
 
@@ -145,10 +156,10 @@ def test_an_override_that_changes_nothing_in_the_reference_is_found(find_marked,
 
 
 TESTED = {
-    "another size": f"dims: {{hidden: config.width}}\n{STATES}reference: {{config: {{hidden_size: 5, width: 4}}}}\n",
-    "a size only transformers knows": f"dims: {{hidden: config.width}}\n{STATES}reference: {{config: {{hidden_size: 5}}}}\n",
-    "a family's size only transformers knows": f"dims: {{hidden: config.width}}\n{STATES}reference: {{config: {{width: 5}}}}\n",
-    "a dynamic dim for a fixed one": f"dims: {{hidden: {{trace: 5, check: [4]}}}}\n{STATES}reference: {{config: {{hidden_size: 5}}}}\n",
+    "another size": override("hidden: config.width", "hidden_size: 5, width: 4"),
+    "a size only transformers knows": override("hidden: config.width", "hidden_size: 5"),
+    "a family's size only transformers knows": override("hidden: config.width", "width: 5"),
+    "a dynamic dim for a fixed one": override("hidden: {trace: 5, check: [4]}", "hidden_size: 5"),
     "a dim of the spec alone": f"dims: {{wide: config.width}}\n{WIDE}reference: {{config: {{width: 5}}}}\n",
     "a dim taken away": "dims: {labels: null}\n",
 }
