@@ -39,7 +39,9 @@ def test_a_spec_takes_tasks_dims_and_tolerances_from_its_family():
 
 def test_an_input_of_the_spec_comes_after_the_familys_and_null_removes_one():
     spec = compose(
-        "extends: encoder\ninputs: {extra: 'int64[batch, sequence] = zeros'}\ntasks: {fill-mask: {inputs: {attention_mask: null}}, text-classification: {}}\n"
+        "extends: encoder\n"
+        "inputs: {extra: 'int64[batch, sequence] = zeros'}\n"
+        "tasks: {fill-mask: {inputs: {attention_mask: null}}, text-classification: {}}\n"
     )
     assert names(spec.tasks["fill-mask"].graphs[0].inputs) == ["input_ids", "token_type_ids", "extra"]
     assert names(spec.tasks["text-classification"].graphs[0].inputs) == [
@@ -57,7 +59,9 @@ def test_a_partial_override_of_a_dim_keeps_the_rest():
 
 def test_a_derived_dim_takes_the_place_of_a_fixed_one():
     spec = compose(
-        "extends: image\ndims: {height: {trace: 8, check: [9]}, tokens: {derived: height // 2}}\ntasks: {feature-extraction: {}}\n"
+        "extends: image\n"
+        "dims: {height: {trace: 8, check: [9]}, tokens: {derived: height // 2}}\n"
+        "tasks: {feature-extraction: {}}\n"
     )
     assert spec.dims["tokens"].value.text == "height // 2"
     assert spec.dims["height"].trace == 8
@@ -112,7 +116,9 @@ def test_the_merged_form_is_declared_once_for_the_family():
 
 def test_a_task_can_define_itself():
     spec = compose(
-        "extends: encoder\ndims: {spans: config.spans}\ntasks: {object-detection: {class: MyModel, outputs: {boxes: 'float[batch, spans]'}}}\n"
+        "extends: encoder\n"
+        "dims: {spans: config.spans}\n"
+        "tasks: {object-detection: {class: MyModel, outputs: {boxes: 'float[batch, spans]'}}}\n"
     )
     task = spec.tasks["object-detection"]
     assert (task.model_class, task.auto_class) == ("MyModel", None)

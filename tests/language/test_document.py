@@ -23,12 +23,29 @@ def rules(text: str) -> list[tuple[str, int, int]]:
 @pytest.mark.parametrize(
     ("text", "value"),
     [
-        ("1e-4", 1e-4), ("1.0e-4", 1e-4), (".5", 0.5), ("-7", -7), ("0x1f", 31), ("0o17", 15), ("017", 17),
-        ("on", "on"), ("yes", "yes"), ("no", "no"), ("true", True), ("False", False), ("~", None), ("", None),
-        ("null", None), ("'1'", "1"), ('"null"', "null"), ("1_000", "1_000"), ("12:30", "12:30"),
-        ("2024-01-01", "2024-01-01"), ("99999999999999999999999", "99999999999999999999999"),
+        ("1e-4", 1e-4),
+        ("1.0e-4", 1e-4),
+        (".5", 0.5),
+        ("-7", -7),
+        ("0x1f", 31),
+        ("0o17", 15),
+        ("017", 17),
+        ("on", "on"),
+        ("yes", "yes"),
+        ("no", "no"),
+        ("true", True),
+        ("False", False),
+        ("~", None),
+        ("", None),
+        ("null", None),
+        ("'1'", "1"),
+        ('"null"', "null"),
+        ("1_000", "1_000"),
+        ("12:30", "12:30"),
+        ("2024-01-01", "2024-01-01"),
+        ("99999999999999999999999", "99999999999999999999999"),
     ],
-)  # fmt: skip
+)
 def test_scalars_follow_yaml_1_2(text, value):
     document = parse(f"key: {text}\n")
     assert not document.diagnostics
@@ -58,11 +75,17 @@ def test_every_node_knows_its_place():
 @pytest.mark.parametrize(
     ("text", "line", "column"),
     [
-        ("a: &x 1\n", 1, 4), ("a: *x\n", 1, 4), ("a: !!python/object/apply:os.system [x]\n", 1, 4), ("a: !int 1\n", 1, 4),
-        ("a: 1\n---\nb: 2\n", 2, 1), ("<<: {a: 1}\n", 1, 1), ("? [a]\n: 1\n", 1, 3), ("a: 1\x00\n", 1, 5),
+        ("a: &x 1\n", 1, 4),
+        ("a: *x\n", 1, 4),
+        ("a: !!python/object/apply:os.system [x]\n", 1, 4),
+        ("a: !int 1\n", 1, 4),
+        ("a: 1\n---\nb: 2\n", 2, 1),
+        ("<<: {a: 1}\n", 1, 1),
+        ("? [a]\n: 1\n", 1, 3),
+        ("a: 1\x00\n", 1, 5),
         ("a: \x1b[31m\n", 1, 4),
     ],
-)  # fmt: skip
+)
 def test_yaml_beyond_data_is_refused_at_its_place(text, line, column):
     assert rules(text) == [("forbidden-yaml", line, column)]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import jsonschema
@@ -87,7 +88,7 @@ def test_a_spec_may_limit_every_target_but_the_default():
 
 
 FLAGS = {flag.name: flag for target in TARGETS.values() for flag in target.flags}
-ANY_VALUE_OF = {bool: [True, False], str: ["a text"]}
+ANY_VALUE_OF: dict[type, Sequence[bool | str]] = {bool: [True, False], str: ["a text"]}
 
 
 def is_valid(value: Any, schema: dict[str, Any]) -> bool:
@@ -97,7 +98,8 @@ def is_valid(value: Any, schema: dict[str, Any]) -> bool:
 @pytest.mark.parametrize("name", FLAGS)
 def test_a_build_file_takes_every_value_of_every_setting(name: str):
     kind = FLAGS[name].kind
-    for value in ANY_VALUE_OF[kind] if isinstance(kind, type) else kind:
+    values: Sequence[bool | str] = ANY_VALUE_OF[kind] if isinstance(kind, type) else kind
+    for value in values:
         assert is_valid({name: value}, BUILD["settings"])
     assert not is_valid({name: ["a list"]}, BUILD["settings"])
 
@@ -163,10 +165,43 @@ leaf = (
     | st.sampled_from(["float[batch]", "int64[batch, x] = randint(v)", "config.a", "x", "["])
 )
 keys = st.sampled_from(
-    ["dims", "monolith", "patches", "variants", "inputs", "outputs", "tasks", "fill-mask", "text-generation-with-past", "cache", "components", "encoder", "config",
-     "reference", "tolerances", "float32", "atol", "rtol", "trace", "check", "batch", "type", "when", "tracer", "use", "because",
-     "arguments", "outputs_ignored", "refused", "dynamo", "opset", "minimum", "{layer}", "a.b"]
-)  # fmt: skip
+    [
+        "dims",
+        "monolith",
+        "patches",
+        "variants",
+        "inputs",
+        "outputs",
+        "tasks",
+        "fill-mask",
+        "text-generation-with-past",
+        "cache",
+        "components",
+        "encoder",
+        "config",
+        "reference",
+        "tolerances",
+        "float32",
+        "atol",
+        "rtol",
+        "trace",
+        "check",
+        "batch",
+        "type",
+        "when",
+        "tracer",
+        "use",
+        "because",
+        "arguments",
+        "outputs_ignored",
+        "refused",
+        "dynamo",
+        "opset",
+        "minimum",
+        "{layer}",
+        "a.b",
+    ]
+)
 trees = st.recursive(
     leaf, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(keys, inner, max_size=4), max_leaves=20
 )
