@@ -18,8 +18,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 from exporter.errors import ExporterError, UsageError, did_you_mean
-from exporter.language.linting import LintResult, fix_files, lint_paths
-from exporter.language.linting import diff_fixes as diff_fixes  # for the command line
+from exporter.language.fixes import diff_fixes as diff_fixes  # for the command line
+from exporter.language.fixes import fix_files
+from exporter.language.linting import LintResult, lint_paths
 from exporter.language.spec import Spec
 
 if TYPE_CHECKING:

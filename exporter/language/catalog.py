@@ -18,7 +18,7 @@ from exporter.language.spec import WITH_PAST
 
 @dataclass(frozen=True, slots=True)
 class TaskName:
-    """A task of the vocabulary: its Hub name, its retired feature name, its other names, and the auto class that builds it."""
+    """A task of the vocabulary: its Hub name, retired feature name and other names, and its auto class."""
 
     name: str
     feature: str
@@ -58,14 +58,14 @@ def resolve_task(name: str) -> str:
     Raises:
         UsageError: the word is no task's name.
     """
-    resolved = find_task(name)
+    resolved = task_of_word(name)
     if resolved is None:
         words = task_words()
         raise UsageError(f"unknown task '{name}'", help=did_you_mean(name, words, otherwise="the tasks are"))
     return resolved
 
 
-def find_task(name: str) -> str | None:
+def task_of_word(name: str) -> str | None:
     """Return the Hub name of the task that a word means, or None."""
     base, suffix = (name.removesuffix(WITH_PAST), WITH_PAST) if name.endswith(WITH_PAST) else (name, "")
     return next((task.name + suffix for task in load_tasks().values() if base in task.words), None)
@@ -102,9 +102,9 @@ def find_spec(name: str) -> Path:
         raise UsageError(
             f"there is no spec '{name}'", help="give the path of a YAML file, or an architecture of 'exporter list'"
         )
-    found = spec_directory() / f"{name}.yaml"
-    if name and found.is_file() and name != "tasks":
-        return found
+    path = spec_directory() / f"{name}.yaml"
+    if name and path.is_file() and name != "tasks":
+        return path
     known = [spec.stem for spec in list_specs()]
     raise UsageError(
         f"no spec for the architecture '{name}'", help=did_you_mean(name, known, otherwise="the architectures are")

@@ -61,6 +61,10 @@ class Diagnostic:
     labels: tuple[Label, ...] = ()
     fix: Fix | None = None
 
+    def labelled(self, span: Span, text: str) -> Diagnostic:
+        """Return the finding with a second place that belongs to it, such as the first of two equal keys."""
+        return dataclasses.replace(self, labels=(*self.labels, Label(span, text)))
+
     def spans(self) -> list[Span]:
         """Return every place the finding names: its own, those of its labels, and those its fix edits."""
         edits = self.fix.edits if self.fix is not None else ()

@@ -16,7 +16,8 @@ from typing import Any, NoReturn
 
 import yaml
 
-from exporter.language.diagnostics import Diagnostic, Label
+from exporter.language.diagnostics import Diagnostic
+from exporter.language.findings import DUPLICATE_KEY, FORBIDDEN_YAML, WRONG_TYPE, YAML_SYNTAX, Rule
 from exporter.language.text import Span, Text
 
 MAX_BYTES = 1_000_000
@@ -114,7 +115,7 @@ def read_source(path: Path, name: str | None = None) -> Text | Document:
         return Text(shown, data.decode("utf-8-sig"), path)
     except UnicodeDecodeError as error:
         message = f"the file is not UTF-8 text (byte {error.start})"
-        return _refused(empty, message, "save the file as UTF-8", rule="yaml-syntax")
+        return _refused(empty, message, "save the file as UTF-8", rule=YAML_SYNTAX)
 
 
 def load_document(path: Path, name: str | None = None) -> Document:
@@ -129,33 +130,33 @@ def parse_document(source: Text) -> Document:
     if control is not None:
         message = f"control character U+{ord(control.group()):04X} in the text"
         span = source.span(control.start(), control.end())
-        return Document(source, None, (Diagnostic("forbidden-yaml", message, span, help="remove it"),))
-    composer = _Composer(source)
+        return Document(source, None, (FORBIDDEN_YAML.at(message, span, help="remove it"),))
+    builder = _NodeBuilder(source)
     try:
-        root = composer.compose()
+        root = builder.build()
     except _Refusal as refusal:
-        return Document(source, None, (*composer.diagnostics, refusal.diagnostic))
+        return Document(source, None, (*builder.diagnostics, refusal.diagnostic))
     except yaml.YAMLError as error:
-        return Document(source, None, (*composer.diagnostics, _syntax_diagnostic(source, error)))
+        return Document(source, None, (*builder.diagnostics, _syntax_diagnostic(source, error)))
     except RecursionError:
         return _refused(source, f"the document is nested deeper than {MAX_DEPTH} levels", "flatten it")
     if not isinstance(root, Mapping):
         span = root.span if root is not None else source.span(0, 0)
         message = "the document is empty" if root is None else "the document is not a mapping of keys to values"
-        finding = Diagnostic("wrong-type", message, span, help="start with 'spec_version: 1'")
-        return Document(source, None, (*composer.diagnostics, finding))
-    return Document(source, root, tuple(composer.diagnostics))
+        finding = WRONG_TYPE.at(message, span, help="start with 'spec_version: 1'")
+        return Document(source, None, (*builder.diagnostics, finding))
+    return Document(source, root, tuple(builder.diagnostics))
 
 
 class _Refusal(Exception):
-    """Stops composing at something the language does not have."""
+    """Stops building at something the language does not have."""
 
     def __init__(self, diagnostic: Diagnostic) -> None:
         super().__init__(diagnostic.message)
         self.diagnostic = diagnostic
 
 
-class _Composer:
+class _NodeBuilder:
     """Builds nodes from parser events."""
 
     def __init__(self, source: Text) -> None:
@@ -163,7 +164,7 @@ class _Composer:
         self.diagnostics: list[Diagnostic] = []
         self.events = yaml.parse(source.text, Loader=_Loader)
 
-    def compose(self) -> Node | None:
+    def build(self) -> Node | None:
         root: Node | None = None
         for event in self.events:
             if isinstance(event, yaml.DocumentStartEvent):
@@ -205,13 +206,11 @@ class _Composer:
             first = seen.setdefault(str(key.value), key)
             if first is not key:
                 self.diagnostics.append(
-                    Diagnostic(
-                        "duplicate-key",
+                    DUPLICATE_KEY.at(
                         f"key '{key.value}' is given twice",
                         key.span,
                         help=f"keep one; the first is on line {first.span.line}",
-                        labels=(Label(first.span, "first given here"),),
-                    )
+                    ).labelled(first.span, "first given here")
                 )
                 continue
             entries.append((key, value))
@@ -227,12 +226,12 @@ class _Composer:
         last = self.source.offset(end.end_mark.line, end.end_mark.column)
         return self.source.span(first, max(first, last))
 
-    def _refuse(self, event: Any, what: str, help_: str) -> NoReturn:
+    def _refuse(self, event: Any, subject: str, help_: str) -> NoReturn:
         span = self._span(event, event)
         line_end = self.source.text.find("\n", span.start)
         end = min(span.end, line_end) if line_end >= 0 else span.end
         span = self.source.span(span.start, max(end, span.start + 1))
-        raise _Refusal(Diagnostic("forbidden-yaml", f"{what} is not part of the spec language", span, help=help_))
+        raise _Refusal(FORBIDDEN_YAML.at(f"{subject} is not part of the spec language", span, help=help_))
 
 
 def _resolve(text: str) -> bool | int | float | str | None:
@@ -258,13 +257,13 @@ def _syntax_diagnostic(source: Text, error: yaml.YAMLError) -> Diagnostic:
     message = f"{problem} ({context})" if context else str(problem)
     hint = None
     if "nesting depth" in message:  # libyaml has a bound of its own, and reads ahead to it
-        return Diagnostic("forbidden-yaml", message, source.span(offset, max(end, offset)), help="flatten the document")
+        return FORBIDDEN_YAML.at(message, source.span(offset, max(end, offset)), help="flatten the document")
     if "\t" in source.text[max(0, offset - 1) : offset + 1]:
         hint = "indent with spaces; YAML does not allow tabs"
     elif "mapping values are not allowed" in message:
         hint = "quote a value that contains ': ', or check the indentation of the line above"
-    return Diagnostic("yaml-syntax", message, source.span(offset, max(end, offset)), help=hint)
+    return YAML_SYNTAX.at(message, source.span(offset, max(end, offset)), help=hint)
 
 
-def _refused(source: Text, message: str, help_: str, rule: str = "forbidden-yaml") -> Document:
-    return Document(source, None, (Diagnostic(rule, message, source.span(0, 0), help=help_),))
+def _refused(source: Text, message: str, help_: str, rule: Rule = FORBIDDEN_YAML) -> Document:
+    return Document(source, None, (rule.at(message, source.span(0, 0), help_),))

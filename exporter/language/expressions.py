@@ -1,7 +1,7 @@
 """Evaluate the expressions of ``dims:`` and ``when:`` in a sandbox, and list the names they read.
 
-An expression is a Jinja *expression*, not a template: ``config.n_embd // config.n_head``. It sees ``config`` and the sizes
-of other static dims, and can call nothing.
+An expression is a Jinja *expression*, not a template: ``config.n_embd // config.n_head``. It sees ``config`` and the
+sizes of other static dims, and can call nothing.
 """
 
 from __future__ import annotations
@@ -78,7 +78,9 @@ def _product(sizes: Any) -> int:
 
 
 def convolved_length(length: int, kernels: Any, strides: Any, padding: int = 0, times: int = 1) -> int:
-    """Return what windows that slide over an axis leave of its length: ``audio | convolved(config.conv_kernel, config.conv_stride)``.
+    """Return what windows that slide over an axis leave of its length.
+
+    In a spec: ``audio | convolved(config.conv_kernel, config.conv_stride)``.
 
     Args:
         length: the length of the axis.

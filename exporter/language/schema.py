@@ -19,13 +19,19 @@ from jsonschema.exceptions import ValidationError
 from exporter.errors import did_you_mean
 from exporter.language.diagnostics import Diagnostic
 from exporter.language.document import Document, Mapping, Node, Scalar, Sequence, to_data
+from exporter.language.findings import MISSING_KEY, UNKNOWN_KEY, WRONG_TYPE, WRONG_VALUE
 from exporter.language.text import Span
 
 KINDS = ("spec", "family", "tasks", "build")
 _WORDS = {
-    "object": "a mapping", "array": "a list", "string": "text", "integer": "an integer", "number": "a number",
-    "boolean": "true or false", "null": "nothing",
-}  # fmt: skip
+    "object": "a mapping",
+    "array": "a list",
+    "string": "text",
+    "integer": "an integer",
+    "number": "a number",
+    "boolean": "true or false",
+    "null": "nothing",
+}
 
 
 def schema_directory() -> Path:
@@ -84,35 +90,35 @@ def _diagnose(error: ValidationError, root: Mapping) -> Iterator[Diagnostic]:
             yield from _missing_keys(error, node, key)
         case "type":
             kinds = [value] if isinstance(value, str) else [kind for kind in value if kind != "null"]
-            wanted = " or ".join(_WORDS[kind] for kind in kinds)
+            words = " or ".join(_WORDS[kind] for kind in kinds)
             name = f"'{key.value}'" if key is not None else "the document"
-            yield Diagnostic("wrong-type", f"{name} is {_describe(node)}, not {wanted}", _place(node), help=purpose)
+            yield WRONG_TYPE.at(f"{name} is {_describe(node)}, not {words}", _place(node), help=purpose)
         case "enum":
-            wanted = ", ".join(f"'{item}'" for item in value)
-            hint = did_you_mean(str(error.instance), [str(item) for item in value]) or f"one of {wanted}"
-            yield Diagnostic("wrong-value", f"{_describe(node)} is not a value{where}", _place(node), help=hint)
+            values = ", ".join(f"'{item}'" for item in value)
+            hint = did_you_mean(str(error.instance), [str(item) for item in value]) or f"one of {values}"
+            yield WRONG_VALUE.at(f"{_describe(node)} is not a value{where}", _place(node), help=hint)
         case "const":
-            yield Diagnostic(
-                "wrong-value", f"{_describe(node)} is not the value{where}", _place(node), help=f"write {value!r}"
-            )
+            yield WRONG_VALUE.at(f"{_describe(node)} is not the value{where}", _place(node), help=f"write {value!r}")
         case _ if "propertyNames" in error.absolute_schema_path:
             name_node = node.key(str(error.instance)) if isinstance(node, Mapping) else None
             place = name_node.span if name_node is not None else _place(node)
-            yield Diagnostic(
-                "wrong-value",
+            yield WRONG_VALUE.at(
                 f"'{error.instance}' is not a name{where}",
                 place,
                 help="a name is lower_case letters, digits and underscores",
             )
         case _:
             limits = {
-                "minimum": f"at least {value}", "maximum": f"at most {value}", "minLength": "more text than this",
-                "minItems": f"at least {value} item", "pattern": f"text of the form {value}",
-            }  # fmt: skip
+                "minimum": f"at least {value}",
+                "maximum": f"at most {value}",
+                "minLength": "more text than this",
+                "minItems": f"at least {value} item",
+                "pattern": f"text of the form {value}",
+            }
             message = (
                 f"{_describe(node)} is not valid{where}: expected {limits.get(str(error.validator), error.message)}"
             )
-            yield Diagnostic("wrong-value", message, _place(node), help=purpose)
+            yield WRONG_VALUE.at(message, _place(node), help=purpose)
 
 
 def _unknown_keys(error: ValidationError, node: Node, where: str) -> Iterator[Diagnostic]:
@@ -121,7 +127,7 @@ def _unknown_keys(error: ValidationError, node: Node, where: str) -> Iterator[Di
     for name, _ in node.entries if isinstance(node, Mapping) else ():
         if name.value not in allowed:
             hint = did_you_mean(str(name.value), allowed, otherwise="the keys here are")
-            yield Diagnostic("unknown-key", f"unknown key '{name.value}'{where}", name.span, help=hint)
+            yield UNKNOWN_KEY.at(f"unknown key '{name.value}'{where}", name.span, help=hint)
 
 
 def _missing_keys(error: ValidationError, node: Node, key: Scalar | None) -> Iterator[Diagnostic]:
@@ -136,7 +142,7 @@ def _missing_keys(error: ValidationError, node: Node, key: Scalar | None) -> Ite
             owner = f"'{key.value}'" if key is not None else "the document"
             property_ = error.schema.get("properties", {}).get(missing, {})
             span = key.span if key is not None else _first_line(node)
-            yield Diagnostic("missing-key", f"{owner} has no '{missing}'", span, help=_purpose(property_))
+            yield MISSING_KEY.at(f"{owner} has no '{missing}'", span, help=_purpose(property_))
 
 
 def _purpose(property_: dict[str, Any]) -> str | None:

@@ -56,7 +56,7 @@ class DynamicDim:
 
 @dataclass(frozen=True, slots=True)
 class DerivedDim:
-    """An axis length that follows from dynamic dims by an expression, such as the height of a feature map from that of its image."""
+    """An axis length that follows from dynamic dims: the height of a feature map is that of its image divided by 16."""
 
     name: str
     value: Expression
@@ -70,9 +70,17 @@ DimSpec = StaticDim | DynamicDim | DerivedDim
 class TensorSpec:
     """One declared tensor. A name with ``{layer}`` stands for one tensor per layer.
 
-    ``argument`` is the ``forward()`` parameter of an input, empty where the model is not given it, and ``field`` the output field of an
-    output; both are dotted paths and default to the name (``present.…`` reads ``past_key_values.…``). ``beyond`` is the dim that counts
-    how much of the input the cache holds already.
+    Attributes:
+        name: what clients call it.
+        type: its dtype and shape, and how a dummy of it is made.
+        argument: the ``forward()`` parameter an input is given as, a dotted path (``past_key_values.0.key``). Default:
+            the name. Empty for an input that the graph has and the model is not given.
+        field: the field of the model's output an output is read from, a dotted path. Default: the name, and
+            ``past_key_values.…`` for ``present.…``.
+        when: the condition on the config under which the graph has it.
+        unused: why nothing depends on it, where that is so.
+        beyond: a dim that counts how much of the input the cache holds already. The model is given the rest: of 13
+            encoder states, 13 at the first step and none later.
     """
 
     name: str
@@ -91,8 +99,8 @@ class GraphSpec:
     """One graph of a task: what goes in, what comes out, and what the call is given besides.
 
     ``constants`` are keyword arguments; ``built`` are tensors made inside the graph from the sizes of its inputs;
-    ``ignored`` maps a field the model returns to the reason the graph leaves it out. ``patches`` and ``refused`` are those of this graph
-    beside its task's.
+    ``ignored`` maps a field the model returns to the reason the graph leaves it out. ``patches`` and ``refused`` are
+    those of this graph alone, beside those of its task.
     """
 
     component: str
@@ -108,8 +116,11 @@ class GraphSpec:
 
     @property
     def component_stem(self) -> str:
-        """The file name without its suffix, as today's runtimes look for it: ``model``, or ``<component>_model`` of several,
-        or a component's own name where it says ``model``."""
+        """The file name without its suffix, as today's runtimes look for it.
+
+        That is ``model`` for the only graph, ``encoder_model`` for the component ``encoder``, and ``vision_model`` for
+        the component ``vision_model``.
+        """
         return self.component if "model" in self.component.split("_") else f"{self.component}_model"
 
 
@@ -144,7 +155,7 @@ class TracerChoice:
 class Note:
     """What a client must know about a graph, such as which of two computations it holds.
 
-    ``{name}`` in the text stands for the size of a static dim. Where there is a condition, the note is for configs that fulfil it.
+    ``{name}`` in the text stands for the size of a static dim. A note with a condition is for configs that fulfil it.
     """
 
     text: str
@@ -171,7 +182,9 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class TargetLimit:
-    """What a target cannot do: anything at all (``refused`` is the reason), or leave some dims open (``static``, ``because``).
+    """What a target cannot do with a task.
+
+    ``refused`` is the reason it cannot build it. ``static`` are the dims it cannot leave open, and ``because`` why.
 
     ``settings`` are the target's own options where a build gives none.
     """
@@ -187,10 +200,10 @@ class TargetLimit:
 class TaskSpec:
     """One task of an architecture.
 
-    ``monolith`` is the single graph of a task that has several, and ``merged`` are the graphs where one decoder serves every step (none
-    where the task has no such form); ``patches`` maps the patches its tracing needs to the reasons.
-    ``refused`` maps the tracers and dtypes that cannot be had to the reasons. ``refused_when`` is for some configs only: under the
-    name of a tracer or a dtype that one cannot be had, under any other name nothing can.
+    ``monolith`` is the single graph of a task that has several, and ``merged`` are the graphs where one decoder serves
+    every step (none where the task has no such form). ``patches`` maps the patches its tracing needs to the reasons.
+    ``refused`` maps the tracers and dtypes that cannot be had to the reasons. ``refused_when`` is for some configs
+    only: an entry named for a tracer or a dtype refuses that one, and one of any other name refuses every build.
     """
 
     name: str
@@ -215,7 +228,8 @@ class TaskSpec:
     @property
     def all_graphs(self) -> tuple[GraphSpec, ...]:
         """The graphs of the task in every form it can be built in."""
-        others = [graph for graph in self.merged if graph.component not in {one.component for one in self.graphs}]
+        components = {graph.component for graph in self.graphs}
+        others = [graph for graph in self.merged if graph.component not in components]
         return (*self.graphs, *([self.monolith] if self.monolith is not None else []), *others)
 
 
@@ -223,8 +237,9 @@ class TaskSpec:
 class Spec:
     """One architecture, composed from its spec and its family.
 
-    ``sources`` are the texts it was composed from (spec first), for its digest and for messages.
-    ``variants`` are changes to the reference's config that the spec must hold for too, ``gain`` scales its random matrices. ``minimum_opsets`` is by dtype; ``reference_spans`` gives the place of each key of the reference config.
+    ``variants`` are changes to the reference's config that the spec must hold for too, and ``gain`` scales the random
+    matrices of a reference. ``minimum_opsets`` is by dtype. ``reference_spans`` gives the place of each key of the
+    reference config. ``digest`` is one of the texts the spec was composed from.
     """
 
     architecture: str
@@ -263,7 +278,10 @@ class Spec:
 
 
 def overlay_config(*layers: Mapping[str, Data]) -> dict[str, Data]:
-    """Lay config values over one another: nested configs by key, anything else replaces; so does a part of another architecture."""
+    """Lay config values over one another: nested configs by key, while anything else replaces what is below it.
+
+    A nested config of another architecture replaces too, since the keys of the two mean different things.
+    """
     merged: dict[str, Data] = {}
     for layer in layers:
         for key, value in layer.items():
@@ -276,5 +294,5 @@ def overlay_config(*layers: Mapping[str, Data]) -> dict[str, Data]:
 
 
 def _is_same_kind(under: Mapping[str, Data], over: Mapping[str, Data]) -> bool:
-    """Tell whether two parts of a config are of one architecture, so that the keys of one mean the same in the other."""
+    """Tell whether two nested configs are of one architecture, whose keys then mean the same."""
     return "model_type" not in over or over["model_type"] == under.get("model_type", over["model_type"])

@@ -31,8 +31,9 @@ FILLS: dict[str, tuple[range, frozenset[str]]] = {
     "bernoulli": (range(1, 2), frozenset({"bool", "int64"})),
     "positions": (range(1, 2), frozenset({"int64"})),
 }
-# Fills of tensors that are made inside the graph rather than given to it, and those whose argument is a word, not a dim.
+# Fills of tensors that are made inside the graph rather than given to it.
 BUILT = frozenset({"zeros", "ones", "positions"})
+# Fills whose argument is a word, and no dim.
 WORDY = frozenset({"padding", "positions"})
 
 _TOKEN = re.compile(r"\s*(?:(?P<number>\d+(?:\.\d+)?)|(?P<name>[A-Za-z_]\w*)|(?P<punct>[\[\](),=+]))")

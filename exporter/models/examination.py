@@ -18,6 +18,16 @@ from exporter.errors import ExporterError, ExportError, did_you_mean
 from exporter.language.diagnostics import Diagnostic, SpecError
 from exporter.language.document import Data
 from exporter.language.expressions import expression_names, expression_paths
+from exporter.language.findings import (
+    MISSING_OUTPUT,
+    NO_AUTO_CLASS,
+    REFERENCE_DOES_NOT_BUILD,
+    SHAPE_DISAGREES,
+    UNDECLARED_OUTPUT,
+    UNKNOWN_ARGUMENT,
+    UNKNOWN_CONFIG_KEY,
+    Rule,
+)
 from exporter.language.spec import (
     LAYER_DIM,
     LAYER_SLOT,
@@ -46,7 +56,7 @@ Planner = Callable[[Spec, TaskSpec, Any, Options], Plan]
 class Mismatch:
     """One way in which a model's outputs are not what the spec declares; ``output`` is the declared one it is about."""
 
-    rule: str
+    rule: Rule
     message: str
     help: str
     output: str | None = None
@@ -67,7 +77,7 @@ def examine_outputs(model: Any, graph: GraphPlan, plan: Plan, point: Point) -> I
     undeclared = undeclared_outputs(graph, leaves)
     if undeclared:
         yield Mismatch(
-            "undeclared-output",
+            UNDECLARED_OUTPUT,
             f"the model returns {', '.join(undeclared)}, which '{graph.component}' does not declare",
             "declare it under 'outputs:', or under 'outputs_ignored:' with the reason",
         )
@@ -81,7 +91,7 @@ def _examine_output(tensor: TensorPlan, leaves: Mapping[str, torch.Tensor], poin
     if leaf is None:
         output = f" for '{tensor.name}'" if path != tensor.name else ""
         yield Mismatch(
-            "missing-output",
+            MISSING_OUTPUT,
             f"the model returns no '{path}'{output}",
             f"it returns {', '.join(leaves)}",
             tensor.name,
@@ -92,7 +102,7 @@ def _examine_output(tensor: TensorPlan, leaves: Mapping[str, torch.Tensor], poin
     if shape != declared or dtype != tensor.dtype:
         sizes = ", ".join(f"{name} {size}" for name, size in point.sizes.items()) or "fixed sizes"
         yield Mismatch(
-            "shape-disagrees",
+            SHAPE_DISAGREES,
             f"the output '{tensor.name}' is {dtype}{list(shape)}, and the spec declares "
             f"{tensor.dtype}[{', '.join(map(str, tensor.shape))}], which is {list(declared)} at {sizes}",
             "correct the type of the output in the spec",
@@ -133,7 +143,7 @@ class _Examiner:
             known = make_config(spec.architecture, _kinds_of_parts(values))
             config = make_config(spec.architecture, values)
         except ExporterError as error:
-            yield Diagnostic("reference-does-not-build", error.message, self._reference_place(), help=error.help)
+            yield REFERENCE_DOES_NOT_BUILD.at(error.message, self._reference_place(), help=error.help)
             return
         unknown = list(self._unknown_keys(values, known, task))
         yield from unknown
@@ -151,7 +161,7 @@ class _Examiner:
             yield from error.diagnostics
             return
         except ExporterError as error:
-            yield Diagnostic("no-auto-class", error.message, task.span, help=error.help)
+            yield NO_AUTO_CLASS.at(error.message, task.span, help=error.help)
             return
         try:
             model = self._model(plan)
@@ -159,15 +169,14 @@ class _Examiner:
                 yield from self._examine_graphs(form, graphs, model)
         except ExporterError as error:
             place = self._reference_place() if not unknown else task.span
-            yield Diagnostic("reference-does-not-build", error.message, place, help=error.help)
+            yield REFERENCE_DOES_NOT_BUILD.at(error.message, place, help=error.help)
 
     def _unknown_keys(self, values: Mapping[str, Data], known: Any, task: TaskSpec) -> Iterator[Diagnostic]:
         for path in _unknown_paths(values, known):
             key = path.rpartition(".")[2]
             names = [name for name in vars(known) if not name.startswith("_")]
             span = self.spec.reference_spans.get(path.partition(".")[0], task.span)
-            yield Diagnostic(
-                "unknown-config-key",
+            yield UNKNOWN_CONFIG_KEY.at(
                 f"the config of '{self.spec.architecture}' has no '{path}'",
                 span,
                 help=did_you_mean(key, names),
@@ -196,10 +205,10 @@ class _Examiner:
                 known = [known_key for known_key in vars(config) if not known_key.startswith("_")]
                 if key in asked and asked.count(key) == len(re.findall(rf"\bconfig\.{key}\b", text)):
                     message = f"the expression asks whether '{key}' is defined and never reads it"
-                    yield Diagnostic("unknown-config-key", message, span, help=did_you_mean(key, known))
+                    yield UNKNOWN_CONFIG_KEY.at(message, span, help=did_you_mean(key, known))
                 elif key not in asked and not hasattr(config, key):
                     message = f"the config has no '{key}'"
-                    yield Diagnostic("unknown-config-key", message, span, help=did_you_mean(key, known))
+                    yield UNKNOWN_CONFIG_KEY.at(message, span, help=did_you_mean(key, known))
 
     def _model(self, plan: Plan) -> Any:
         key = repr(
@@ -223,9 +232,7 @@ class _Examiner:
             for point in plan.sizes.points:
                 mismatches = list(examine_outputs(model, planned, plan, point))
                 for mismatch in mismatches:
-                    yield Diagnostic(
-                        mismatch.rule, mismatch.message, _place(graph, mismatch.output), help=mismatch.help
-                    )
+                    yield mismatch.rule.at(mismatch.message, _place(graph, mismatch.output), mismatch.help)
                 if mismatches:
                     break
 
@@ -264,9 +271,7 @@ def _unknown_arguments(model: Any, graph: GraphSpec, planned: GraphPlan) -> Iter
         # A tensor whose condition does not hold for the reference is never passed.
         if argument not in names and (path in graph.constants or argument in planned_names):
             hint = did_you_mean(argument, names, otherwise="it takes")
-            yield Diagnostic(
-                "unknown-argument", f"forward() of {type(module).__name__} takes no '{argument}'", span, help=hint
-            )
+            yield UNKNOWN_ARGUMENT.at(f"forward() of {type(module).__name__} takes no '{argument}'", span, help=hint)
 
 
 def _place(graph: GraphSpec, output: str | None) -> Span:

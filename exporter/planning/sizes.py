@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from exporter.errors import did_you_mean
-from exporter.language.diagnostics import Diagnostic, SpecError
+from exporter.language.diagnostics import SpecError
 from exporter.language.expressions import ExpressionError, evaluate_expression
+from exporter.language.findings import MALFORMED_EXPRESSION, UNKNOWN_CONFIG_KEY, UNKNOWN_DIM
 from exporter.language.spec import DerivedDim, Expression, Spec, StaticDim
 from exporter.language.text import Span
 
@@ -37,10 +38,10 @@ class Sizes:
         dim = self.spec.dims.get(name)
         if not isinstance(dim, StaticDim):
             reason = f"the dim '{name}' is dynamic and has no one size" if dim else f"unknown dim '{name}'"
-            raise SpecError([Diagnostic("unknown-dim", reason, span, help=did_you_mean(name, self.spec.dims))])
+            raise SpecError([UNKNOWN_DIM.at(reason, span, help=did_you_mean(name, self.spec.dims))])
         if name in self._evaluating:
             circle = " → ".join([*self._evaluating[self._evaluating.index(name) :], name])
-            raise SpecError([Diagnostic("malformed-expression", f"the dims go in a circle: {circle}", dim.span)])
+            raise SpecError([MALFORMED_EXPRESSION.at(f"the dims go in a circle: {circle}", dim.span)])
         self._evaluating.append(name)
         value = dim.value if isinstance(dim.value, int) else self._integer(dim.value, name)
         self._evaluating.pop()
@@ -67,8 +68,7 @@ class Sizes:
         value = self._evaluate(expression, dynamic)
         if isinstance(value, bool) or not isinstance(value, int) or value < 0:
             shown = f"{value!r:.60}"
-            finding = Diagnostic(
-                "malformed-expression",
+            finding = MALFORMED_EXPRESSION.at(
                 f"the dim '{name}' is {shown} on this config, not a size",
                 expression.span,
                 help="an expression gives a whole number; divide with '//'",
@@ -81,7 +81,7 @@ class Sizes:
             return evaluate_expression(expression.text, self.config, _Lookup(self, expression.span, dynamic or {}))
         except ExpressionError as error:
             span = expression.span.within(error.start, error.end)
-            raise SpecError([Diagnostic("unknown-config-key", error.message, span, help=error.help)]) from None
+            raise SpecError([UNKNOWN_CONFIG_KEY.at(error.message, span, help=error.help)]) from None
 
 
 class _Lookup(dict[str, int]):

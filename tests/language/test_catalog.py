@@ -16,12 +16,12 @@ from exporter.language.catalog import (
     feature_of,
     find_family,
     find_spec,
-    find_task,
     list_specs,
     load_tasks,
     resolve_task,
     scalar_text,
     spec_directory,
+    task_of_word,
     task_words,
 )
 from exporter.language.document import parse_document
@@ -44,12 +44,12 @@ from exporter.language.text import Text
     ],
 )
 def test_a_task_is_known_by_each_of_its_names(word: str, task: str):
-    assert find_task(word) == resolve_task(word) == task
+    assert task_of_word(word) == resolve_task(word) == task
 
 
 @pytest.mark.parametrize("word", ["", "Fill-Mask", "fill mask", "-with-past", "fill-mask-with-past-with-past"])
 def test_any_other_word_is_no_task(word: str):
-    assert find_task(word) is None
+    assert task_of_word(word) is None
     with pytest.raises(UsageError, match=f"^unknown task '{word}'$"):
         resolve_task(word)
 
@@ -82,7 +82,7 @@ def test_no_word_means_two_tasks_and_every_feature_leads_back():
     assert sorted(words) == task_words()
     for name, task in load_tasks().items():
         assert task.name == name
-        assert find_task(task.feature) == name
+        assert task_of_word(task.feature) == name
         assert task.auto_class.startswith("AutoModel")
         assert task.description
 

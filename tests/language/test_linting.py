@@ -1,4 +1,4 @@
-"""Linting as a whole: suppressions, selection, families, fixes, formats."""
+"""Linting as a whole: selection, families, formats."""
 
 from __future__ import annotations
 
@@ -10,9 +10,8 @@ import pytest
 from exporter.cli.render.machine import diagnostics_github, diagnostics_json, diagnostics_sarif
 from exporter.cli.render.text import render_diagnostics, render_summary, visible
 from exporter.errors import UsageError
-from exporter.language.linting import diff_fixes, fix_files, lint_paths
-from exporter.language.rules import RULES
-from exporter.language.text import Text
+from exporter.language.findings import RULES
+from exporter.language.linting import lint_paths
 
 SPEC = """\
 spec_version: 1
@@ -25,52 +24,11 @@ reference:
 """
 
 
-@pytest.fixture
-def lint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.chdir(tmp_path)
-
-    def lint(text: str = SPEC, name: str = "example.yaml", **options):
-        (tmp_path / name).write_text(text, "utf-8")
-        return lint_paths([name], **options)
-
-    return lint
-
-
 def places(result) -> list[tuple[str, int, int]]:
     return [(finding.rule, finding.span.line, finding.span.column) for finding in result.diagnostics]
 
 
 AMBIGUOUS = SPEC.replace("vocab_size: 99}", "vocab_size: 8}")
-
-
-@pytest.mark.parametrize(
-    ("comment", "left"),
-    [
-        ("  # exporter: ignore[ambiguous-reference] a table of one-hot rows", []),
-        ("  # exporter: ignore[EXP502] by its code", []),
-        ("  # exporter: ignore[loose-tolerance, ambiguous-reference] both", ["unused-suppression"]),
-        ("  # exporter: ignore[loose-tolerance] another", ["ambiguous-reference", "unused-suppression"]),
-        ("  # exporter: ignore[ambiguous-reference]", ["ambiguous-reference", "suppression-without-reason"]),
-        ("  # exporter: ignore[yaml-syntax] cannot be", ["ambiguous-reference", "unknown-suppression"]),
-    ],
-)
-def test_suppressions_on_the_line(lint, comment, left):
-    result = lint(AMBIGUOUS.replace("8}\n", "8}" + comment + "\n"))
-    assert sorted(rule for rule, _, _ in places(result)) == left
-
-
-def test_a_suppression_alone_on_its_line_speaks_of_the_next_one(lint):
-    comment = "  # exporter: ignore[ambiguous-reference] one-hot\n  # Some other comment.\n\n"
-    assert lint(AMBIGUOUS.replace("  config:", comment + "  config:")).passed
-    below = AMBIGUOUS + "# exporter: ignore[ambiguous-reference] too late\n"
-    assert [rule for rule, _, _ in places(lint(below))] == ["ambiguous-reference", "unused-suppression"]
-
-
-def test_a_suppression_of_a_rule_that_did_not_run_is_not_called_unused(lint):
-    text = SPEC.replace("99}", "99}  # exporter: ignore[shape-disagrees] needs the models")
-    assert lint(text).passed
-    text = SPEC.replace("99}", "99}  # exporter: ignore[loose-tolerance] ignored below")
-    assert lint(text, ignore=["loose-tolerance"]).passed
 
 
 def test_select_and_ignore_take_names_codes_and_groups(lint):
@@ -102,8 +60,13 @@ reference:
   config: {hidden_size: 32}
 """
     assert {rule for rule, _, _ in places(lint(text))} >= {
-        "unknown-key", "trace-size-too-small", "malformed-tensor", "unknown-dim", "unknown-task", "check-equals-trace",
-    }  # fmt: skip
+        "unknown-key",
+        "trace-size-too-small",
+        "malformed-tensor",
+        "unknown-dim",
+        "unknown-task",
+        "check-equals-trace",
+    }
 
 
 def test_a_mistake_in_a_family_is_found_in_the_family_once(specs: Path, monkeypatch: pytest.MonkeyPatch):
@@ -113,7 +76,7 @@ def test_a_mistake_in_a_family_is_found_in_the_family_once(specs: Path, monkeypa
         family.read_text("utf-8").replace("float[batch, sequence, hidden]", "float[batch, sequence, hiden]"), "utf-8"
     )
     result = lint_paths(["specs"])
-    (finding,) = [one for one in result.diagnostics if one.rule == "unknown-dim"]
+    (finding,) = [finding for finding in result.diagnostics if finding.rule == "unknown-dim"]
     assert finding.span.source.name == "specs/families/encoder.yaml"
 
 
@@ -128,28 +91,8 @@ tasks:
   fill-mask: {outputs: {y: "float[batch] = randn"}}
 tolerances: {float32: {atol: 1.0e-5, rtol: 1.0e-5}}
 """
-    found = [rule for rule, _, _ in places(lint(text, "lonely.yaml"))]
-    assert sorted(found) == ["malformed-expression", "malformed-tensor", "malformed-tensor"]
-
-
-def test_fixes_keep_comments_line_ends_and_the_byte_order_mark(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.chdir(tmp_path)
-    path = tmp_path / "example.yaml"
-    text = "\ufeff# A comment.\r\n" + SPEC.replace("fill-mask: {}", "masked-lm: {}  # why").replace("\n", "\r\n")
-    path.write_bytes(text.encode("utf-8"))
-    path.chmod(0o640)
-    result, fixed = fix_files(lambda: lint_paths(["example.yaml"]))
-    assert (result.passed, fixed) == (True, 1)
-    assert path.read_bytes() == text.replace("masked-lm", "fill-mask").encode("utf-8")
-    assert path.stat().st_mode & 0o777 == 0o640
-    assert [entry.name for entry in tmp_path.iterdir()] == ["example.yaml"]
-
-
-def test_the_diff_changes_nothing(lint, tmp_path: Path):
-    result = lint(SPEC.replace("fill-mask", "masked-lm"))
-    diff = "".join(diff_fixes(result))
-    assert "-  masked-lm: {}\n+  fill-mask: {}\n" in diff
-    assert "masked-lm" in (tmp_path / "example.yaml").read_text("utf-8")
+    rules = [rule for rule, _, _ in places(lint(text, "lonely.yaml"))]
+    assert sorted(rules) == ["malformed-expression", "malformed-tensor", "malformed-tensor"]
 
 
 def test_json_has_everything(lint):
@@ -209,7 +152,3 @@ def test_there_must_be_something_to_lint(tmp_path: Path):
         lint_paths([str(tmp_path)])
     with pytest.raises(UsageError):
         lint_paths([str(tmp_path / "nowhere.yaml")])
-
-
-def test_a_source_has_lines():
-    assert list(Text("x", "a\r\nb\n").lines()) == ["a", "b", ""]

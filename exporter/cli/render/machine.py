@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 import exporter
 from exporter.language.diagnostics import Diagnostic, Edit, Severity
-from exporter.language.rules import RULES
+from exporter.language.findings import RULES
 from exporter.language.text import Span
 
 _SARIF = "https://json.schemastore.org/sarif-2.1.0.json"

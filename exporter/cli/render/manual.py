@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from exporter.errors import UsageError, did_you_mean
-from exporter.language.rules import RULES, Rule
+from exporter.language.findings import RULES, Rule
 from exporter.language.schema import KINDS, bundle_schema, load_schema
 
 

@@ -1,18 +1,6 @@
-"""The lint rules, one file per group, and their registry."""
+"""The checks of composed specs, one file per group of rules; importing the package registers them."""
 
-from exporter.language.rules import (
-    composition,
-    models,
-    references,
-    shapes,
-    structure,
-    style,
-    suppressions,
-    syntax,
-    tolerances,
-)
-from exporter.language.rules.registry import RULES, Rule, Subject
+from exporter.language.rules import composition, references, shapes, style, tolerances
+from exporter.language.rules.registry import CHECKS, Subject, find
 
-__all__ = [
-    "RULES", "Rule", "Subject", "composition", "models", "references", "shapes", "structure", "style", "suppressions", "syntax", "tolerances",
-]  # fmt: skip
+__all__ = ["CHECKS", "Subject", "composition", "find", "references", "shapes", "style", "tolerances"]

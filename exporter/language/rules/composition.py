@@ -4,11 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from exporter.language.diagnostics import Diagnostic, Edit, Fix, Label, Severity
+from exporter.language.diagnostics import Diagnostic, Edit, Fix
 from exporter.language.document import Mapping, Node, Scalar, to_data
 from exporter.language.expressions import ExpressionError, expression_names
+from exporter.language.findings import (
+    CACHE_LENGTH_MISMATCH,
+    EMPTY_GRAPH,
+    MALFORMED_TENSOR,
+    NAME_COLLISION,
+    REDUNDANT_OVERRIDE,
+    UNUSED_DIM,
+    WITH_PAST_WITHOUT_CACHE,
+)
 from exporter.language.rules.references import child_mapping, expressions_of, tensors_of
-from exporter.language.rules.registry import Subject, finding, rule, staged
+from exporter.language.rules.registry import Subject, check
 from exporter.language.spec import LAYER_DIM, LAYER_SLOT, WITH_PAST, GraphSpec, Spec, TaskSpec, TensorSpec
 from exporter.language.tensor_type import Dim
 from exporter.language.text import Span
@@ -16,23 +25,8 @@ from exporter.language.text import Span
 _SHARED = ("inputs", "arguments", "outputs_ignored", "tolerances", "dims")
 
 
-@rule("EXP401", "name-collision")
-def name_collision(subject: Subject, _: tuple[Subject, ...]) -> Iterator[Diagnostic]:
-    """Two tensors of one graph have the same name, for instance an input and an output.
-
-    **Why it is bad:** names are how clients address tensors; a graph cannot have two of one name.
-
-    **Example**
-
-    ```yaml
-    inputs:
-      logits: float[batch, labels] = randn
-    outputs:
-      logits: float[batch, labels]
-    ```
-
-    **Use instead:** a name of its own for each, with `argument:` or `field:` where the model calls it otherwise.
-    """
+@check(NAME_COLLISION)
+def _name_collision(subject: Subject, _: tuple[Subject, ...]) -> Iterator[Diagnostic]:
     for graph in _graphs(subject):
         first: dict[str, TensorSpec] = {}
         for tensor in (*graph.inputs, *graph.outputs):
@@ -41,34 +35,15 @@ def name_collision(subject: Subject, _: tuple[Subject, ...]) -> Iterator[Diagnos
                 continue
             # The culprit is what the linted document adds, whichever of the two that is.
             here, there = (other, tensor) if tensor.span.source is not subject.document.source else (tensor, other)
-            yield finding(
+            yield NAME_COLLISION.at(
                 f"'{tensor.name}' names two tensors of the graph '{graph.component}'",
                 here.span,
                 "rename one, and say with 'field:' or 'argument:' what the model calls it",
-                labels=(Label(there.span, "the other"),),
-            )
+            ).labelled(there.span, "the other")
 
 
-@rule("EXP402", "cache-length-mismatch")
-def cache_length_mismatch(subject: Subject, _: tuple[Subject, ...]) -> Iterator[Diagnostic]:
-    """The tensors of a cache do not fit together: `present` is not `past + new` long, a key differs from its value, a past has no
-    present, or the mask of a graph with past does not cover past and new tokens.
-
-    **Why it is bad:** the output of one step is the input of the next; a client that feeds it back gets garbage or an error.
-
-    **Example**
-
-    ```yaml
-    past_key_values.{layer}.key: float[batch, kv_heads, past_sequence, head_dim] = randn
-    present.{layer}.key: float[batch, kv_heads, sequence, head_dim]
-    ```
-
-    **Use instead**
-
-    ```yaml
-    present.{layer}.key: float[batch, kv_heads, past_sequence + sequence, head_dim]
-    ```
-    """
+@check(CACHE_LENGTH_MISMATCH)
+def _cache_length_mismatch(subject: Subject, _: tuple[Subject, ...]) -> Iterator[Diagnostic]:
     for task in _tasks(subject):
         for graph in task.all_graphs:
             yield from _check_cache(graph)
@@ -81,7 +56,7 @@ def _check_cache(graph: GraphSpec) -> Iterator[Diagnostic]:
         for path, key in group.items():
             value = group.get(path.removesuffix("key") + "value") if path.endswith(".key") else None
             if value is not None and [str(dim) for dim in value.type.dims] != [str(dim) for dim in key.type.dims]:
-                yield finding(
+                yield CACHE_LENGTH_MISMATCH.at(
                     f"'{value.name}' has another shape than '{key.name}'",
                     value.type_span,
                     "the keys and values of a layer have one shape",
@@ -91,7 +66,7 @@ def _check_cache(graph: GraphSpec) -> Iterator[Diagnostic]:
     }
     for tensor in graph.inputs:
         if tensor.beyond and not any(tensor.beyond in map(str, past.type.dims) for past in pasts.values()):
-            yield finding(
+            yield CACHE_LENGTH_MISMATCH.at(
                 f"'{tensor.name}' goes on beyond '{tensor.beyond}', and no past of the graph is as long",
                 tensor.span,
                 "name the dim that counts what the cache holds of it",
@@ -104,7 +79,7 @@ def _check_cache(graph: GraphSpec) -> Iterator[Diagnostic]:
         present = presents.get(path)
         if present is None:
             if not any(path == ignored or path.startswith(f"{ignored}.") for ignored in graph.ignored):
-                yield finding(
+                yield CACHE_LENGTH_MISMATCH.at(
                     f"'{past.name}' is taken in, and no 'present' gives it back",
                     past.span,
                     "declare the output, or put its field under 'outputs_ignored:' with the reason",
@@ -125,7 +100,7 @@ def _check_cache(graph: GraphSpec) -> Iterator[Diagnostic]:
     for tensor in graph.inputs:
         axes = {str(dim) for dim in tensor.type.dims}
         if tensor.argument == "attention_mask" and lengths and axes & grown and not axes & lengths:
-            yield finding(
+            yield CACHE_LENGTH_MISMATCH.at(
                 f"'{tensor.name}' does not cover the past: no axis is {' or '.join(sorted(lengths))}",
                 tensor.type_span,
                 "the mask of a graph with past covers past and new tokens",
@@ -140,8 +115,11 @@ def _grown_axes(past: TensorSpec, present: TensorSpec) -> Iterator[Dim]:
 
 
 def _hands_back(graph: GraphSpec, past: TensorSpec, present: TensorSpec, growing: set[str]) -> bool:
-    """Tell whether a cache is of cross-attention and given back as it came: it is as long as some other input, say the mask of the
-    encoder, or other caches of the graph grow and it has none of the axes they grow along."""
+    """Tell whether a cache is one of cross-attention, which a graph gives back as it came.
+
+    Such a cache is as long as another input, say the mask of the encoder; or other caches of the graph grow, and it has
+    none of the axes they grow along.
+    """
     axes = {str(dim) for dim in past.type.dims}
     others = {
         str(axis)
@@ -156,7 +134,7 @@ def _hands_back(graph: GraphSpec, past: TensorSpec, present: TensorSpec, growing
 def _check_growth(past: TensorSpec, present: TensorSpec) -> Iterator[Diagnostic]:
     before, after = [str(dim) for dim in past.type.dims], [str(dim) for dim in present.type.dims]
     if len(before) != len(after):
-        yield finding(
+        yield CACHE_LENGTH_MISMATCH.at(
             f"'{present.name}' has {len(after)} axes, and '{past.name}' has {len(before)}",
             present.type_span,
             "a cache keeps its rank",
@@ -166,42 +144,21 @@ def _check_growth(past: TensorSpec, present: TensorSpec) -> Iterator[Diagnostic]
         if old != new and not new.startswith(f"{old} + "):
             dim = present.type.dims[index]
             span = present.type_span.within(dim.terms[0].start, dim.terms[-1].end)
-            yield finding(
+            yield CACHE_LENGTH_MISMATCH.at(
                 f"axis {index} of '{present.name}' is '{new}', and '{past.name}' has '{old}' there",
                 span,
                 f"an axis stays '{old}' or grows to '{old} + <new>'",
             )
     if before == after:
-        yield finding(
+        yield CACHE_LENGTH_MISMATCH.at(
             f"'{present.name}' is no longer than '{past.name}'",
             present.type_span,
             "one axis grows by the new tokens: 'past_sequence + sequence'",
         )
 
 
-@rule("EXP403", "removes-nothing")
-def removes_nothing(subject: Subject, _: tuple[Subject, ...]) -> Iterator[Diagnostic]:
-    """`null` removes an entry the family does not have.
-
-    **Why it is bad:** it was meant for an entry that exists, and that one is still there.
-
-    **Example:** `atention_mask: null`
-
-    **Use instead:** `attention_mask: null`
-    """
-    return staged(subject, "removes-nothing")
-
-
-@rule("EXP404", "unused-dim", severity=Severity.WARNING)
-def unused_dim(subject: Subject, _: tuple[Subject, ...]) -> Iterator[Diagnostic]:
-    """A dim the spec binds is used nowhere.
-
-    **Why it is bad:** it is a left-over, or the shape it was meant for says something else.
-
-    **Example:** `dims: {type_vocab: config.type_vocab_size}` with no tensor that names `type_vocab`.
-
-    **Use instead:** remove it, or name it where it belongs.
-    """
+@check(UNUSED_DIM)
+def _unused_dim(subject: Subject, _: tuple[Subject, ...]) -> Iterator[Diagnostic]:
     spec = subject.spec
     if spec is None:
         return
@@ -216,19 +173,11 @@ def unused_dim(subject: Subject, _: tuple[Subject, ...]) -> Iterator[Diagnostic]
     used |= {name for task in spec.tasks.values() for note in task.notes for name in note.dims}
     for name, dim in spec.dims.items():
         if name not in used and dim.span.source is subject.document.source:
-            yield finding(f"the dim '{name}' is used nowhere", dim.span, "remove it, or name it in a shape")
+            yield UNUSED_DIM.at(f"the dim '{name}' is used nowhere", dim.span, "remove it, or name it in a shape")
 
 
-@rule("EXP405", "redundant-override", severity=Severity.WARNING)
-def redundant_override(subject: Subject, _: tuple[Subject, ...]) -> Iterator[Diagnostic]:
-    """The spec repeats what its family says.
-
-    **Why it is bad:** when the family changes, this copy does not; and a reader looks for a difference that is not there.
-
-    **Example:** `hidden: config.hidden_size` in a spec whose family binds it so.
-
-    **Use instead:** nothing: `--fix` deletes the line.
-    """
+@check(REDUNDANT_OVERRIDE)
+def _redundant_override(subject: Subject, _: tuple[Subject, ...]) -> Iterator[Diagnostic]:
     family = (
         subject.composition.family.root
         if subject.composition is not None and subject.composition.family is not None
@@ -241,7 +190,7 @@ def redundant_override(subject: Subject, _: tuple[Subject, ...]) -> Iterator[Dia
         for key, node in over.entries if over is not None else ():
             base = under.get(str(key.value)) if under is not None else None
             if base is not None and not _is_null(node) and to_data(base) == to_data(node):
-                yield finding(
+                yield REDUNDANT_OVERRIDE.at(
                     f"'{key.value}' is what the family '{_family_name(family)}' says already",
                     key.span,
                     "delete it",
@@ -259,7 +208,7 @@ def _family_name(family: Mapping | None) -> str:
 
 
 def _delete_line(key: Scalar, node: Node, within: Mapping | None) -> Fix | None:
-    """Return a fix that deletes the whole line, where the entry has a line of its own and is not the last of its mapping."""
+    """Return a fix that deletes the line of an entry, if it is alone on its line and not the last of its mapping."""
     source = key.span.source
     line = source.line(key.span.line)
     if (
@@ -286,41 +235,25 @@ def _graphs(subject: Subject) -> Iterator[GraphSpec]:
         yield from task.all_graphs
 
 
-@rule("EXP406", "with-past-without-cache")
-def with_past_without_cache(subject: Subject, _: tuple[Subject, ...]) -> Iterator[Diagnostic]:
-    """A `-with-past` task has no graph that takes a cache.
-
-    **Why it is bad:** the name promises `past_key_values`, and clients feed them.
-
-    **Example:** `text-generation-with-past` whose `cache:` removes the past inputs.
-
-    **Use instead:** declare `cache: {inputs: …, outputs: …}`, or pick the task without `-with-past`.
-    """
+@check(WITH_PAST_WITHOUT_CACHE)
+def _with_past_without_cache(subject: Subject, _: tuple[Subject, ...]) -> Iterator[Diagnostic]:
     for task in _tasks(subject):
         has_past = any(
             tensor.argument.startswith("past_key_values.") for graph in task.all_graphs for tensor in graph.inputs
         )
         if task.name.endswith(WITH_PAST) and not has_past:
-            yield finding(
+            yield WITH_PAST_WITHOUT_CACHE.at(
                 f"no graph of '{task.name}' takes past_key_values", task.span, "declare them under 'cache: {inputs: …}'"
             )
 
 
-@rule("EXP407", "empty-graph")
-def empty_graph(subject: Subject, _: tuple[Subject, ...]) -> Iterator[Diagnostic]:
-    """A graph has no inputs or no outputs.
-
-    **Why it is bad:** there is nothing to compute.
-
-    **Example:** `fill-mask: {outputs: {logits: null}}`
-
-    **Use instead:** at least one input and one output.
-    """
+@check(EMPTY_GRAPH)
+def _empty_graph(subject: Subject, _: tuple[Subject, ...]) -> Iterator[Diagnostic]:
     for task in _tasks(subject):
         for graph in task.all_graphs:
-            for what, tensors in (("inputs", graph.inputs), ("outputs", graph.outputs)):
+            for role, tensors in (("inputs", graph.inputs), ("outputs", graph.outputs)):
                 # A tensor that cannot be read is not in the graph either, and has its own finding.
-                if not tensors and not any(staged(subject, "malformed-tensor")):
-                    yield finding(
-                        f"the graph '{graph.component}' of '{task.name}' has no {what}", task.span, f"declare '{what}:'"
+                if not tensors and not subject.staged_of(MALFORMED_TENSOR):
+                    yield EMPTY_GRAPH.at(
+                        f"the graph '{graph.component}' of '{task.name}' has no {role}", task.span, f"declare '{role}:'"
                     )

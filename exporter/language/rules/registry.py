@@ -1,20 +1,19 @@
-"""What a rule is, and the list of them.
+"""What a check is, and which rule each is of.
 
-A rule is a function from one linted file (and all of them) to findings. Its docstring is its page in docs/rules.md and what
-``exporter explain`` prints. Severity is independent of name and code.
+A check is a function from one linted file (and all of them) to findings. The rules without a check are found by the
+stages before the checks: while a text is read, held against its schema, and composed.
 """
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 
 from exporter.language.composing import Composition
-from exporter.language.diagnostics import Diagnostic, Fix, Label, Severity
+from exporter.language.diagnostics import Diagnostic
 from exporter.language.document import Document
+from exporter.language.findings import Rule
 from exporter.language.spec import Spec
-from exporter.language.text import Span
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,59 +34,26 @@ class Subject:
         """``spec``, ``family``, ``tasks`` or ``build``."""
         return self.document.kind()
 
+    def staged_of(self, rule: Rule) -> tuple[Diagnostic, ...]:
+        """Return what the stages found of one rule."""
+        return tuple(diagnostic for diagnostic in self.staged if diagnostic.rule == rule.name)
+
 
 Check = Callable[[Subject, tuple[Subject, ...]], Iterator[Diagnostic]]
+CHECKS: dict[str, Check] = {}
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """A registered rule."""
+def check(rule: Rule) -> Callable[[Check], Check]:
+    """Register a function as the check of a rule."""
 
-    name: str
-    code: str
-    severity: Severity
-    check: Check
-    needs_models: bool
-    suppressible: bool
-
-    @property
-    def page(self) -> str:
-        """The rule's documentation, as Markdown."""
-        return inspect.getdoc(self.check) or ""
-
-    def run(self, subject: Subject, subjects: tuple[Subject, ...]) -> Iterator[Diagnostic]:
-        """Yield the rule's findings in one file, under its name and severity."""
-        for diagnostic in self.check(subject, subjects):
-            yield replace(diagnostic, rule=self.name, severity=self.severity)
-
-
-RULES: dict[str, Rule] = {}
-
-
-def rule(
-    code: str, name: str, *, severity: Severity = Severity.ERROR, models: bool = False, suppressible: bool = True
-) -> Callable[[Check], Check]:
-    """Register a function as a rule; ``models`` marks one that needs transformers."""
-
-    def register(check: Check) -> Check:
-        RULES[name] = Rule(name, code, severity, check, models, suppressible)
-        return check
+    def register(function: Check) -> Check:
+        CHECKS[rule.name] = function
+        return function
 
     return register
 
 
-def finding(
-    message: str,
-    span: Span,
-    help: str | None = None,
-    *,
-    fix: Fix | None = None,
-    labels: tuple[Label, ...] = (),
-) -> Diagnostic:
-    """Return a diagnostic that gets its rule and severity from the rule that yields it."""
-    return Diagnostic("", message, span, help=help, fix=fix, labels=labels)
-
-
-def staged(subject: Subject, name: str) -> Iterator[Diagnostic]:
-    """Yield what a stage before the rules found under a rule's name."""
-    return (diagnostic for diagnostic in subject.staged if diagnostic.rule == name)
+def find(rule: Rule, subject: Subject, subjects: tuple[Subject, ...]) -> Iterable[Diagnostic]:
+    """Return the findings of a rule in one file: of its check, or of the stages where it has none."""
+    function = CHECKS.get(rule.name)
+    return function(subject, subjects) if function is not None else subject.staged_of(rule)

@@ -5,37 +5,29 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 
-from exporter.language.diagnostics import Diagnostic, Edit, Fix, Severity
-from exporter.language.rules.registry import Subject, finding, rule
+from exporter.language.diagnostics import Diagnostic, Edit, Fix
+from exporter.language.findings import MISSING_SCHEMA_LINE
+from exporter.language.rules.registry import Subject, check
 
 _MARK = "# yaml-language-server: $schema="
 
 
-@rule("EXP701", "missing-schema-line", severity=Severity.WARNING)
-def missing_schema_line(subject: Subject, _: tuple[Subject, ...]) -> Iterator[Diagnostic]:
-    """The first line does not name the document's schema, or names another. `--fix` writes it.
-
-    **Why it is bad:** with the line, editors complete keys and underline mistakes while a spec is written. Documents outside a tree with a
-    `schemas` directory are not asked for it.
-
-    **Example:** `spec_version: 1` as the first line.
-
-    **Use instead:** `# yaml-language-server: $schema=../schemas/spec.schema.json`
-    """
+@check(MISSING_SCHEMA_LINE)
+def _missing_schema_line(subject: Subject, _: tuple[Subject, ...]) -> Iterator[Diagnostic]:
     path, source = subject.document.source.path, subject.document.source
     if path is None or subject.document.root is None:
         return
     schemas = next((parent / "schemas" for parent in path.resolve().parents if (parent / "schemas").is_dir()), None)
     if schemas is None:
         return
-    wanted = schemas / f"{subject.kind}.schema.json"
-    line = f"{_MARK}{os.path.relpath(wanted, path.resolve().parent)}"
+    schema = schemas / f"{subject.kind}.schema.json"
+    line = f"{_MARK}{os.path.relpath(schema, path.resolve().parent)}"
     first = source.line(1)
     if first.strip() == line:
         return
     if first.startswith(_MARK):
         span = source.span(0, len(first))
-        yield finding(
+        yield MISSING_SCHEMA_LINE.at(
             "the first line names another schema",
             span,
             f"write '{line}'",
@@ -43,7 +35,7 @@ def missing_schema_line(subject: Subject, _: tuple[Subject, ...]) -> Iterator[Di
         )
     else:
         at = source.span(0, 0)
-        yield finding(
+        yield MISSING_SCHEMA_LINE.at(
             "the first line does not name the schema",
             at,
             f"add '{line}'",

@@ -9,8 +9,9 @@ from typing import Any
 from exporter.language.diagnostics import Diagnostic
 from exporter.language.document import Scalar
 from exporter.language.expressions import ExpressionError, evaluate_expression
+from exporter.language.findings import AMBIGUOUS_REFERENCE, LOOSE_TOLERANCE, UNTESTED_OVERRIDE
 from exporter.language.rules.references import child_mapping
-from exporter.language.rules.registry import Subject, finding, rule
+from exporter.language.rules.registry import Subject, check
 from exporter.language.spec import (
     LAYER_DIM,
     LAYER_SLOT,
@@ -27,17 +28,8 @@ from exporter.language.spec import (
 CEILINGS = {"float32": (1e-4, 1e-3), "float16": (2e-2, 2e-2), "bfloat16": (1e-1, 1e-1)}
 
 
-@rule("EXP501", "loose-tolerance")
-def loose_tolerance(subject: Subject, _: tuple[Subject, ...]) -> Iterator[Diagnostic]:
-    """A tolerance is above the ceiling of its dtype and gives no reason. The ceilings (atol, rtol) are 1e-4 and 1e-3 for float32, 2e-2 and
-    2e-2 for float16, 1e-1 and 1e-1 for bfloat16.
-
-    **Why it is bad:** a loose bound passes wrong graphs. Whoever meets it needs to know what was measured.
-
-    **Example:** `float32: {atol: 1.0e-2, rtol: 1.0e-3}`
-
-    **Use instead:** a measured bound, or `because: the logits are sums of 30000 terms and differ by 4e-3`
-    """
+@check(LOOSE_TOLERANCE)
+def _loose_tolerance(subject: Subject, _: tuple[Subject, ...]) -> Iterator[Diagnostic]:
     spec = subject.spec
     seen: set[tuple[str, int]] = set()
     for task in spec.tasks.values() if spec is not None else ():
@@ -46,23 +38,16 @@ def loose_tolerance(subject: Subject, _: tuple[Subject, ...]) -> Iterator[Diagno
             place = (tolerance.span.source.name, tolerance.span.start)
             if tolerance.because is None and (tolerance.atol > atol or tolerance.rtol > rtol) and place not in seen:
                 seen.add(place)
-                yield finding(
-                    f"the tolerance of {dtype} (atol {tolerance.atol:g}, rtol {tolerance.rtol:g}) is above its ceiling (atol {atol:g}, rtol {rtol:g}) and gives no reason",
-                    tolerance.span, "tighten it to what verification measures, or add 'because:' with the measurement",
-                )  # fmt: skip
+                yield LOOSE_TOLERANCE.at(
+                    f"the tolerance of {dtype} (atol {tolerance.atol:g}, rtol {tolerance.rtol:g}) is above its ceiling "
+                    f"(atol {atol:g}, rtol {rtol:g}) and gives no reason",
+                    tolerance.span,
+                    "tighten it to what verification measures, or add 'because:' with the measurement",
+                )
 
 
-@rule("EXP502", "ambiguous-reference")
-def ambiguous_reference(subject: Subject, _: tuple[Subject, ...]) -> Iterator[Diagnostic]:
-    """Two dims that mean different things have the same size in the reference.
-
-    **Why it is bad:** swapped, either would pass every check. This holds for static dims among themselves and for a static dim beside the
-    trace size of a dynamic one.
-
-    **Example:** `{num_attention_heads: 4, num_hidden_layers: 4, hidden_size: 16}`: heads, layers and head size are all 4.
-
-    **Use instead:** `{num_attention_heads: 4, num_hidden_layers: 3, hidden_size: 40}`
-    """
+@check(AMBIGUOUS_REFERENCE)
+def _ambiguous_reference(subject: Subject, _: tuple[Subject, ...]) -> Iterator[Diagnostic]:
     spec = subject.spec
     seen: set[tuple[str, str]] = set()
     if spec is None:
@@ -77,22 +62,16 @@ def ambiguous_reference(subject: Subject, _: tuple[Subject, ...]) -> Iterator[Di
         for first, second in _pairs(spec, task):
             if first in sizes and sizes.get(first) == sizes.get(second) and (first, second) not in seen:
                 seen.add((first, second))
-                yield finding(
-                    f"'{first}' and '{second}' are both {sizes[first]} in the reference, so the spec could swap them unnoticed",
-                    _place(spec, second, subject), "change one of the sizes under 'reference:'",
-                )  # fmt: skip
+                yield AMBIGUOUS_REFERENCE.at(
+                    f"'{first}' and '{second}' are both {sizes[first]} in the reference, "
+                    "so the spec could swap them unnoticed",
+                    _place(spec, second, subject),
+                    "change one of the sizes under 'reference:'",
+                )
 
 
-@rule("EXP503", "untested-override")
-def untested_override(subject: Subject, _: tuple[Subject, ...]) -> Iterator[Diagnostic]:
-    """A dim of the spec overrides its family's, and has the same value in the reference.
-
-    **Why it is bad:** nothing shows that the override is right or needed: without it the reference builds just the same.
-
-    **Example:** `head_dim: config.d_kv` over `config.hidden_size // config.num_attention_heads` in a reference with `{d_kv: 8, d_model: 32, num_heads: 4}`.
-
-    **Use instead:** a reference in which they differ, such as `d_kv: 11`.
-    """
+@check(UNTESTED_OVERRIDE)
+def _untested_override(subject: Subject, _: tuple[Subject, ...]) -> Iterator[Diagnostic]:
     spec = subject.spec
     family = (
         subject.composition.family.root
@@ -110,10 +89,12 @@ def untested_override(subject: Subject, _: tuple[Subject, ...]) -> Iterator[Diag
             continue
         mine, theirs = (_value(item, config, spec, {}) for item in (node.value, base.value))
         if mine is not None and mine == theirs and node.value != base.value:
-            yield finding(
-                f"'{name}' is {mine} in the reference by the family's '{base.value}' as well, so the override is not tested",
-                key.span, "choose reference sizes in which the two differ, or drop the override",
-            )  # fmt: skip
+            yield UNTESTED_OVERRIDE.at(
+                f"'{name}' is {mine} in the reference by the family's '{base.value}' as well, "
+                "so the override is not tested",
+                key.span,
+                "choose reference sizes in which the two differ, or drop the override",
+            )
 
 
 def _known_sizes(spec: Spec, task: TaskSpec) -> dict[str, int]:
@@ -141,10 +122,10 @@ def _value(value: Any, config: Any, spec: Spec, traced: Mapping[str, int], depth
         }
         # A name whose size only the config's defaults tell makes the expression unknown too.
         names = {name: size for name, size in sizes.items() if size is not None}
-        found = evaluate_expression(str(text), config, {**names, **traced})
+        size = evaluate_expression(str(text), config, {**names, **traced})
     except ExpressionError:
         return None
-    return found if isinstance(found, int) and not isinstance(found, bool) else None
+    return size if isinstance(size, int) and not isinstance(size, bool) else None
 
 
 def _stand_in(spec: Spec, task: TaskSpec | None) -> Any:
@@ -169,13 +150,14 @@ def _pairs(spec: Spec, task: TaskSpec) -> Iterator[tuple[str, str]]:
         ordered = [name for name in spec.dims if name in shaped]
         for index, second in enumerate(ordered):
             for first in ordered[:index]:
-                one, other = spec.dims[first], spec.dims[second]
-                if isinstance(one, DynamicDim) and isinstance(other, DynamicDim):
+                dims = spec.dims[first], spec.dims[second]
+                if all(isinstance(dim, DynamicDim) for dim in dims):
                     continue  # trace-sizes-collide
                 # How often a name repeats is not the length of an axis that could be mistaken for a traced one.
-                if LAYER_DIM in (first, second) and not (isinstance(one, StaticDim) and isinstance(other, StaticDim)):
+                bound = [dim.value for dim in dims if isinstance(dim, StaticDim)]
+                if LAYER_DIM in (first, second) and len(bound) < 2:
                     continue
-                if isinstance(one, StaticDim) and isinstance(other, StaticDim) and one.value == other.value:
+                if len(bound) == 2 and bound[0] == bound[1]:
                     continue
                 yield first, second
 

@@ -8,7 +8,7 @@ import pytest
 
 from exporter.cli.render.text import render_diagnostics
 from exporter.language.diagnostics import Diagnostic, Severity
-from exporter.language.rules import RULES
+from exporter.language.findings import RULES
 
 SIZES = "dim: 24, n_layers: 1, n_heads: 3, hidden_dim: 20, max_position_embeddings: 64, vocab_size: 99"
 SPEC = f"""\

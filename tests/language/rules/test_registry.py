@@ -10,9 +10,10 @@ import pytest
 
 import exporter
 from exporter.cli.render.text import render_diagnostics
-from exporter.language.diagnostics import Severity
-from exporter.language.linting import LintResult, fix_files
-from exporter.language.rules import RULES, Rule
+from exporter.language.findings import RULES, Rule
+from exporter.language.fixes import fix_files
+from exporter.language.linting import LintResult
+from exporter.language.rules import CHECKS
 
 CASES = Path(__file__).parent.parent / "rule_cases"
 _SAVED_AS = re.compile(r"# saved as: (\S+)")
@@ -31,7 +32,8 @@ def lint(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mon
                 raise ZeroDivisionError("division by zero")
             return iter(())
 
-        monkeypatch.setitem(RULES, "crasher", Rule("crasher", "EXP999", Severity.ERROR, crash, False, True))
+        monkeypatch.setitem(RULES, "crasher", Rule("EXP999", "crasher"))
+        monkeypatch.setitem(CHECKS, "crasher", crash)
 
     def lint(document: str) -> tuple[LintResult, Path]:
         text = (CASES / name / f"{document}.yaml").read_text("utf-8")

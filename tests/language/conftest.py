@@ -12,6 +12,7 @@ import exporter
 from exporter import api
 from exporter.cli.render.text import render_diagnostics
 from exporter.language.diagnostics import Diagnostic, Severity
+from exporter.language.linting import lint_paths
 
 # A family of these tests alone, so that no change of the catalogue changes what they say.
 FAMILY = """\
@@ -141,3 +142,15 @@ def fix_text(lint_text: LintText, complete: Callable[[str], str], tmp_path: Path
         return (tmp_path / "specs" / "example.yaml").read_text("utf-8").removesuffix(complete(text)[len(text) :])
 
     return fix_text
+
+
+@pytest.fixture
+def lint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Lint one document that is written to a directory of its own."""
+    monkeypatch.chdir(tmp_path)
+
+    def lint(text: str, name: str = "example.yaml", **options):
+        (tmp_path / name).write_text(text, "utf-8")
+        return lint_paths([name], **options)
+
+    return lint

@@ -1,4 +1,4 @@
-"""EXP9: suppressions that suppress nothing, and rules that crash."""
+"""EXP9: comments that suppress, those that suppress nothing, and rules that crash."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from exporter.language.diagnostics import Severity
-from exporter.language.rules import RULES, Rule
+from exporter.language.findings import RULES, Rule
+from exporter.language.rules import CHECKS
 
 LOOSE = "tolerances:\n  float32: {atol: 1.0, rtol: 1.0e-5}"
 
@@ -138,7 +139,8 @@ def test_a_crash_of_one_rule_leaves_the_findings_of_the_others(lint_text, comple
     def crash(subject, subjects):
         raise LookupError("nothing here")
 
-    monkeypatch.setitem(RULES, "crasher", Rule("crasher", "EXP999", Severity.ERROR, crash, False, True))
+    monkeypatch.setitem(RULES, "crasher", Rule("EXP999", "crasher"))
+    monkeypatch.setitem(CHECKS, "crasher", crash)
     diagnostics = lint_text(complete(f"{LOOSE}\n"))
     assert {finding.rule for finding in diagnostics} == {"rule-crashed", "loose-tolerance"}
     (finding,) = [finding for finding in diagnostics if finding.rule == "rule-crashed"]
@@ -147,14 +149,55 @@ def test_a_crash_of_one_rule_leaves_the_findings_of_the_others(lint_text, comple
 
 
 def test_a_crash_halfway_keeps_what_was_found_before_it(lint_text, complete, monkeypatch: pytest.MonkeyPatch):
-    loose = RULES["loose-tolerance"]
+    check = CHECKS["loose-tolerance"]
 
     def find_and_crash(subject, subjects):
-        yield from loose.check(subject, subjects)
+        yield from check(subject, subjects)
         raise ZeroDivisionError("division by zero")
 
-    monkeypatch.setitem(
-        RULES, "loose-tolerance", Rule("loose-tolerance", "EXP501", Severity.ERROR, find_and_crash, False, True)
-    )
+    monkeypatch.setitem(CHECKS, "loose-tolerance", find_and_crash)
     rules = [finding.rule for finding in lint_text(complete(f"{LOOSE}\n"))]
     assert sorted(rules) == ["loose-tolerance", "rule-crashed"]
+
+
+SPEC = """\
+spec_version: 1
+architecture: example
+extends: encoder
+tasks:
+  fill-mask: {}
+reference:
+  config: {hidden_size: 32, vocab_size: 99}
+"""
+
+AMBIGUOUS = SPEC.replace("vocab_size: 99}", "vocab_size: 8}")
+
+
+@pytest.mark.parametrize(
+    ("comment", "left"),
+    [
+        ("  # exporter: ignore[ambiguous-reference] a table of one-hot rows", []),
+        ("  # exporter: ignore[EXP502] by its code", []),
+        ("  # exporter: ignore[loose-tolerance, ambiguous-reference] both", ["unused-suppression"]),
+        ("  # exporter: ignore[loose-tolerance] another", ["ambiguous-reference", "unused-suppression"]),
+        ("  # exporter: ignore[ambiguous-reference]", ["ambiguous-reference", "suppression-without-reason"]),
+        ("  # exporter: ignore[yaml-syntax] cannot be", ["ambiguous-reference", "unknown-suppression"]),
+    ],
+)
+def test_suppressions_on_the_line(lint, comment, left):
+    result = lint(AMBIGUOUS.replace("8}\n", "8}" + comment + "\n"))
+    assert sorted(finding.rule for finding in result.diagnostics) == left
+
+
+def test_a_suppression_alone_on_its_line_speaks_of_the_next_one(lint):
+    comment = "  # exporter: ignore[ambiguous-reference] one-hot\n  # Some other comment.\n\n"
+    assert lint(AMBIGUOUS.replace("  config:", comment + "  config:")).passed
+    below = AMBIGUOUS + "# exporter: ignore[ambiguous-reference] too late\n"
+    assert [finding.rule for finding in lint(below).diagnostics] == ["ambiguous-reference", "unused-suppression"]
+
+
+def test_a_suppression_of_a_rule_that_did_not_run_is_not_called_unused(lint):
+    text = SPEC.replace("99}", "99}  # exporter: ignore[shape-disagrees] needs the models")
+    assert lint(text).passed
+    text = SPEC.replace("99}", "99}  # exporter: ignore[loose-tolerance] ignored below")
+    assert lint(text, ignore=["loose-tolerance"]).passed
