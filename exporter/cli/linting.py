@@ -19,25 +19,25 @@ if TYPE_CHECKING:
 @click.option(
     "--models",
     is_flag=True,
-    help="Also build each reference and compare the spec with what the model does. Imports PyTorch.",
+    help="Also make the tiny model of each reference and compare the spec with what it does. Slow: imports PyTorch.",
 )
-@click.option("--fix", is_flag=True, help="Apply the safe fixes to the files.")
-@click.option("--diff", is_flag=True, help="Print what --fix would change, and change nothing.")
+@click.option("--fix", is_flag=True, help="Write the safe fixes into the files.")
+@click.option("--diff", is_flag=True, help="Print what --fix would change as a diff, and change nothing.")
 @click.option(
     "--format",
     "style",
     type=click.Choice(["text", "json", "sarif", "github"]),
     default="text",
     show_default=True,
-    help="How findings are printed.",
+    help="Print findings for people (text), programs (json), code scanning (sarif) or pull requests (github).",
 )
 @click.option(
     "--select",
     multiple=True,
     metavar="RULE",
-    help="Run these rules only: a name, a code, or the start of codes (EXP5). May be given several times.",
+    help="Run these rules only: a name (unknown-dim), or the start of codes (EXP5). May be given several times.",
 )
-@click.option("--ignore", multiple=True, metavar="RULE", help="Leave these rules out.")
+@click.option("--ignore", multiple=True, metavar="RULE", help="Leave these rules out, named like those of --select.")
 def lint(
     paths: tuple[str, ...],
     models: bool,
@@ -49,8 +49,8 @@ def lint(
 ) -> int:
     """Check specs, families and build files. Without PATH: the directory 'specs'.
 
-    Every finding has its place, the rule, and what to do about it; 'exporter explain RULE' says more. Exit code 1 means
-    that something was found.
+    PATH is a file, a directory, or an architecture of 'exporter list'. Every finding has its place, the rule, and what
+    to do about it; 'exporter explain RULE' says more. Exit code 1 means that something was found.
 
     \b
         exporter lint specs
