@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -26,9 +27,14 @@ reference:
   config: {hidden_size: 32, vocab_size: 99}
 """
 TINY_BERT = {
-    "hidden_size": 24, "num_hidden_layers": 2, "num_attention_heads": 3, "intermediate_size": 20,
-    "max_position_embeddings": 40, "vocab_size": 50, "type_vocab_size": 2,
-}  # fmt: skip
+    "hidden_size": 24,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 3,
+    "intermediate_size": 20,
+    "max_position_embeddings": 40,
+    "vocab_size": 50,
+    "type_vocab_size": 2,
+}
 
 
 @pytest.fixture
@@ -113,7 +119,7 @@ HOSTILE = {
     "two-documents": (SPEC.encode() + b"---\na: 1\n", "forbidden-yaml"),
     "duplicate-key": (SPEC.encode() + b"extends: decoder\n", "duplicate-key"),
     "path-as-family": (SPEC.replace("encoder", "../../../etc/passwd").encode(), "wrong-value"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("command", ["lint", "show", "plan", "build"])
@@ -199,7 +205,7 @@ def test_bad_build_files(text: str, said: str, tmp_path: Path, refuse: Refuse):
         (["--model", "not a model!"], 2, "does not exist"),
         (["--model", ""], 2, "has no name"),
     ],
-)  # fmt: skip
+)
 def test_requests_that_cannot_be_served(arguments: list[str], code: int, said: str, tmp_path: Path, refuse: Refuse):
     (tmp_path / "empty").mkdir()
     (tmp_path / "file").write_text("x", "utf-8")
@@ -283,75 +289,91 @@ def cut(path: Path, keep: int) -> None:
     path.write_bytes(path.read_bytes()[:keep])
 
 
-def safetensors(header: bytes, data: bytes = b"") -> bytes:
-    return len(header).to_bytes(8, "little") + header + data
+WEIGHTS, INDEX, CONFIG = "model.safetensors", "model.safetensors.index.json", "config.json"
 
 
-BROKEN: dict[str, tuple[Callable[[Path], object], int, str]] = {
-    "no-weights": (lambda path: (path / "model.safetensors").unlink(), 1, "there are no weights"),
-    "no-config": (lambda path: (path / "config.json").unlink(), 1, "there is no config.json"),
-    "no-model-type": (lambda path: rewrite_config(path, model_type=...), 1, "has no 'model_type'"),
-    "unknown-model-type": (lambda path: rewrite_config(path, model_type="berd"), 2, "there is no spec for the architecture 'berd'"),
-    "model-type-is-a-path": (lambda path: rewrite_config(path, model_type="../specs/bert"), 2, "there is no spec"),
-    "model-type-is-a-number": (lambda path: rewrite_config(path, model_type=3), 1, "has no 'model_type'"),
-    "no-task": (lambda path: rewrite_config(path, architectures=[]), 2, "give --task"),
-    "unknown-class": (lambda path: rewrite_config(path, architectures=["BertForFrobnication"]), 2, "give --task"),
-    "architectures-is-a-number": (lambda path: rewrite_config(path, architectures=3), 2, "give --task"),
-    "config-is-not-json": (lambda path: (path / "config.json").write_bytes(b'{"a": '), 1, "is not valid JSON"),
-    "config-is-not-text": (lambda path: (path / "config.json").write_bytes(b"\xff\xfe\x00"), 1, "is not valid JSON"),
-    "config-is-a-list": (lambda path: (path / "config.json").write_bytes(b"[]"), 1, "does not hold a JSON object"),
-    "config-is-deep": (lambda path: (path / "config.json").write_bytes(b"[" * 200_000), 1, "is not valid JSON"),
-    "truncated": (lambda path: cut(path / "model.safetensors", -100), 1, "is truncated"),
-    "cut-in-the-header": (lambda path: cut(path / "model.safetensors", 100), 1, "is not a readable safetensors file"),
-    "empty-weights": (lambda path: (path / "model.safetensors").write_bytes(b""), 1, "is empty"),
-    "not-safetensors": (lambda path: (path / "model.safetensors").write_bytes(b"<html>404</html>" * 20), 1, "is not a readable safetensors file"),
-    "header-is-not-json": (lambda path: (path / "model.safetensors").write_bytes(safetensors(b"{nonsense}")), 1, "its header is not JSON"),
-    "header-is-a-list": (lambda path: (path / "model.safetensors").write_bytes(safetensors(b"[]")), 1, "its header is not a mapping"),
-    "header-is-deep": (lambda path: (path / "model.safetensors").write_bytes(safetensors(b"[" * 200_000)), 1, "its header is not JSON"),
-    "entry-is-malformed": (lambda path: (path / "model.safetensors").write_bytes(safetensors(b'{"a": {"dtype": "F32"}}')), 1, "the entry of 'a' is malformed"),
-    "entry-is-nonsense": (
-        lambda path: (path / "model.safetensors").write_bytes(safetensors(b'{"a": {"dtype": [], "shape": ["x"], "data_offsets": [null, {}]}}')),
-        1, "the entry of 'a' is malformed",
+@dataclass(frozen=True)
+class Damage:
+    """What is done to a checkpoint, and how it is refused."""
+
+    spoil: Callable[[Path], object]
+    said: str
+    code: int = 1
+
+
+def write(name: str, content: bytes) -> Callable[[Path], object]:
+    return lambda checkpoint: (checkpoint / name).write_bytes(content)
+
+
+def delete(name: str) -> Callable[[Path], object]:
+    return lambda checkpoint: (checkpoint / name).unlink()
+
+
+def change(**values: object) -> Callable[[Path], object]:
+    return lambda checkpoint: rewrite_config(checkpoint, **values)
+
+
+def shard(weight_map: object) -> Callable[[Path], object]:
+    """Put an index of shards in the place of the weights."""
+
+    def spoil(checkpoint: Path) -> None:
+        delete(WEIGHTS)(checkpoint)
+        write(INDEX, json.dumps({"weight_map": weight_map}).encode())(checkpoint)
+
+    return spoil
+
+
+def header(text: bytes, data: bytes = b"") -> Callable[[Path], object]:
+    """Give the weights a header that is written as a safetensors file has it."""
+    return write(WEIGHTS, len(text).to_bytes(8, "little") + text + data)
+
+
+BROKEN = {
+    "no-weights": Damage(delete(WEIGHTS), "there are no weights"),
+    "no-config": Damage(delete(CONFIG), "there is no config.json"),
+    "no-model-type": Damage(change(model_type=...), "has no 'model_type'"),
+    "unknown-model-type": Damage(change(model_type="berd"), "there is no spec for the architecture 'berd'", 2),
+    "model-type-is-a-path": Damage(change(model_type="../specs/bert"), "there is no spec", 2),
+    "model-type-is-a-number": Damage(change(model_type=3), "has no 'model_type'"),
+    "no-task": Damage(change(architectures=[]), "give --task", 2),
+    "unknown-class": Damage(change(architectures=["BertForFrobnication"]), "give --task", 2),
+    "architectures-is-a-number": Damage(change(architectures=3), "give --task", 2),
+    "config-is-not-json": Damage(write(CONFIG, b'{"a": '), "is not valid JSON"),
+    "config-is-not-text": Damage(write(CONFIG, b"\xff\xfe\x00"), "is not valid JSON"),
+    "config-is-a-list": Damage(write(CONFIG, b"[]"), "does not hold a JSON object"),
+    "config-is-deep": Damage(write(CONFIG, b"[" * 200_000), "is not valid JSON"),
+    "truncated": Damage(lambda checkpoint: cut(checkpoint / WEIGHTS, -100), "is truncated"),
+    "cut-in-the-header": Damage(
+        lambda checkpoint: cut(checkpoint / WEIGHTS, 100), "is not a readable safetensors file"
     ),
-    "wrong-offsets": (
-        lambda path: (path / "model.safetensors").write_bytes(safetensors(b'{"a": {"dtype": "F32", "shape": [2], "data_offsets": [0, 4]}}', b"1234")),
-        1, "'a' has 4 bytes",
+    "empty-weights": Damage(write(WEIGHTS, b""), "is empty"),
+    "not-safetensors": Damage(write(WEIGHTS, b"<html>404</html>" * 20), "is not a readable safetensors file"),
+    "header-is-not-json": Damage(header(b"{nonsense}"), "its header is not JSON"),
+    "header-is-a-list": Damage(header(b"[]"), "its header is not a mapping"),
+    "header-is-deep": Damage(header(b"[" * 200_000), "its header is not JSON"),
+    "entry-is-malformed": Damage(header(b'{"a": {"dtype": "F32"}}'), "the entry of 'a' is malformed"),
+    "entry-is-nonsense": Damage(
+        header(b'{"a": {"dtype": [], "shape": ["x"], "data_offsets": [null, {}]}}'), "the entry of 'a' is malformed"
     ),
-    "negative-offsets": (
-        lambda path: (path / "model.safetensors").write_bytes(safetensors(b'{"a": {"dtype": "F32", "shape": [2], "data_offsets": [-8, 0]}}', b"1234")),
-        1, "'a'",
+    "wrong-offsets": Damage(
+        header(b'{"a": {"dtype": "F32", "shape": [2], "data_offsets": [0, 4]}}', b"1234"), "'a' has 4 bytes"
     ),
-    "missing-shard": (
-        lambda path: (
-            (path / "model.safetensors").unlink(),
-            (path / "model.safetensors.index.json").write_text('{"weight_map": {"a": "model-1.safetensors"}}', "utf-8"),
-        ),
-        1, "the shard model-1.safetensors",
+    "negative-offsets": Damage(
+        header(b'{"a": {"dtype": "F32", "shape": [2], "data_offsets": [-8, 0]}}', b"1234"), "'a'"
     ),
-    "shard-outside": (
-        lambda path: (
-            (path / "model.safetensors").unlink(),
-            (path / "model.safetensors.index.json").write_text('{"weight_map": {"a": "../../secret"}}', "utf-8"),
-        ),
-        1, "outside the checkpoint's directory",
-    ),
-    "index-without-a-map": (
-        lambda path: (
-            (path / "model.safetensors").unlink(),
-            (path / "model.safetensors.index.json").write_text('{"weight_map": []}', "utf-8"),
-        ),
-        1, "has no weight_map",
-    ),
-}  # fmt: skip
+    "missing-shard": Damage(shard({"a": "model-1.safetensors"}), "the shard model-1.safetensors"),
+    "shard-outside": Damage(shard({"a": "../../secret"}), "outside the checkpoint's directory"),
+    "index-without-a-map": Damage(shard([]), "has no weight_map"),
+}
 
 
 @pytest.mark.parametrize("name", BROKEN)
 def test_broken_checkpoints_are_refused_before_any_work(name: str, bert: Path, tmp_path: Path, refuse: Refuse):
-    spoil, code, expected = BROKEN[name]
-    spoil(bert)
+    damage = BROKEN[name]
+    damage.spoil(bert)
     intact = occupy(tmp_path / "out" / "artifact")
-    said = refuse(code, "build", "--model", bert, "-o", "out/artifact")
-    assert expected in said
+    said = refuse(damage.code, "build", "--model", bert, "-o", "out/artifact")
+    assert damage.said in said
     assert len(said) < 2000
     intact()
 
@@ -370,8 +392,12 @@ def test_a_hub_id_without_a_network_fails_within_seconds(tmp_path: Path, run: Ru
 def test_a_reader_that_has_seen_enough_is_no_error(tmp_path: Path):
     with subprocess.Popen(
         [sys.executable, "-m", "exporter.cli", "list", "--json"],
-        cwd=tmp_path, env=offline_environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    ) as process:  # fmt: skip
+        cwd=tmp_path,
+        env=offline_environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
         assert process.stdout is not None
         assert process.stderr is not None
         process.stdout.close()
