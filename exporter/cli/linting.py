@@ -69,9 +69,10 @@ def lint(
         )
 
     def run() -> LintResult:
-        return api.lint(*chosen, models=models, select=select, ignore=ignore, progress=_say_where)
+        return api.lint(*chosen, models=models, select=select, ignore=ignore, progress=_show_progress)
 
     result, fixed = api.fix(run) if fix else (run(), 0)
+    _show_progress("")
     if diff:
         click.echo("".join(api.diff_fixes(result)), nl=False)
         return 0 if result.passed else 1
@@ -90,9 +91,10 @@ def lint(
     return 0 if result.passed else 1
 
 
-def _say_where(text: str) -> None:
+def _show_progress(text: str) -> None:
+    """Show which reference is examined in one line of a terminal, in place of the one before; none for no text."""
     if sys.stderr.isatty():
-        click.echo(f"\r\x1b[Kexamining {text}", err=True, nl=False)
+        click.echo("\r\x1b[K" + (f"examining {text}" if text else ""), err=True, nl=False)
 
 
 COMMANDS = (lint,)

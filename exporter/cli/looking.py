@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from exporter.cli.options import build_options, gather_options, source_options
+from exporter.cli.options import Tolerance, build_options, gather_options, source_options
 
 
 @click.command
@@ -109,7 +109,7 @@ def explain(rule: str | None, markdown: bool) -> int:
 
 
 @click.command
-@click.argument("directory", type=click.Path(path_type=Path))
+@click.argument("directory", type=click.Path(path_type=Path, file_okay=False))
 @click.option(
     "--model",
     "-m",
@@ -120,12 +120,8 @@ def explain(rule: str | None, markdown: bool) -> int:
     ),
 )
 @source_options
-@click.option(
-    "--atol", type=click.FloatRange(min=0), metavar="X", help="Absolute tolerance. Default: that of the build."
-)
-@click.option(
-    "--rtol", type=click.FloatRange(min=0), metavar="X", help="Relative tolerance. Default: that of the build."
-)
+@click.option("--atol", type=Tolerance(), metavar="X", help="Absolute tolerance. Default: that of the build.")
+@click.option("--rtol", type=Tolerance(), metavar="X", help="Relative tolerance. Default: that of the build.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 def verify(
     directory: Path, model: str | None, atol: float | None, rtol: float | None, as_json: bool, **source: Any

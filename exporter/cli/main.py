@@ -6,6 +6,7 @@ exporter; 130 interrupted.
 
 from __future__ import annotations
 
+import errno
 import sys
 import tempfile
 import traceback
@@ -15,9 +16,23 @@ import click
 
 from exporter.cli import building, linting, looking
 from exporter.cli.options import CONTEXT
-from exporter.errors import ExporterError, first_line
+from exporter.errors import ExporterError, UsageError, first_line
 from exporter.targets.registry import TARGETS
 from exporter.versions import installed_version
+
+# What the machine refuses whatever the program does. That is no bug, and another path or more room helps.
+_REFUSALS = frozenset(
+    {
+        errno.EACCES,
+        errno.EPERM,
+        errno.EROFS,
+        errno.ENOSPC,
+        errno.EDQUOT,
+        errno.EIO,
+        errno.ELOOP,
+        errno.ENAMETOOLONG,
+    }
+)
 
 
 def main() -> None:
@@ -33,14 +48,28 @@ def main() -> None:
         # The program that reads the output, `head` for example, has seen enough.
         sys.stderr.close()
         sys.exit(0)
-    except ExporterError as error:
+    except Exception as error:
         from exporter.cli.render.text import render_error
 
-        click.echo(render_error(error), err=True)
-        sys.exit(error.exit_code)
-    except Exception as error:
-        report_bug(error)
+        failure = find_failure(error)
+        if failure is None:
+            report_bug(error)
+        click.echo(render_error(failure), err=True)
+        sys.exit(failure.exit_code)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def find_failure(error: Exception) -> ExporterError | None:
+    """Return what to tell the user of an error, or None for a bug.
+
+    An error of the file system, such as a directory that may not be read, is told like a wrong request.
+    """
+    if isinstance(error, ExporterError):
+        return error
+    if isinstance(error, OSError) and error.errno in _REFUSALS:
+        place = f"'{error.filename}' cannot be used" if error.filename else "the file system refuses"
+        return UsageError(f"{place}: {error.strerror}", help="give another path, or see to its permissions and room")
+    return None
 
 
 def _leave(message: str, help_: str | None, code: int) -> NoReturn:

@@ -6,6 +6,7 @@ An option that nobody gives is None, and has no default here: what is None may c
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,21 @@ from exporter.targets.registry import TARGETS
 Command = Callable[..., Any]
 # What the group and all its commands have in common.
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
+
+
+class Tolerance(click.FloatRange):
+    """A number of 0 or more. Within an infinite tolerance everything passes, and within NaN nothing does."""
+
+    def __init__(self) -> None:
+        super().__init__(min=0)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Return the number; fail where it is none, negative or not finite."""
+        number: float = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value} is not a finite number.", param, ctx)
+        return number
+
 
 _SOURCE = (
     click.option(
@@ -52,13 +68,13 @@ _SOURCE = (
 _BOUND = (
     click.option(
         "--atol",
-        type=click.FloatRange(min=0),
+        type=Tolerance(),
         metavar="X",
         help="Absolute tolerance. Default: the spec's for the dtype.",
     ),
     click.option(
         "--rtol",
-        type=click.FloatRange(min=0),
+        type=Tolerance(),
         metavar="X",
         help="Relative tolerance. Default: the spec's for the dtype.",
     ),
@@ -159,7 +175,7 @@ _REQUEST = (
     ),
     click.option(
         "--seed",
-        type=click.IntRange(min=0),
+        type=click.IntRange(0, 2**32 - 1),
         metavar="N",
         help="Seed of the random inputs, and of a reference's random weights. Default: 0.",
     ),

@@ -13,10 +13,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from exporter.api import given_options, plan_builds, run_requests
-from exporter.cli.main import report_bug
-from exporter.cli.render.text import render_diagnostics
-from exporter.errors import ExporterError, UsageError
-from exporter.language.diagnostics import SpecError
+from exporter.cli.main import find_failure, report_bug
+from exporter.cli.render.text import render_error
+from exporter.errors import UsageError
 from exporter.language.loading import load_spec
 from exporter.onnx.defaults import fill_options
 from exporter.onnx.lines import validation_lines
@@ -34,14 +33,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         _say("interrupted")
         return 130
-    except SpecError as error:
-        _say(render_diagnostics(error.diagnostics))
-    except ExporterError as error:
-        _say(f"error: {error.message}" + (f"\n  = help: {error.help}" if error.help else ""))
-        return 1 if isinstance(error, UsageError) else error.exit_code
     except Exception as error:
-        report_bug(error)
-    return 1
+        failure = find_failure(error)
+        if failure is None:
+            report_bug(error)
+        _say(render_error(failure))
+        return 1 if isinstance(failure, UsageError) else failure.exit_code
 
 
 def _export(parsed: argparse.Namespace) -> int:
