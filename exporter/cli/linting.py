@@ -69,10 +69,10 @@ def lint(
         )
 
     def run() -> LintResult:
-        return api.lint(*chosen, models=models, select=select, ignore=ignore, progress=_show_progress)
+        return api.lint(*chosen, models=models, select=select, ignore=ignore, progress=show_progress)
 
     result, fixed = api.fix(run) if fix else (run(), 0)
-    _show_progress("")
+    show_progress("")
     if diff:
         click.echo("".join(api.diff_fixes(result)), nl=False)
         return 0 if result.passed else 1
@@ -91,7 +91,7 @@ def lint(
     return 0 if result.passed else 1
 
 
-def _show_progress(text: str) -> None:
+def show_progress(text: str) -> None:
     """Show which reference is examined in one line of a terminal, in place of the one before; none for no text."""
     if sys.stderr.isatty():
         click.echo("\r\x1b[K" + (f"examining {text}" if text else ""), err=True, nl=False)

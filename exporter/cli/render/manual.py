@@ -37,7 +37,10 @@ def rules_page() -> str:
     lines = [
         "# Rules",
         "",
-        "<!-- Generated from the docstrings in exporter/language/rules/: exporter explain --markdown > docs/rules.md -->",
+        (
+            "<!-- Generated from the docstrings in exporter/language/rules/: "
+            "exporter explain --markdown > docs/rules.md -->"
+        ),
         "",
         "What `exporter lint` looks for. Each entry is also what `exporter explain RULE` prints.",
         "This page is generated with `exporter explain --markdown > docs/rules.md`; a test fails when it is stale.",
