@@ -26,14 +26,18 @@ if TYPE_CHECKING:
     default=1,
     show_default=True,
     metavar="N",
-    help="How many builds run at once, each in a process of its own.",
+    help="Number of builds that run at once, each in a process of its own.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print the outcome as JSON on standard output.")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON list of what was built, with plans and reports.")
 def build(specs: tuple[str, ...], jobs: int, as_json: bool, **options: Any) -> int:
-    """Build and verify graphs.
+    """Build graphs and verify them.
 
-    Each graph is compared with PyTorch at the sizes it was traced at and at others; one that differs fails the build.
-    An artifact is put in place whole: a build that fails or is killed leaves the earlier one as it was.
+    Name a spec, an architecture of 'exporter list', a directory of specs, or a build file; or give a checkpoint alone,
+    with --model.
+
+    Each graph is compared with PyTorch, at the sizes it was recorded at and at others; the build of a graph that
+    differs fails. An artifact is put in place whole: a build that fails or is killed leaves an earlier artifact as it
+    was.
 
     \b
         exporter build specs/my-model.yaml
@@ -69,13 +73,16 @@ def build(specs: tuple[str, ...], jobs: int, as_json: bool, **options: Any) -> i
 
 
 class StageLine:
-    """Shows the stage a build is in: a live line on a terminal, nothing where nobody watches."""
+    """Shows the stage a build is in: a live line on a terminal, nothing where standard error is no terminal.
 
-    def __init__(self, total: int) -> None:
+    The line counts the builds that were started: ``[2/6] bert fill-mask: exporting``, or ``[2]`` without a total.
+    """
+
+    def __init__(self, total: int | None = None) -> None:
         self._total = total
         self._status: Any = None
-        # By the place of each build that was started, which no two builds share.
-        self._started: dict[Path, None] = {}
+        # The places of the builds that were started. No two builds share a place.
+        self._started: set[Path] = set()
 
     def __enter__(self) -> Callable[[Build, str], None]:
         if sys.stderr.isatty():
@@ -90,9 +97,10 @@ class StageLine:
             self._status.stop()
 
     def _show(self, build: Build, text: str) -> None:
-        self._started[build.output] = None
+        self._started.add(build.output)
         if self._status is not None:
-            line = f"[{len(self._started)}/{self._total}] {build.architecture} {build.task}: {text}"
+            count = f"{len(self._started)}" + (f"/{self._total}" if self._total is not None else "")
+            line = f"[{count}] {build.architecture} {build.task}: {text}"
             self._status.update(line.replace("[", "\\["))
 
 
@@ -101,16 +109,20 @@ class StageLine:
 @measured_options
 @click.option("--json", "as_json", is_flag=True, help="Print the measurements as JSON.")
 def measure(specs: tuple[str, ...], as_json: bool, **options: Any) -> int:
-    """Measure how far graphs are from PyTorch, and the tolerance that supports.
+    """Measure how far graphs are from PyTorch, and suggest the tolerance to write into a spec.
 
-    Builds into a temporary place and compares as a build does. A bound is good when the worst difference is between
-    a tenth of it and all of it.
+    Builds into a temporary directory, compares as a build does, and keeps nothing. The tolerance of a spec is good
+    where the largest difference is between a tenth of it and all of it. Exit code 1 means that one is not.
+
+    \b
+        exporter measure specs/my-model.yaml
+        exporter measure bert --task fill-mask --dtype float16
     """
     from exporter import api
     from exporter.cli.render.builds import measurement_data, measurement_line
 
     measurements = []
-    with StageLine(len(specs)) as on_stage:
+    with StageLine() as on_stage:
         for measurement in api.measure(specs, gather_options(options), on_stage):
             measurements.append(measurement)
             if not as_json:

@@ -19,25 +19,25 @@ if TYPE_CHECKING:
 @click.option(
     "--models",
     is_flag=True,
-    help="Also build each reference and compare the spec with what the model does. Imports PyTorch.",
+    help="Also make the tiny model of each reference and compare the spec with what it does. Slow: imports PyTorch.",
 )
-@click.option("--fix", is_flag=True, help="Apply the safe fixes to the files.")
-@click.option("--diff", is_flag=True, help="Print what --fix would change, and change nothing.")
+@click.option("--fix", is_flag=True, help="Write the safe fixes into the files.")
+@click.option("--diff", is_flag=True, help="Print what --fix would change as a diff, and change nothing.")
 @click.option(
     "--format",
     "style",
     type=click.Choice(["text", "json", "sarif", "github"]),
     default="text",
     show_default=True,
-    help="How findings are printed.",
+    help="Print findings for people (text), programs (json), code scanning (sarif) or pull requests (github).",
 )
 @click.option(
     "--select",
     multiple=True,
     metavar="RULE",
-    help="Run these rules only: a name, a code, or the start of codes (EXP5). May be given several times.",
+    help="Run these rules only: a name (unknown-dim), or the start of codes (EXP5). May be given several times.",
 )
-@click.option("--ignore", multiple=True, metavar="RULE", help="Leave these rules out.")
+@click.option("--ignore", multiple=True, metavar="RULE", help="Leave these rules out, named like those of --select.")
 def lint(
     paths: tuple[str, ...],
     models: bool,
@@ -49,8 +49,8 @@ def lint(
 ) -> int:
     """Check specs, families and build files. Without PATH: the directory 'specs'.
 
-    Every finding has its place, the rule, and what to do about it; 'exporter explain RULE' says more. Exit code 1 means
-    that something was found.
+    PATH is a file, a directory, or an architecture of 'exporter list'. Every finding has its place, the rule, and what
+    to do about it; 'exporter explain RULE' says more. Exit code 1 means that something was found.
 
     \b
         exporter lint specs
@@ -69,9 +69,10 @@ def lint(
         )
 
     def run() -> LintResult:
-        return api.lint(*chosen, models=models, select=select, ignore=ignore, progress=_say_where)
+        return api.lint(*chosen, models=models, select=select, ignore=ignore, progress=show_progress)
 
     result, fixed = api.fix(run) if fix else (run(), 0)
+    show_progress("")
     if diff:
         click.echo("".join(api.diff_fixes(result)), nl=False)
         return 0 if result.passed else 1
@@ -90,9 +91,10 @@ def lint(
     return 0 if result.passed else 1
 
 
-def _say_where(text: str) -> None:
+def show_progress(text: str) -> None:
+    """Show which reference is examined in one line of a terminal, in place of the one before; none for no text."""
     if sys.stderr.isatty():
-        click.echo(f"\r\x1b[Kexamining {text}", err=True, nl=False)
+        click.echo("\r\x1b[K" + (f"examining {text}" if text else ""), err=True, nl=False)
 
 
 COMMANDS = (lint,)

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from exporter.cli.options import build_options, gather_options, source_options
+from exporter.cli.options import Tolerance, build_options, gather_options, source_options
 
 
 @click.command
@@ -16,28 +16,36 @@ from exporter.cli.options import build_options, gather_options, source_options
 @build_options
 @click.option("--json", "as_json", is_flag=True, help="Print the plans as JSON.")
 def plan(specs: tuple[str, ...], as_json: bool, **options: Any) -> int:
-    """Spell out every graph and tensor of what a build with the same arguments would build.
+    """Print every graph and tensor that a build with the same arguments would make.
 
-    Nothing is built. What a build refuses is refused here, with the same words.
+    Nothing is built or written. All options are those of 'build': what a build refuses before any work is refused here
+    in the same words.
+
+    \b
+        exporter plan bert --task fill-mask
+        exporter plan --model ./my-checkpoint --opset 17
     """
     from exporter import api
     from exporter.cli.render.builds import plan_text
 
     plans = api.plan_requests(specs, gather_options(options))
     if as_json:
-        click.echo(json.dumps([each.to_data() for each in plans], indent=1))
+        click.echo(json.dumps([planned.to_data() for planned in plans], indent=1))
     else:
-        for each in plans:
-            click.echo("\n".join(plan_text(each)))
+        for planned in plans:
+            click.echo("\n".join(plan_text(planned)))
     return 0
 
 
 @click.command(name="list")
 @click.argument("directory", required=False, type=click.Path(path_type=Path, file_okay=False, exists=True))
 @click.option("--json", "as_json", is_flag=True, help="Print the catalogue as JSON.")
-@click.option("--markdown", is_flag=True, help="Print the table of the README.")
+@click.option("--markdown", is_flag=True, help="Print the catalogue as Markdown, as it stands in README.md.")
 def list_(directory: Path | None, as_json: bool, markdown: bool) -> int:
-    """List architectures and their tasks, with what is refused and why."""
+    """List architectures and their tasks, with what is refused and why. Without DIRECTORY: the catalogue.
+
+    A line has a task, its retired feature name, its tracers, its dtypes and its targets.
+    """
     from exporter import api
     from exporter.cli.render import catalogue
 
@@ -53,9 +61,14 @@ def list_(directory: Path | None, as_json: bool, markdown: bool) -> int:
 
 @click.command
 @click.argument("spec", metavar="SPEC|ARCHITECTURE")
-@click.option("--json", "as_json", is_flag=True, help="Print data in which each leaf is {value, from}.")
+@click.option(
+    "--json",
+    "as_json",
+    is_flag=True,
+    help='Print the spec as JSON in which each value is {"value": …, "from": "FILE:LINE"}.',
+)
 def show(spec: str, as_json: bool) -> int:
-    """Print a spec composed with its family, and the file and line each value came from."""
+    """Print a spec laid over its family, and the file and line each value comes from."""
     from exporter import api
     from exporter.cli.render import catalogue
 
@@ -69,9 +82,9 @@ def show(spec: str, as_json: bool) -> int:
 
 @click.command
 @click.argument("kind", type=click.Choice(["spec", "family", "tasks", "build"]), default="spec")
-@click.option("--markdown", is_flag=True, help="Print the reference page of all documents instead.")
+@click.option("--markdown", is_flag=True, help="Print the page docs/schema.md instead: every key of every document.")
 def schema(kind: str, markdown: bool) -> int:
-    """Print the JSON Schema of specs, families, tasks or build files as one self-contained document."""
+    """Print the JSON Schema of one kind of document, self-contained, for an editor. Without a kind: that of specs."""
     from exporter.cli.render.manual import schema_document, schema_page
 
     click.echo(schema_page() if markdown else schema_document(kind), nl=False)
@@ -80,9 +93,12 @@ def schema(kind: str, markdown: bool) -> int:
 
 @click.command
 @click.argument("rule", required=False)
-@click.option("--markdown", is_flag=True, help="Print the page of all rules.")
+@click.option("--markdown", is_flag=True, help="Print the page docs/rules.md instead: every rule.")
 def explain(rule: str | None, markdown: bool) -> int:
-    """Say what a lint rule looks for, why, and what to write instead. Without RULE: list them."""
+    """Say what a lint rule looks for, why, and what to write instead. Without RULE: list the rules.
+
+    RULE is a name (unknown-dim) or a code (EXP203), as a finding shows it.
+    """
     from exporter.cli.render import manual
 
     if markdown:
@@ -93,23 +109,28 @@ def explain(rule: str | None, markdown: bool) -> int:
 
 
 @click.command
-@click.argument("directory", type=click.Path(path_type=Path))
+@click.argument("directory", type=click.Path(path_type=Path, file_okay=False))
 @click.option(
     "--model",
     "-m",
     metavar="DIR|HUB_ID",
-    help="Compare beside this checkpoint, with new inputs, instead of on the golden vectors.",
+    help=(
+        "The checkpoint the artifact was built from. Runs it beside the graph on new inputs, instead of comparing with "
+        "the artifact's golden vectors."
+    ),
 )
 @source_options
-@click.option("--atol", type=click.FloatRange(min=0), metavar="X", help="Absolute tolerance. Default: the manifest's.")
-@click.option("--rtol", type=click.FloatRange(min=0), metavar="X", help="Relative tolerance. Default: the manifest's.")
+@click.option("--atol", type=Tolerance(), metavar="X", help="Absolute tolerance. Default: that of the build.")
+@click.option("--rtol", type=Tolerance(), metavar="X", help="Relative tolerance. Default: that of the build.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 def verify(
     directory: Path, model: str | None, atol: float | None, rtol: float | None, as_json: bool, **source: Any
 ) -> int:
     """Verify an artifact again: its files, its structure and its numbers.
 
-    Without --model it runs on the golden vectors in the artifact and needs neither PyTorch nor the checkpoint.
+    DIRECTORY is one that 'exporter build' wrote. Without --model, the graphs are run on the golden vectors in it:
+    inputs, and the outputs PyTorch gave for them at the time of the build. That needs neither PyTorch nor the
+    checkpoint.
     """
     from exporter import api
     from exporter.cli.render.builds import report_text

@@ -1,10 +1,12 @@
 """The group of commands, and how an error becomes an exit code.
 
-Exit codes: 0 good; 1 findings, a failed build or verification; 2 wrong usage; 3 a bug of ours; 130 interrupted.
+Exit codes: 0 success; 1 findings, or a build or verification that failed; 2 a request that cannot be served; 3 a bug in
+exporter; 130 interrupted.
 """
 
 from __future__ import annotations
 
+import errno
 import sys
 import tempfile
 import traceback
@@ -12,11 +14,25 @@ from typing import NoReturn
 
 import click
 
-import exporter
 from exporter.cli import building, linting, looking
 from exporter.cli.options import CONTEXT
-from exporter.errors import ExporterError, first_line
+from exporter.errors import ExporterError, UsageError, first_line
 from exporter.targets.registry import TARGETS
+from exporter.versions import installed_version
+
+# What the machine refuses whatever the program does. That is no bug, and another path or more room helps.
+_REFUSALS = frozenset(
+    {
+        errno.EACCES,
+        errno.EPERM,
+        errno.EROFS,
+        errno.ENOSPC,
+        errno.EDQUOT,
+        errno.EIO,
+        errno.ELOOP,
+        errno.ENAMETOOLONG,
+    }
+)
 
 
 def main() -> None:
@@ -29,17 +45,31 @@ def main() -> None:
         error.show()
         sys.exit(error.exit_code)
     except BrokenPipeError:
-        # Whoever read our output has seen enough.
+        # The program that reads the output, `head` for example, has seen enough.
         sys.stderr.close()
         sys.exit(0)
-    except ExporterError as error:
+    except Exception as error:
         from exporter.cli.render.text import render_error
 
-        click.echo(render_error(error), err=True)
-        sys.exit(error.exit_code)
-    except Exception as error:
-        report_bug(error)
+        failure = find_failure(error)
+        if failure is None:
+            report_bug(error)
+        click.echo(render_error(failure), err=True)
+        sys.exit(failure.exit_code)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def find_failure(error: Exception) -> ExporterError | None:
+    """Return what to tell the user of an error, or None for a bug.
+
+    An error of the file system, such as a directory that may not be read, is told like a wrong request.
+    """
+    if isinstance(error, ExporterError):
+        return error
+    if isinstance(error, OSError) and error.errno in _REFUSALS:
+        place = f"'{error.filename}' cannot be used" if error.filename else "the file system refuses"
+        return UsageError(f"{place}: {error.strerror}", help="give another path, or see to its permissions and room")
+    return None
 
 
 def _leave(message: str, help_: str | None, code: int) -> NoReturn:
@@ -54,7 +84,7 @@ def report_bug(error: Exception) -> NoReturn:
     import platform
 
     with tempfile.NamedTemporaryFile("w", prefix="exporter-", suffix=".log", delete=False, encoding="utf-8") as log:
-        log.write(f"exporter {exporter.__version__}, Python {platform.python_version()}, {platform.platform()}\n")
+        log.write(f"exporter {installed_version()}, Python {platform.python_version()}, {platform.platform()}\n")
         traceback.print_exception(error, file=log)
     _leave(
         f"a bug in exporter: {type(error).__name__}: {first_line(error)}",
@@ -65,20 +95,24 @@ def report_bug(error: Exception) -> NoReturn:
 
 def _show_version(context: click.Context, _: click.Parameter, asked: bool) -> None:
     if asked:
-        click.echo(f"exporter, version {exporter.__version__}")
+        click.echo(f"exporter, version {installed_version()}")
         context.exit()
 
 
 _HELP = f"""Turn Hugging Face Transformers checkpoints into verified graphs: {", ".join(TARGETS)}.
 
-    An architecture is described by one YAML spec. Build it as it is to check the spec on a tiny model with random
-    weights, or give a checkpoint:
+    One YAML spec describes one architecture. A build takes a checkpoint, or else the spec's reference: a tiny model
+    with random weights, which shows offline that the spec is right.
 
     \b
-        exporter build specs/my-model.yaml            the reference of an architecture, offline
-        exporter build --model ./my-checkpoint -o out a checkpoint, its spec and task found from its config
-        exporter verify out                           check an artifact again, without PyTorch
-        exporter lint specs                           check specs, with carets under what is wrong
+        exporter list                                   which architectures and tasks there are
+        exporter build --model ./my-checkpoint -o out   build a checkpoint; its config says which spec and task
+        exporter build specs/my-model.yaml              build the reference of a spec
+        exporter verify out                             check an artifact again, without PyTorch
+        exporter lint specs                             check specs, with carets under what is wrong
+
+    Exit code: 0 success; 1 findings, or a build or verification that failed; 2 a request that cannot be served; 3 a bug
+    in exporter.
     """
 
 

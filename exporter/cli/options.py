@@ -1,10 +1,12 @@
 """The options that the commands around a build share.
 
-An option that nobody gives is None, so that a build file may have its own: ``--opset`` has no default here.
+An option that nobody gives is None, and has no default here: what is None may come from a build file. Without
+``--opset`` on the command line, an entry with ``opset: 17`` is built with 17.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,48 +14,67 @@ from typing import Any
 import click
 
 from exporter.artifacts.layouts import LAYOUTS
+from exporter.language.spec import DTYPES, TRACERS
 from exporter.planning.options import parse_dims
 from exporter.planning.target import Flag, Target
+from exporter.targets.onnx import OPSETS
 from exporter.targets.registry import TARGETS
 
 Command = Callable[..., Any]
-# Of the group; its commands inherit both.
+# What the group and all its commands have in common.
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
 
+
+class Tolerance(click.FloatRange):
+    """A number of 0 or more. Within an infinite tolerance everything passes, and within NaN nothing does."""
+
+    def __init__(self) -> None:
+        super().__init__(min=0)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Return the number; fail where it is none, negative or not finite."""
+        number: float = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value} is not a finite number.", param, ctx)
+        return number
+
+
 _SOURCE = (
-    click.option("--revision", metavar="REV", help="Branch, tag or commit of a hub id."),
+    click.option(
+        "--revision", metavar="REV", help="Branch, tag or commit of a hub id. Default: the newest of its main branch."
+    ),
     click.option(
         "--framework",
         type=click.Choice(["pt", "tf", "flax"]),
         help=(
-            "Whose weights to take where a checkpoint holds several: PyTorch's, TensorFlow's or Flax's. "
-            "Default: the first of these it has."
+            "Take the weights of PyTorch, TensorFlow or Flax from a checkpoint that has those of several. "
+            "Default: the first of these that it has."
         ),
     ),
     click.option(
         "--cache-dir",
         "--cache_dir",
         metavar="DIR",
-        help="Where downloads of a hub id are kept. Default: the cache of Hugging Face's libraries.",
+        help="Directory that keeps downloads of a hub id. Default: the cache of Hugging Face's libraries.",
     ),
     click.option(
         "--trust-remote-code",
         is_flag=True,
         default=None,
-        help="Let the checkpoint run Python code of its own.",
+        help="Let the checkpoint run Python code of its own on this machine. Only for a checkpoint you trust.",
     ),
 )
 
 _BOUND = (
     click.option(
         "--atol",
-        type=click.FloatRange(min=0),
+        type=Tolerance(),
         metavar="X",
         help="Absolute tolerance. Default: the spec's for the dtype.",
     ),
     click.option(
         "--rtol",
-        type=click.FloatRange(min=0),
+        type=Tolerance(),
         metavar="X",
         help="Relative tolerance. Default: the spec's for the dtype.",
     ),
@@ -67,8 +88,8 @@ _REQUEST = (
         multiple=True,
         metavar="TASK",
         help=(
-            "A task (fill-mask) or a retired feature name (masked-lm). May be given several times. "
-            "Default, or 'auto': every task of a reference, the checkpoint's own task otherwise."
+            "Task to build: fill-mask, or by its retired feature name masked-lm. May be given several times. "
+            "Default, or 'auto': the task a checkpoint was saved for; without --model, every task of the spec."
         ),
     ),
     click.option(
@@ -76,7 +97,8 @@ _REQUEST = (
         "-m",
         metavar="DIR|HUB_ID",
         help=(
-            "The checkpoint: a directory or a hub id. Default: the spec's reference, a tiny model with random weights."
+            "Checkpoint to build: a directory or a hub id. "
+            "Default: the spec's reference, a tiny model with random weights."
         ),
     ),
     *_SOURCE,
@@ -85,70 +107,77 @@ _REQUEST = (
         "targets",
         type=click.Choice(list(TARGETS)),
         multiple=True,
-        help="What to build. May be given several times, each an artifact of its own. Default: onnx.",
+        help="Kind of graph to write. May be given several times; each is an artifact of its own. Default: onnx.",
     ),
     click.option(
         "--dim",
         "dims",
         multiple=True,
         metavar="NAME=SIZE",
-        help="Fix a dynamic dim at a size (sequence=128). May be given several times.",
+        help="Give a dynamic dim one fixed size, such as sequence=128. May be given several times.",
     ),
     click.option(
         "--static",
         is_flag=True,
         default=None,
-        help="Leave no dim open: every dynamic dim needs a --dim.",
+        help="Leave no dim dynamic: each needs its size, given by --dim.",
     ),
     click.option(
         "--opset",
         type=int,
         metavar="N",
-        help="ONNX only: the opset, 11 to 20 with the torchscript tracer, 18 to 23 with dynamo. Default: 18.",
+        help=(
+            "onnx: version of the operators, "
+            f"{' or '.join(f'{span[0]} to {span[-1]} with the {name} tracer' for name, span in OPSETS.items())}. "
+            "Default: 18, or the lowest later one that holds the model."
+        ),
     ),
     click.option(
         "--dtype",
-        type=click.Choice(["float32", "float16", "bfloat16"]),
-        help="Dtype of weights and computation. Default: float32.",
+        type=click.Choice(DTYPES),
+        help="Dtype of the weights and of what is computed with them. Default: float32.",
     ),
     click.option(
         "--tracer",
-        type=click.Choice(["torchscript", "dynamo"]),
-        help="What records the graph. Default: the spec's choice.",
+        type=click.Choice(TRACERS),
+        help="PyTorch machinery that records the graph. Default: the spec's choice.",
     ),
     click.option(
         "--monolith",
         is_flag=True,
         default=None,
-        help="Build a task of several graphs (encoder, decoder, …) as the single graph earlier systems wrote.",
+        help="Write one graph for a task of several (encoder, decoder, …), as transformers.onnx did.",
     ),
     click.option(
         "--merged",
         is_flag=True,
         default=None,
-        help="Build one decoder for the first step and the later ones, in place of one for each.",
+        help="Write one decoder that serves the first step of a generation and the later ones, not one for each.",
     ),
     click.option(
         "--layout",
         type=click.Choice(list(LAYOUTS)),
-        help="Whose files to write. Default: flat, for ONNX Runtime and optimum.",
+        help="Files and folders as a consumer expects them. Default: flat, for ONNX Runtime and optimum.",
     ),
     click.option(
         "--weights",
         type=click.Choice(["auto", "external"]),
-        help="auto, the default: inside model.onnx below 2 GB, beside it above; external: always beside it.",
+        help=(
+            "Where weights go. auto: into the graph's file below 2 GB, into a file beside it above. "
+            "external: always into a file beside it. Default: auto."
+        ),
     ),
     click.option(
         "--variant",
         type=click.IntRange(min=1),
         metavar="N",
-        help="Take the spec's N-th variant in place of its reference.",
+        help="Build the N-th of the spec's 'variants', counted from 1, in place of its reference.",
     ),
     click.option(
         "--seed",
-        type=click.IntRange(min=0),
+        type=click.IntRange(0, 2**32 - 1),
         metavar="N",
-        help="Seed of dummies and of a reference's weights. Default: 0.",
+        help="Seed of the random inputs, and of a reference's random weights. Default: 0.",
     ),
     *_BOUND,
 )
@@ -160,7 +189,7 @@ _PLACE = (
         type=click.Path(path_type=Path),
         metavar="DIR",
         help=(
-            "Where to write: the artifact itself for one task, DIR/<task> for several. "
+            "Directory to write: the artifact of one task is DIR itself, those of several are DIR/<task>. "
             "Default: artifacts/<name>/<task>."
         ),
     ),
@@ -170,36 +199,40 @@ _PLACE = (
         is_flag=True,
         flag_value=False,
         default=None,
-        help="Do not compare the graph with PyTorch. Nothing then says that it is right.",
+        help="Do not compare the graph with PyTorch. Nothing shows then that it computes what the model does.",
     ),
 )
 
 
 def source_options(command: Command) -> Command:
-    """Add the options of a checkpoint: all that a `Source` holds but its name."""
+    """Add the options of a checkpoint: every field of a `Source` but its name, which is ``--model``."""
     return _add(command, _SOURCE)
 
 
 def measured_options(command: Command) -> Command:
-    """Add the options of what is built: all that a `Request` holds but its place and whether it is verified."""
-    for target in TARGETS.values():
-        for flag in target.flags:
-            command = click.option(*_words(flag), default=None, help=_help(flag, target), **_kind(flag))(command)
-    return _add(command, _REQUEST)
+    """Add the options of what is built: every field of a `Request` but its place and whether it is verified."""
+    flags = tuple(
+        click.option(*_words(flag), default=None, help=_help(flag, target), **_kind(flag))
+        for target in TARGETS.values()
+        for flag in target.flags
+    )
+    return _add(_add(command, flags), _REQUEST)
 
 
 def build_options(command: Command) -> Command:
-    """Add the options of a build: all that a `Request` holds."""
+    """Add the options of a build: every field of a `Request`."""
     return measured_options(_add(command, _PLACE))
 
 
 def _add(command: Command, options: tuple[Callable[[Command], Command], ...]) -> Command:
+    """Add options before those that a command has; ``--help`` shows them in the order they have here."""
     for option in reversed(options):
         command = option(command)
     return command
 
 
 def _words(flag: Flag) -> Iterator[str]:
+    """Yield how a flag is written: ``--freeze``, or ``--inline-weights/--separate-weights`` with its opposite."""
     yield f"{flag.option}/--{flag.opposite}" if flag.opposite is not None else flag.option
 
 
@@ -218,7 +251,7 @@ def gather_options(values: dict[str, Any]) -> dict[str, Any]:
     """Return what was given on a command line, by the names of `exporter.building.request.OPTIONS`.
 
     Raises:
-        UsageError: a dim and its size are not written as such.
+        UsageError: a ``--dim`` is not ``NAME=SIZE``.
     """
     from exporter.api import given_options
 

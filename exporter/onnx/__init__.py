@@ -1,9 +1,9 @@
-"""The door for people who come from ``transformers.onnx``: its command line and its Python names, over this engine.
+"""The command line and the Python names of ``transformers.onnx``, for people who come from there.
 
 >>> from exporter.onnx import FeaturesManager, export, validate_model_outputs     # doctest: +SKIP
 
-Only the import line of a script changes. ``<Name>OnnxConfig``, once a class written for each model, is made from the
-spec of the model when it is imported; see ``docs/migrating.md``.
+Of a script that used ``transformers.onnx``, only the import line changes. A class such as ``BertOnnxConfig`` is made
+from the spec of its architecture when it is imported; see ``docs/migrating.md``.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""``python -m exporter.onnx``: the command line of the earlier system, whose arguments become one build.
+"""``python -m exporter.onnx``: the command line of the earlier system, ``transformers.onnx``, as one build.
 
-The exit codes are those of the earlier system: 0 success, 1 any failure, 2 a command line that cannot be read. Two are
-this engine's: 130 interrupted, 3 a bug.
+Exit codes 0 (success), 1 (any failure) and 2 (a command line that cannot be read) are those of the earlier system; it
+had no 3 (a bug in exporter) and no 130 (interrupted).
 """
 
 from __future__ import annotations
@@ -13,16 +13,15 @@ from dataclasses import replace
 from pathlib import Path
 
 from exporter.api import given_options, plan_builds, run_requests
-from exporter.cli.main import report_bug
-from exporter.cli.render.text import render_diagnostics
-from exporter.errors import ExporterError, UsageError
-from exporter.language.diagnostics import SpecError
+from exporter.cli.main import find_failure, report_bug
+from exporter.cli.render.text import render_error
+from exporter.errors import UsageError
 from exporter.language.loading import load_spec
 from exporter.onnx.defaults import fill_options
 from exporter.onnx.lines import validation_lines
 
 _UNUSED = (
-    "Accepted and not needed: the inputs come from the spec, and every preprocessing file of the checkpoint is copied."
+    "Accepted and ignored: the inputs come from the spec, and every preprocessing file of the checkpoint is copied."
 )
 
 
@@ -34,14 +33,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         _say("interrupted")
         return 130
-    except SpecError as error:
-        _say(render_diagnostics(error.diagnostics))
-    except ExporterError as error:
-        _say(f"error: {error.message}" + (f"\n  = help: {error.help}" if error.help else ""))
-        return 1 if isinstance(error, UsageError) else error.exit_code
     except Exception as error:
-        report_bug(error)
-    return 1
+        failure = find_failure(error)
+        if failure is None:
+            report_bug(error)
+        _say(render_error(failure))
+        return 1 if isinstance(failure, UsageError) else failure.exit_code
 
 
 def _export(parsed: argparse.Namespace) -> int:
@@ -74,30 +71,33 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         "python -m exporter.onnx", description="Export a checkpoint to a verified ONNX graph."
     )
-    parser.add_argument(
-        "-m", "--model", required=True, help="Model ID on huggingface.co or path on disk to load model from."
-    )
+    parser.add_argument("-m", "--model", required=True, help="The checkpoint: a hub id, or the path of a directory.")
     parser.add_argument(
         "--feature",
         default="default",
-        help="The feature or task to export the model with, such as causal-lm or text-generation. Default: default.",
+        help=(
+            "The feature or task to export the model with, such as causal-lm or text-generation. "
+            "Default: default, the model without a head."
+        ),
     )
-    parser.add_argument("--opset", type=int, help="ONNX opset version to export the model with.")
-    parser.add_argument("--atol", type=_tolerance, help="Absolute difference tolerance when validating the model.")
+    parser.add_argument("--opset", type=int, help="The ONNX opset. Default: that of the earlier system.")
+    parser.add_argument(
+        "--atol", type=_tolerance, help="The absolute tolerance of the validation. Default: the spec's."
+    )
     parser.add_argument(
         "--framework",
         choices=["pt", "tf"],
-        help="Whose weights to take where the checkpoint holds several. Default: PyTorch's.",
+        help="The weights to take from a checkpoint that has PyTorch's and TensorFlow's. Default: PyTorch's.",
     )
-    parser.add_argument("output", type=Path, help="Path indicating where to store generated ONNX model.")
-    parser.add_argument("--cache_dir", help="Path indicating where to store cache.")
+    parser.add_argument("output", type=Path, help="The directory to write.")
+    parser.add_argument("--cache_dir", help="The directory that keeps downloads of a hub id.")
     parser.add_argument(
         "--preprocessor",
         choices=["auto", "tokenizer", "feature_extractor", "image_processor", "processor"],
         default="auto",
         help=_UNUSED,
     )
-    parser.add_argument("--export_with_transformers", action="store_true", help="Accepted and not needed.")
+    parser.add_argument("--export_with_transformers", action="store_true", help="Accepted and ignored.")
     return parser.parse_args(arguments)
 
 

@@ -1,6 +1,6 @@
-"""Give a planned graph the inputs and outputs that somebody declares by name.
+"""Give a planned graph the inputs and outputs that a subclass of ``OnnxConfig`` declares.
 
-A declaration says which tensors there are, in what order, and what their open axes are called.
+A declaration names the tensors, in order, and each open axis of theirs: ``{"input_ids": {0: "rows", 1: "length"}}``.
 """
 
 from __future__ import annotations
@@ -31,7 +31,9 @@ def closed_dims(plan: Plan, inputs: Axes) -> dict[str, int]:
 
 
 def name_dims(plan: Plan, inputs: Axes, outputs: Axes) -> dict[str, str]:
-    """Return what the declared axes call the dims of a plan, where that is another name.
+    """Return the dims of a plan that a declaration calls otherwise, each with its new name.
+
+    Where ``input_ids`` is declared as ``{0: "rows", 1: "sequence"}`` that is ``{"batch": "rows"}``.
 
     Raises:
         UsageError: a tensor is not one of the graph's, an axis is not open, or a name would stand for two lengths.
@@ -46,7 +48,7 @@ def name_dims(plan: Plan, inputs: Axes, outputs: Axes) -> dict[str, str]:
 
 
 def choose_tensors(graph: GraphPlan, inputs: Axes, outputs: Axes) -> GraphPlan:
-    """Return a graph with the declared tensors, in their order.
+    """Return a graph with the declared tensors alone, in the order of the declaration.
 
     Raises:
         UsageError: a tensor is not one of the graph's.
@@ -70,7 +72,15 @@ def _choose(graph: GraphPlan, role: str, tensors: Iterable[TensorPlan], declared
 
 
 def _name_axis(tensor: TensorPlan, index: int, label: str, names: dict[str, str], dims: Collection[str]) -> None:
-    """Add to ``names`` what a declaration calls the dims of an axis, where the plan calls them otherwise."""
+    """Add to ``names`` the dims of an axis that a declaration calls otherwise.
+
+    Args:
+        tensor: the planned tensor.
+        index: the axis.
+        label: the declared name of the axis: one dim, or a sum of as many as the plan has, as in ``past + new``.
+        names: the new names of dims so far, which every axis must agree with.
+        dims: all dims of the plan, whose names cannot be given to others.
+    """
     axis = tensor.shape[index] if index < len(tensor.shape) else None
     if not isinstance(axis, Axis):
         reason = "does not exist" if axis is None else f"has one length, {axis}"
@@ -81,7 +91,7 @@ def _name_axis(tensor: TensorPlan, index: int, label: str, names: dict[str, str]
     for term, new_term in zip(old, new, strict=True):
         if term == new_term:
             continue
-        is_taken = new_term in dims or any(given == new_term and name != term for name, given in names.items())
+        is_taken = new_term in dims or any(name == new_term and dim != term for dim, name in names.items())
         if term.isdigit() or is_taken or names.setdefault(term, new_term) != new_term:
             raise UsageError(
                 f"the axis {index} of '{tensor.name}' is {axis} long and cannot be called '{label}'",

@@ -1,4 +1,4 @@
-"""``OnnxConfig`` objects: what the boundary of a graph looks like for a transformers config, read off its spec.
+"""``OnnxConfig`` objects: the inputs and outputs of a graph for a transformers config, as the spec has them.
 
 A subclass may override ``inputs`` and ``outputs`` to choose the tensors, their order, the axes that stay open, and the
 names of those axes.
@@ -28,12 +28,12 @@ Axes = Mapping[str, Mapping[int, str]]
 
 
 class OnnxConfig:
-    """What a graph of one model takes and gives.
+    """The inputs and outputs of one graph of a model.
 
     Args:
         config: the transformers config of the model.
         task: a feature name or a task.
-        patching_specs: nothing: a spec names the patches its tracing needs.
+        patching_specs: must be left out: a spec names the patches its tracing needs.
 
     Raises:
         UsageError: there is no spec for the architecture, or it does not have the task.
@@ -90,7 +90,8 @@ class OnnxConfig:
         """The values that the model's config has while a graph is recorded."""
         return {"use_cache": self.use_past} if hasattr(self._config, "use_cache") else None
 
-    def generate_dummy_inputs(
+    # The parameters are those of the earlier system, whose scripts pass them by name and by position.
+    def generate_dummy_inputs(  # noqa: PLR0913
         self,
         preprocessor: Any = None,
         batch_size: int = -1,
@@ -104,14 +105,16 @@ class OnnxConfig:
         """Return keyword arguments for the model's ``forward()``, made as the spec says.
 
         Args:
-            preprocessor: nothing: the spec knows what each input is.
+            preprocessor: not used: the spec says what each input is.
             batch_size: the size of ``batch``; -1 for the traced one.
-            seq_length: the length of every sequence that is not past; -1 for the traced ones.
+            seq_length: the length of every sequence dim but those of the cache, such as ``past_sequence``; -1 for the
+                traced ones.
             num_choices: the number of choices; -1 for the traced one.
-            is_pair: nothing: a graph does not see how a text came about.
-            framework: ``pt`` or None for tensors, ``np`` for the arrays of the graph's inputs by name.
-            image_width: the width of images where the model takes any; -1 for the traced one.
-            image_height: their height.
+            is_pair: not used: a graph has the same inputs for one text as for a pair.
+            framework: ``pt`` or None for torch tensors as ``forward()`` takes them; ``np`` for numpy arrays, by the
+                names of the graph's inputs.
+            image_width: the width of images in pixels, where the model takes any width; -1 for the traced one.
+            image_height: the height of images in pixels, likewise.
 
         Raises:
             UsageError: another framework is asked for.
@@ -150,10 +153,10 @@ class OnnxConfig:
         return {tensor.name: arguments[".".join(map(str, tensor.path))].numpy() for tensor in graph.inputs}
 
     def plan(self, config: Any = None, **options: Any) -> Plan:
-        """Return the plan of the graph, with what a subclass overrides.
+        """Return the plan of the graph, with the inputs and outputs that a subclass declares.
 
         Args:
-            config: the config of the model to plan for; default the object's own.
+            config: the config of the model to plan for. Default: the object's own.
             options: fields of `exporter.planning.Options`.
 
         Raises:
@@ -172,9 +175,8 @@ class OnnxConfig:
         return replace(plan, graphs=(graph,)).renamed(names)
 
     def _plan_spec(self, config: Any = None, **options: Any) -> Plan:
-        asked = fill_options(Options(**options), self._spec, self._task)
-        asked = replace(asked, monolith=self._task.monolith is not None)
-        choice = choose_task(self._spec, self._task, asked)
+        filled = fill_options(Options(**options), self._spec, self._task)
+        choice = choose_task(self._spec, self._task, replace(filled, monolith=self._task.monolith is not None))
         plan = plan_task(choice, config or self._config, is_reference=False)
         if len(plan.graphs) > 1:
             files = ", ".join(graph.file for graph in plan.graphs)
@@ -195,10 +197,12 @@ def _open_dims(plan: Plan) -> list[str]:
 
 
 def find_architecture(model_type: str) -> str:
-    """Return the architecture of a model type, whose words the earlier system always joined by ``-``.
+    """Return the architecture that a model type means: ``gpt-neo`` and ``gpt_neo`` are one.
+
+    The earlier system joined the words of every model type by ``-``, and transformers joins those of some by ``_``.
 
     Raises:
-        UsageError: there is no spec for it.
+        UsageError: there is no spec for the architecture.
     """
     known = [path.stem for path in list_specs()]
     joined = model_type.lower().replace("_", "-")

@@ -1,4 +1,4 @@
-"""``export`` and ``validate_model_outputs`` for a model somebody holds: the engine's own steps on one graph."""
+"""``export`` and ``validate_model_outputs`` for a live model: the steps of a build, on one graph."""
 
 from __future__ import annotations
 
@@ -25,7 +25,8 @@ from exporter.verification.verify import verify_artifact
 logger = logging.getLogger(__name__)
 
 
-def export(
+# The parameters of both functions are those of the earlier system, whose scripts pass them by name and by position.
+def export(  # noqa: PLR0913
     preprocessor: Any,
     model: Any,
     config: OnnxConfig,
@@ -37,19 +38,20 @@ def export(
     """Write the graph of a model to a file, which is put in place whole.
 
     Args:
-        preprocessor: nothing: inputs are made as the spec says.
+        preprocessor: not used: inputs are made as the spec says.
         model: a transformers model on the CPU. It is not changed.
         config: what the graph looks like.
         opset: the ONNX opset; None for the config's default.
         output: the file to write. Weights too large for it go beside it, to ``<output>_data``.
-        tokenizer: nothing, as ``preprocessor``.
-        device: ``cpu``.
+        tokenizer: not used, as ``preprocessor``.
+        device: must be ``cpu``.
 
     Returns:
         The names of the graph's inputs and outputs, in order.
 
     Raises:
-        UsageError: the graph cannot be had like this, or the file cannot be written.
+        UsageError: the opset or device cannot be had, the config declares what the spec does not have, or the file
+            cannot be written.
         ExportError: the model refuses the inputs, gives other outputs than declared, or the tracer fails.
     """
     if device != "cpu":
@@ -69,13 +71,13 @@ def export(
     with place as staging:
         with applied_patches(plan.recording.patches, recorded):
             exporter.export_graph(recorded, graph, plan, Path(staging))
-        # The graph goes last: it is what names the weights beside it.
-        for written in sorted(Path(staging).iterdir(), key=lambda file: file.name == path.name):
-            written.replace(path.parent / written.name)
+        # The graph goes last, because it names the files of its weights: they are in place when it appears.
+        for file in sorted(Path(staging).iterdir(), key=lambda file: file.name == path.name):
+            file.replace(path.parent / file.name)
     return [tensor.name for tensor in graph.inputs], [tensor.name for tensor in graph.outputs]
 
 
-def validate_model_outputs(
+def validate_model_outputs(  # noqa: PLR0913
     config: OnnxConfig,
     preprocessor: Any,
     reference_model: Any,
@@ -84,20 +86,21 @@ def validate_model_outputs(
     atol: float | None,
     tokenizer: Any = None,
 ) -> None:
-    """Compare a graph with the model it was exported from, at all sizes its spec names, and log what was found.
+    """Compare a graph with the model it was exported from, at all sizes its spec names, and log the result.
 
     Args:
         config: what the graph looks like.
-        preprocessor: nothing: inputs are made as the spec says.
+        preprocessor: not used: inputs are made as the spec says.
         reference_model: the model. It is not changed.
         onnx_model: the graph.
-        onnx_named_outputs: outputs it must have. All it has are compared.
+        onnx_named_outputs: outputs the graph must have. All outputs it has are compared.
         atol: the absolute part of the bound; None for the config's default.
-        tokenizer: nothing, as ``preprocessor``.
+        tokenizer: not used, as ``preprocessor``.
 
     Raises:
-        UsageError: there is no such graph.
-        VerificationError: it has other tensors, or computes something else; its ``report`` is what was measured.
+        UsageError: the file is no graph.
+        VerificationError: the graph has other tensors than declared, or computes something else than the model; the
+            ``report`` of the error has what was measured.
     """
     path = Path(onnx_model)
     plan = plan_model(config, reference_model, opset=_read_opset(path), atol=atol)

@@ -1,4 +1,4 @@
-"""What the earlier system did where nothing was asked for, as far as this engine can."""
+"""The earlier system's defaults, where this engine can keep to them. ``earlier.json`` has its opsets."""
 
 from __future__ import annotations
 
@@ -14,12 +14,15 @@ from exporter.planning import choices
 from exporter.planning.options import Options
 from exporter.targets.onnx import OPSETS
 
-# The earlier system's bound on the absolute difference; a task whose measured bound is wider keeps the wider one.
+# The earlier system's absolute tolerance. A task keeps its spec's where that is wider, because it was measured.
 _ATOL = 1e-5
 
 
 def default_opset(spec: Spec, task: TaskSpec) -> int:
-    """Return the opset the earlier system wrote an architecture in; for one it did not know, this engine's default."""
+    """Return the opset the earlier system wrote an architecture in, or the lowest later one that holds the task.
+
+    For an architecture that the earlier system did not know, it is this engine's default.
+    """
     known: int | None = _earlier()["opsets"].get(spec.architecture)
     if known is None:
         return choices.default_opset(spec)
@@ -35,7 +38,7 @@ def default_atol(task: TaskSpec, dtype: str = "float32") -> float:
 
 
 def fill_options(options: Options, spec: Spec, task: TaskSpec) -> Options:
-    """Return options with the earlier system's defaults for what was not asked for: one graph, its opset, its bound."""
+    """Return options in which those that nobody gave are as in the earlier system: one graph, its opset, its bound."""
     apart = spec.architecture in _earlier()["components"]
     return replace(
         options,

@@ -27,7 +27,7 @@ logger = logging.getLogger(__name__)
 
 
 class FeaturesManager:
-    """The features of every architecture with a spec."""
+    """The features of every architecture with a spec, under the method names of the earlier system."""
 
     AVAILABLE_FEATURES = sorted(
         name for task in load_tasks().values() for name in (task.feature, task.feature + WITH_PAST)
@@ -39,7 +39,7 @@ class FeaturesManager:
 
         Args:
             model_type: an architecture, with ``-`` or ``_``.
-            model_name: nothing.
+            model_name: not used.
 
         Raises:
             UsageError: there is no spec for the architecture.
@@ -79,12 +79,12 @@ class FeaturesManager:
 
     @staticmethod
     def feature_to_task(feature: str) -> str:
-        """Return a feature without its past."""
+        """Return a feature without ``-with-past``: ``causal-lm`` for ``causal-lm-with-past``."""
         return feature.removesuffix(WITH_PAST)
 
     @staticmethod
     def determine_framework(model: str, framework: str | None = None) -> str:
-        """Return whose weights are taken: the asked for, a local checkpoint's own, or PyTorch's.
+        """Return whose weights are taken: those asked for, else a local checkpoint's own, else PyTorch's.
 
         Raises:
             CheckpointError: the local checkpoint has no weights.
@@ -104,7 +104,7 @@ class FeaturesManager:
         Args:
             feature: a feature or a task.
             model: a directory or hub id.
-            framework: whose weights to take where there are several: ``pt`` or ``tf``.
+            framework: ``pt`` or ``tf``: the weights to take from a checkpoint that has both. Default: PyTorch's.
             cache_dir: where downloads are kept.
 
         Raises:

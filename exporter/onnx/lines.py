@@ -10,8 +10,8 @@ from exporter.verification.report import Comparison, Report
 def validation_lines(report: Report) -> Iterator[str]:
     """Yield the lines for every graph of a report.
 
-    The shape of an output is that at the traced sizes. A tick for values stands for every size, seed and session option
-    that was compared.
+    The earlier system compared at one size. Here the shape of an output is that at the sizes the graph was traced at,
+    and a tick for its values stands for all sizes and seeds that were compared.
     """
     graphs: dict[str, dict[str, list[Comparison]]] = {}
     for comparison in report.comparisons:
@@ -29,9 +29,9 @@ def validation_lines(report: Report) -> Iterator[str]:
 
 
 def _output_lines(comparisons: list[Comparison], atol: float) -> Iterator[str]:
-    broken = next((comparison.problem for comparison in comparisons if comparison.problem is not None), None)
-    if broken is not None:
-        yield f"\t\t-[x] {broken}"
+    problem = next((comparison.problem for comparison in comparisons if comparison.problem is not None), None)
+    if problem is not None:
+        yield f"\t\t-[x] {problem}"
         return
     shape = comparisons[0].shape
     yield f"\t\t-[✓] {shape} matches {shape}"

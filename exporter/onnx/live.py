@@ -1,6 +1,6 @@
-"""A model somebody holds, instead of a checkpoint: its plan, and a twin of it.
+"""The plan of a live model, which was never saved as a checkpoint, and a twin of it.
 
-The twin is what is recorded and compared with, so that the model stays as it is.
+The caller's model stays as it is, because it is the twin that is put into evaluation mode, recorded and compared with.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ def plan_model(config: OnnxConfig, model: Any, **options: Any) -> Plan:
 
     Args:
         config: what the graph looks like.
-        model: a transformers model; its config and dtype are what counts.
+        model: a transformers model. The plan is made for its config and its dtype.
         options: fields of `exporter.planning.Options`.
 
     Raises:
@@ -45,9 +45,9 @@ def twin_model(config: OnnxConfig, model: Any, attention: str | None = None) -> 
     """Return a copy of a model in evaluation mode that shares its weights, with the values that ``config`` overrides.
 
     Args:
-        config: whose ``values_override`` holds.
+        config: what the graph looks like; its ``values_override`` are set in the config of the copy.
         model: the model, which stays as it is.
-        attention: the attention implementation of the copy, where the model can change it; None for the model's own.
+        attention: the attention implementation of the copy, such as ``eager``; None for the model's own.
     """
     shared = {id(tensor): tensor for tensor in chain(model.parameters(), model.buffers())}
     twin = copy.deepcopy(model, shared).eval()

@@ -1,7 +1,7 @@
 """``<Name>OnnxConfig`` and ``<Name>Config`` of every architecture with a spec, as ``transformers.models`` had them.
 
-No class is listed here. The names are those of transformers' config classes, and an ``OnnxConfig`` is made from its
-spec when it is imported.
+No class is listed here. ``BertConfig`` is transformers' own class, and ``BertOnnxConfig`` is made when it is imported,
+from the spec of the architecture whose config class has that name.
 """
 
 from __future__ import annotations

@@ -1,20 +1,22 @@
-"""The command line on bad input: one clear error, the documented exit code, and the earlier artifact as it was."""
+"""The command line as a whole: hostile documents, errors and their exit codes, and how it is started."""
 
 from __future__ import annotations
 
-import json
+import errno
 import os
 import re
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import Run, assert_clean_failure, offline_environment
+from commands import Run, assert_clean_failure, offline_environment
 
-from exporter.cli.main import main
+from exporter import api
+from exporter.cli.main import cli, find_failure, main
+from exporter.errors import CheckpointError, EngineError, ExporterError, UsageError
+from exporter.versions import installed_version
 
 SPEC = """\
 spec_version: 1
@@ -25,63 +27,6 @@ tasks:
 reference:
   config: {hidden_size: 32, vocab_size: 99}
 """
-TINY_BERT = {
-    "hidden_size": 24, "num_hidden_layers": 2, "num_attention_heads": 3, "intermediate_size": 20,
-    "max_position_embeddings": 40, "vocab_size": 50, "type_vocab_size": 2,
-}  # fmt: skip
-
-
-@pytest.fixture
-def bert(make_checkpoint: Callable[..., Path], tmp_path: Path) -> Path:
-    """A small checkpoint of a masked language model, to break."""
-    return Path(shutil.copytree(make_checkpoint("BertForMaskedLM", "bert", **TINY_BERT), tmp_path / "checkpoint"))
-
-
-Refuse = Callable[..., str]
-
-
-@pytest.fixture
-def refuse(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Refuse:
-    """Run a command that must fail without starting a worker; return what it said."""
-
-    def no_worker(*_: object, **__: object) -> None:
-        raise AssertionError("work was started for a request that cannot be served")
-
-    def refuse(code: int | tuple[int, ...], *arguments: str | Path) -> str:
-        monkeypatch.chdir(tmp_path)
-        monkeypatch.setattr(subprocess, "Popen", no_worker)
-        monkeypatch.setattr(sys, "argv", ["exporter", *map(str, arguments)])
-        with pytest.raises(SystemExit) as left:
-            main()
-        captured = capsys.readouterr()
-        said = captured.err + captured.out
-        assert left.value.code in (code if isinstance(code, tuple) else (code,)), said
-        assert "Traceback" not in said
-        assert re.search("error|Error", said), said
-        return said
-
-    return refuse
-
-
-def occupy(target: Path) -> Callable[[], None]:
-    """Put an earlier artifact at ``target`` and return a check that it is as it was, byte for byte and alone."""
-    target.mkdir(parents=True)
-    (target / "manifest.json").write_text('{"manifest_version": 1, "files": {"model.onnx": {}}}', "utf-8")
-    (target / "model.onnx").write_bytes(bytes(range(256)))
-    before = contents(target.parent)
-
-    def check() -> None:
-        assert contents(target.parent) == before
-
-    return check
-
-
-def contents(directory: Path) -> dict[str, bytes | None]:
-    return {
-        path.relative_to(directory).as_posix(): path.read_bytes() if path.is_file() else None
-        for path in sorted(directory.rglob("*"))
-    }
-
 
 # Documents
 
@@ -113,15 +58,16 @@ HOSTILE = {
     "two-documents": (SPEC.encode() + b"---\na: 1\n", "forbidden-yaml"),
     "duplicate-key": (SPEC.encode() + b"extends: decoder\n", "duplicate-key"),
     "path-as-family": (SPEC.replace("encoder", "../../../etc/passwd").encode(), "wrong-value"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("command", ["lint", "show", "plan", "build"])
 @pytest.mark.parametrize("name", HOSTILE)
-def test_hostile_documents(name: str, command: str, tmp_path: Path, refuse: Refuse):
+def test_hostile_documents(
+    name: str, command: str, tmp_path: Path, refuse: Callable[..., str], intact: Callable[[], None]
+):
     text, rule = HOSTILE[name]
     (tmp_path / "example.yaml").write_bytes(text)
-    intact = occupy(tmp_path / "out" / "artifact")
     said = refuse(1, command, "example.yaml", *(["-o", "out/artifact"] if command == "build" else []))
     assert f"[{rule}]" in said
     assert "example.yaml" in said
@@ -142,239 +88,153 @@ def test_hostile_documents_take_no_time(tmp_path: Path, run: Run):
     assert used < 3
 
 
-@pytest.mark.parametrize(
-    ("text", "said"),
-    [
-        ("spec_version: 1\nkind: build\nbuilds: 3\n", "wrong-type"),
-        ("spec_version: 1\nkind: build\nbuilds:\n- {spec: bert, taks: [fill-mask]}\n", "did you mean 'tasks'?"),
-        ("spec_version: 1\nkind: build\nbuilds:\n- {tasks: [fill-mask]}\n", "neither 'spec' nor 'model'"),
-        ("spec_version: 1\nkind: build\nbuilds:\n- {spec: ../../bert.yaml}\n", "spec"),
-        ("spec_version: 1\nkind: build\nbuilds:\n- {spec: bert, output: ../elsewhere}\n", "leads out of"),
-        ("spec_version: 1\nkind: build\nbuilds:\n- {spec: bert, output: /elsewhere}\n", "leads out of"),
-        ("spec_version: 1\nkind: build\noutput: ..\nbuilds:\n- {spec: bert}\n", "leads out of"),
-        ("spec_version: 1\nkind: build\nbuilds:\n- {spec: bert}\n- {spec: bert}\n", "two builds would be written to"),
-        ("spec_version: 1\nkind: build\nbuilds:\n- {spec: bert, opset: 9}\n", "opset"),
-        ("spec_version: 1\nkind: build\nbuilds:\n- {spec: bert, tasks: [fil-mask]}\n", "did you mean 'fill-mask'?"),
-        ("spec_version: 1\nkind: build\nbuilds:\n- {spec: berd}\n", "did you mean 'bert'?"),
-    ],
-)
-def test_bad_build_files(text: str, said: str, tmp_path: Path, refuse: Refuse):
-    (tmp_path / "builds.yaml").write_text(text, "utf-8")
-    before = contents(tmp_path)
-    assert said in refuse((1, 2), "build", "builds.yaml")
-    assert contents(tmp_path) == before
-
-
-# Requests
-
-
-@pytest.mark.parametrize(
-    ("arguments", "code", "said"),
-    [
-        ([], 2, "nothing to build"),
-        (["bart-like"], 2, "bart-like"),
-        (["berd"], 2, "did you mean 'bert'?"),
-        (["missing.yaml"], 2, "missing.yaml"),
-        (["empty"], 2, "there are no specs in 'empty'"),
-        (["bert", "--task", "fil-mask"], 2, "did you mean 'fill-mask'?"),
-        (["bert", "--feature", "maskedlm"], 2, "did you mean 'masked-lm'?"),
-        (["bert", "--task", "frobnicate"], 2, "the tasks are"),
-        (["bert", "--task", "image-classification"], 2, "the architecture 'bert' has no task"),
-        (["bert", "--feature", "causal-lm-with-past"], 2, "the architecture 'bert' has no task"),
-        (["bert", "--task", ""], 2, "unknown task"),
-        (["bert", "--opset", "9"], 2, "opsets 11 to 20"),
-        (["bert", "--opset", "25"], 2, "opset 25 cannot be had"),
-        (["bert", "--opset", "14", "--tracer", "dynamo"], 2, "--tracer torchscript"),
-        (["bert", "--opset", "21"], 2, "--tracer dynamo"),
-        (["bert", "--opset", "eleven"], 2, "'eleven' is not a valid integer"),
-        (["bert", "--opset", "-1"], 2, "opset -1 cannot be had"),
-        (["bert", "--dtype", "float8"], 2, "'float8' is not one of"),
-        (["bert", "--tracer", "fx"], 2, "'fx' is not one of"),
-        (["bert", "--atol", "-1"], 2, "--atol"),
-        (["bert", "--nonsense"], 2, "No such option"),
-        (["bert", "--model", "./nowhere"], 2, "the checkpoint './nowhere' does not exist"),
-        (["--model", "./file"], 2, "the checkpoint './file' is a file"),
-        (["--model", "./empty"], 1, "there is no config.json"),
-        (["bert", "--model", "./empty", "--revision", "main"], 2, "--revision goes with a hub id"),
-        (["--model", "not a model!"], 2, "does not exist"),
-        (["--model", ""], 2, "has no name"),
-    ],
-)  # fmt: skip
-def test_requests_that_cannot_be_served(arguments: list[str], code: int, said: str, tmp_path: Path, refuse: Refuse):
-    (tmp_path / "empty").mkdir()
-    (tmp_path / "file").write_text("x", "utf-8")
-    intact = occupy(tmp_path / "out" / "artifact")
-    before = contents(tmp_path)
-    assert said in refuse(code, "build", *arguments, "-o", "out/artifact")
-    assert contents(tmp_path) == before
-    intact()
-
-
-@pytest.mark.parametrize(
-    ("command", "said"),
-    [
-        (["verify", "nowhere"], "it does not exist"),
-        (["verify", "empty"], "it has no manifest.json"),
-        (["verify", "broken"], "is not a manifest of exporter"),
-        (["verify", "other"], "is not a manifest of exporter"),
-        (["verify", "newer"], "has manifest version 99"),
-        (["verify"], "Missing argument"),
-        (["show", "berd"], "did you mean 'bert'?"),
-        (["plan", "berd"], "did you mean 'bert'?"),
-        (["lint", "nowhere.yaml"], "nowhere.yaml"),
-        (["lint", "empty"], "there is nothing to lint"),
-        (["lint"], "there is no directory 'specs' here"),
-        (["lint", "bert", "--fix", "--diff"], "give one of them"),
-        (["lint", "bert", "--select", "unknown-dimm"], "did you mean 'unknown-dim'?"),
-        (["lint", "bert", "--format", "xml"], "'xml' is not one of"),
-        (["explain", "unknown-dimm"], "did you mean 'unknown-dim'?"),
-        (["schema", "model"], "'model' is not one of"),
-        (["list", "nowhere"], "does not exist"),
-        (["frobnicate"], "No such command"),
-    ],
-)
-def test_other_commands_say_what_is_wrong(command: list[str], said: str, tmp_path: Path, refuse: Refuse):
-    (tmp_path / "empty").mkdir()
-    for name, text in (("broken", "{"), ("other", "[1, 2]"), ("newer", '{"manifest_version": 99}')):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "manifest.json").write_text(text, "utf-8")
-    assert said in refuse(2, *command)
-
-
-# Places
-
-
-def test_an_output_that_would_lose_something_is_refused(tmp_path: Path, refuse: Refuse):
-    (tmp_path / "file").write_text("precious", "utf-8")
-    (tmp_path / "foreign").mkdir()
-    (tmp_path / "foreign" / "thesis.txt").write_text("precious", "utf-8")
-    before = contents(tmp_path)
-    for output, said in (
-        ("file", "is a file"),
-        ("file/below", "file"),
-        ("foreign", "was not written by exporter"),
-        ("/proc/nowhere/artifact", "cannot be written"),
-        ("x" * 300, "cannot be written"),
-    ):
-        assert said in refuse(2, "build", "bert", "--task", "fill-mask", "-o", output)
-        assert contents(tmp_path) == before
-
-
-def test_an_output_without_permission_is_refused(tmp_path: Path, refuse: Refuse, monkeypatch: pytest.MonkeyPatch):
-    closed = tmp_path / "closed"
-    closed.mkdir(mode=0o500)
-    if os.access(closed, os.W_OK):
-        # The superuser may write anywhere, so the question is answered for it.
-        monkeypatch.setattr(os, "access", lambda path, mode: Path(path) != closed)
-    assert "no permission in" in refuse(2, "build", "bert", "--task", "fill-mask", "-o", closed / "artifact")
-    assert not list(closed.iterdir())
-
-
-# Checkpoints, looked at before any work
-
-
-def rewrite_config(checkpoint: Path, **changes: object) -> None:
-    path = checkpoint / "config.json"
-    config = {**json.loads(path.read_text("utf-8")), **changes}
-    path.write_text(json.dumps({key: value for key, value in config.items() if value is not ...}), "utf-8")
-
-
-def cut(path: Path, keep: int) -> None:
-    path.write_bytes(path.read_bytes()[:keep])
-
-
-def safetensors(header: bytes, data: bytes = b"") -> bytes:
-    return len(header).to_bytes(8, "little") + header + data
-
-
-BROKEN: dict[str, tuple[Callable[[Path], object], int, str]] = {
-    "no-weights": (lambda path: (path / "model.safetensors").unlink(), 1, "there are no weights"),
-    "no-config": (lambda path: (path / "config.json").unlink(), 1, "there is no config.json"),
-    "no-model-type": (lambda path: rewrite_config(path, model_type=...), 1, "has no 'model_type'"),
-    "unknown-model-type": (lambda path: rewrite_config(path, model_type="berd"), 2, "there is no spec for the architecture 'berd'"),
-    "model-type-is-a-path": (lambda path: rewrite_config(path, model_type="../specs/bert"), 2, "there is no spec"),
-    "model-type-is-a-number": (lambda path: rewrite_config(path, model_type=3), 1, "has no 'model_type'"),
-    "no-task": (lambda path: rewrite_config(path, architectures=[]), 2, "give --task"),
-    "unknown-class": (lambda path: rewrite_config(path, architectures=["BertForFrobnication"]), 2, "give --task"),
-    "architectures-is-a-number": (lambda path: rewrite_config(path, architectures=3), 2, "give --task"),
-    "config-is-not-json": (lambda path: (path / "config.json").write_bytes(b'{"a": '), 1, "is not valid JSON"),
-    "config-is-not-text": (lambda path: (path / "config.json").write_bytes(b"\xff\xfe\x00"), 1, "is not valid JSON"),
-    "config-is-a-list": (lambda path: (path / "config.json").write_bytes(b"[]"), 1, "does not hold a JSON object"),
-    "config-is-deep": (lambda path: (path / "config.json").write_bytes(b"[" * 200_000), 1, "is not valid JSON"),
-    "truncated": (lambda path: cut(path / "model.safetensors", -100), 1, "is truncated"),
-    "cut-in-the-header": (lambda path: cut(path / "model.safetensors", 100), 1, "is not a readable safetensors file"),
-    "empty-weights": (lambda path: (path / "model.safetensors").write_bytes(b""), 1, "is empty"),
-    "not-safetensors": (lambda path: (path / "model.safetensors").write_bytes(b"<html>404</html>" * 20), 1, "is not a readable safetensors file"),
-    "header-is-not-json": (lambda path: (path / "model.safetensors").write_bytes(safetensors(b"{nonsense}")), 1, "its header is not JSON"),
-    "header-is-a-list": (lambda path: (path / "model.safetensors").write_bytes(safetensors(b"[]")), 1, "its header is not a mapping"),
-    "header-is-deep": (lambda path: (path / "model.safetensors").write_bytes(safetensors(b"[" * 200_000)), 1, "its header is not JSON"),
-    "entry-is-malformed": (lambda path: (path / "model.safetensors").write_bytes(safetensors(b'{"a": {"dtype": "F32"}}')), 1, "the entry of 'a' is malformed"),
-    "entry-is-nonsense": (
-        lambda path: (path / "model.safetensors").write_bytes(safetensors(b'{"a": {"dtype": [], "shape": ["x"], "data_offsets": [null, {}]}}')),
-        1, "the entry of 'a' is malformed",
-    ),
-    "wrong-offsets": (
-        lambda path: (path / "model.safetensors").write_bytes(safetensors(b'{"a": {"dtype": "F32", "shape": [2], "data_offsets": [0, 4]}}', b"1234")),
-        1, "'a' has 4 bytes",
-    ),
-    "negative-offsets": (
-        lambda path: (path / "model.safetensors").write_bytes(safetensors(b'{"a": {"dtype": "F32", "shape": [2], "data_offsets": [-8, 0]}}', b"1234")),
-        1, "'a'",
-    ),
-    "missing-shard": (
-        lambda path: (
-            (path / "model.safetensors").unlink(),
-            (path / "model.safetensors.index.json").write_text('{"weight_map": {"a": "model-1.safetensors"}}', "utf-8"),
-        ),
-        1, "the shard model-1.safetensors",
-    ),
-    "shard-outside": (
-        lambda path: (
-            (path / "model.safetensors").unlink(),
-            (path / "model.safetensors.index.json").write_text('{"weight_map": {"a": "../../secret"}}', "utf-8"),
-        ),
-        1, "outside the checkpoint's directory",
-    ),
-    "index-without-a-map": (
-        lambda path: (
-            (path / "model.safetensors").unlink(),
-            (path / "model.safetensors.index.json").write_text('{"weight_map": []}', "utf-8"),
-        ),
-        1, "has no weight_map",
-    ),
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("name", BROKEN)
-def test_broken_checkpoints_are_refused_before_any_work(name: str, bert: Path, tmp_path: Path, refuse: Refuse):
-    spoil, code, expected = BROKEN[name]
-    spoil(bert)
-    intact = occupy(tmp_path / "out" / "artifact")
-    said = refuse(code, "build", "--model", bert, "-o", "out/artifact")
-    assert expected in said
-    assert len(said) < 2000
-    intact()
-
-
-def test_a_hub_id_without_a_network_fails_within_seconds(tmp_path: Path, run: Run):
-    before = contents(tmp_path)
-    said = assert_clean_failure(
-        run("build", "--model", "some-organization/some-model", timeout=60, HF_HOME=str(tmp_path / "hub")), 1
-    )
-    assert "the hub cannot be reached" in said
-    assert "give the path of a local checkpoint" in said
-    shutil.rmtree(tmp_path / "hub", ignore_errors=True)
-    assert contents(tmp_path) == before
-
-
 def test_a_reader_that_has_seen_enough_is_no_error(tmp_path: Path):
     with subprocess.Popen(
         [sys.executable, "-m", "exporter.cli", "list", "--json"],
-        cwd=tmp_path, env=offline_environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    ) as process:  # fmt: skip
+        cwd=tmp_path,
+        env=offline_environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
         assert process.stdout is not None
         assert process.stderr is not None
         process.stdout.close()
         said = process.stderr.read()
         assert process.wait(60) in (0, 1)
     assert "Traceback" not in said
+
+
+# Errors and exit codes
+
+
+def leave(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> int:
+    """Run a command in which an error is raised, and return its exit code."""
+
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(api, "load_specs", fail)
+    monkeypatch.setattr(sys, "argv", ["exporter", "list"])
+    with pytest.raises(SystemExit) as left:
+        main()
+    assert isinstance(left.value.code, int)
+    return left.value.code
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "said"),
+    [
+        (UsageError("no such thing", help="look again"), 2, "error: no such thing\n  = help: look again\n"),
+        (CheckpointError("it is truncated"), 1, "error: it is truncated\n"),
+        (EngineError("the worker is gone"), 3, "error: the worker is gone\n"),
+        # After a ^C that the terminal shows, a new line.
+        (KeyboardInterrupt(), 130, "\ninterrupted\n"),
+    ],
+)
+def test_an_error_is_told_and_has_its_exit_code(
+    error: BaseException,
+    code: int,
+    said: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+):
+    assert leave(monkeypatch, error) == code
+    assert capsys.readouterr().err == said
+
+
+@pytest.mark.parametrize(("error", "said"), [(ZeroDivisionError("by zero"), "by zero"), (AssertionError(), "")])
+def test_a_bug_names_its_log(
+    error: Exception, said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    assert leave(monkeypatch, error) == 3
+    first, second = capsys.readouterr().err.splitlines()
+    kind = type(error).__name__
+    assert first == f"a bug in exporter: {kind}: {said or kind}"
+    log = Path(second.removeprefix("  = help: please report it with the log: "))
+    text = log.read_text("utf-8")
+    log.unlink()
+    assert text.startswith(f"exporter {installed_version()}, Python ")
+    assert "Traceback (most recent call last):" in text
+
+
+@pytest.mark.parametrize("command", ["list folder", "show locked.yaml", "plan locked.yaml", "lint locked.yaml"])
+def test_a_file_that_may_not_be_read_is_no_bug(
+    command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refuse: Callable[..., str]
+):
+    (tmp_path / "folder").mkdir()
+    for path in (tmp_path / "folder" / "locked.yaml", tmp_path / "locked.yaml"):
+        path.write_text(SPEC, "utf-8")
+    read = Path.read_bytes
+
+    def read_bytes(path: Path) -> bytes:
+        # The superuser may read every file, so the question is answered for it.
+        if path.name == "locked.yaml":
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return read(path)
+
+    monkeypatch.setattr(Path, "read_bytes", read_bytes)
+    said = refuse(2, *command.split())
+    assert re.search(r"locked\.yaml' cannot be (used|read): Permission denied", said)
+
+
+def test_what_the_machine_refuses_is_told_like_a_wrong_request():
+    failure = find_failure(OSError(errno.ENOSPC, "No space left on device", "out/model.onnx"))
+    assert isinstance(failure, UsageError)
+    assert failure.message == "'out/model.onnx' cannot be used: No space left on device"
+    nameless = find_failure(OSError(errno.ENOSPC, "No space left on device"))
+    assert isinstance(nameless, UsageError)
+    assert nameless.message == "the file system refuses: No space left on device"
+    known = ExporterError("it failed")
+    assert find_failure(known) is known
+    # That a file of ours is not there is our mistake.
+    assert find_failure(FileNotFoundError(errno.ENOENT, "No such file or directory", "x")) is None
+    assert find_failure(ValueError("x")) is None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"), [(["frobnicate"], "No such command"), (["--frobnicate"], "No such option")]
+)
+def test_a_command_that_there_is_not_is_refused(arguments: list[str], said: str, refuse: Callable[..., str]):
+    assert said in refuse(2, *arguments)
+
+
+# Starting
+
+
+@pytest.mark.parametrize("module", ["exporter", "exporter.cli"])
+def test_a_module_is_the_command_line(module: str, tmp_path: Path):
+    def start(*arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", module, *arguments]
+        environment = offline_environment()
+        return subprocess.run(
+            command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60, check=False
+        )
+
+    shown = start("--version")
+    assert (shown.returncode, shown.stdout) == (0, f"exporter, version {installed_version()}\n")
+    refused = start("explain", "unknown-dimm")
+    assert refused.returncode == 2
+    assert refused.stderr == "error: there is no rule 'unknown-dimm'\n  = help: did you mean 'unknown-dim'?\n"
+
+
+def test_the_version_is_read_when_it_is_shown(monkeypatch: pytest.MonkeyPatch, invoke):
+    asked: list[str] = []
+
+    def version(package: str = "exporter") -> str:
+        asked.append(package)
+        return "9.9"
+
+    # `exporter.cli.main` as an attribute is the function of that name, not its module.
+    monkeypatch.setattr(sys.modules[main.__module__], "installed_version", version)
+    assert invoke("schema").return_value == 0
+    assert invoke("--help").return_value == 0
+    assert asked == []
+    assert invoke("--version").stdout == "exporter, version 9.9\n"
+    assert asked == ["exporter"]
+
+
+def test_the_help_names_every_command(invoke):
+    shown = invoke("--help").stdout
+    assert all(re.search(rf"^  {name} ", shown, re.MULTILINE) for name in cli.commands)
+    assert invoke("-h").stdout == shown

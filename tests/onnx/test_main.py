@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import re
 import shutil
@@ -18,6 +19,7 @@ from exporter.building.requests import plan_builds
 from exporter.cli.main import cli
 from exporter.language.catalog import load_tasks
 from exporter.language.loading import load_spec
+from exporter.onnx import __main__ as door
 from exporter.onnx.__main__ import main
 
 
@@ -183,6 +185,15 @@ def test_what_is_in_the_place_of_the_output_stays(masked_lm, capsys, tmp_path: P
     assert "was not written by exporter" in check_refused(capsys, 1, "--model", masked_lm, tmp_path)
     assert "is a file" in check_refused(capsys, 1, "--model", masked_lm, tmp_path / "model.onnx")
     assert (tmp_path / "model.onnx").read_text("utf-8") == "precious"
+
+
+def test_what_the_machine_refuses_is_a_failure_and_no_bug(capsys, monkeypatch, tmp_path: Path):
+    def fail(*_: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", "there/config.json")
+
+    monkeypatch.setattr(door, "plan_builds", fail)
+    said = check_refused(capsys, 1, "--model", "there", tmp_path / "onnx")
+    assert said.startswith("error: 'there/config.json' cannot be used: Permission denied\n")
 
 
 @pytest.mark.parametrize(

@@ -11,12 +11,12 @@ from exporter.building.pool import Outcome
 from exporter.building.requests import Build
 from exporter.errors import first_line
 from exporter.planning.plan import GraphPlan, Plan, TensorPlan
-from exporter.planning.words import bound_text, group_layers, recording_text, tensor_text
+from exporter.planning.words import bound_text, group_layers, recording_text, sizes_text, tensor_text
 from exporter.verification.report import Report
 
 
 def headline(builds: list[Build]) -> list[str]:
-    """Return what is about to be built, and from what, in a line or two."""
+    """Return what is about to be built, and from what, in two lines for each architecture."""
     lines: list[str] = []
     groups: dict[tuple[str, str | None, str], list[str]] = {}
     for build in builds:
@@ -64,10 +64,7 @@ def summarize(outcome: Outcome) -> Iterator[str]:
     if report is None:
         yield "  not verified (--no-verify): nothing says that this graph computes what the model computes"
     else:
-        sizes = "; ".join(
-            " ".join(f"{name} {size}" for name, size in point.sizes.items()) or "fixed sizes"
-            for point in plan.sizes.points
-        )
+        sizes = "; ".join(sizes_text(point.sizes) for point in plan.sizes.points)
         compared = f"{len(report.comparisons)} comparisons within {bound_text(plan.bound)}"
         yield f"  verified in {report.runtime}: {compared} at {sizes}"
 
@@ -81,7 +78,11 @@ def _rows(graph: GraphPlan, report: Report | None) -> Iterator[tuple[str, str, s
 
 def _measured(graph: GraphPlan, group: list[TensorPlan], report: Report) -> str:
     names = {tensor.name for tensor in group}
-    comparisons = [each for each in report.comparisons if each.graph == graph.component and each.output in names]
+    comparisons = [
+        comparison
+        for comparison in report.comparisons
+        if comparison.graph == graph.component and comparison.output in names
+    ]
     if not comparisons:
         return ""
     difference = max(comparison.max_abs for comparison in comparisons)
@@ -99,8 +100,12 @@ def report_text(report: Report) -> Iterator[str]:
         yield f"verified in {report.runtime}: {len(report.comparisons)} comparisons, {bound}"
 
 
-def _handed_over(tensor: TensorPlan) -> str:
-    """Return how an input meets the model, where that is not under its own name and whole."""
+def _passing_text(tensor: TensorPlan) -> str:
+    """Return what the model is passed of an input, where that is not the whole input under the input's own name.
+
+    An encoder's output that is passed as ``encoder_outputs.0``, without the positions that the cache holds already, is
+    ``  as encoder_outputs.0, beyond past_encoder_sequence``.
+    """
     passed = ".".join(map(str, tensor.path))
     name = "" if passed == tensor.name else f"  as {passed}" if passed else "  for clients alone"
     return name + (f", beyond {tensor.beyond}" if tensor.beyond is not None else "")
@@ -118,7 +123,7 @@ def plan_text(plan: Plan) -> Iterator[str]:
             yield f"    with  {'.'.join(map(str, tensor.path))} = {tensor_text(tensor)} {_fill_text(tensor)}"
         for tensor in graph.inputs:
             text = f" = {_fill_text(tensor)}" if tensor.fill is not None else ""
-            yield f"    in    {tensor.name}: {tensor_text(tensor)}{text}{_handed_over(tensor)}"
+            yield f"    in    {tensor.name}: {tensor_text(tensor)}{text}{_passing_text(tensor)}"
         for tensor in graph.outputs:
             read = ".".join(map(str, tensor.path))
             yield f"    out   {tensor.name}: {tensor_text(tensor)}" + (f"  from {read}" if read != tensor.name else "")
@@ -129,7 +134,7 @@ def plan_text(plan: Plan) -> Iterator[str]:
     for patch, reason in plan.recording.patches.items():
         yield f"  patched: {patch} ({reason})"
     for point in plan.sizes.points:
-        yield f"  {point.name}: {', '.join(f'{name} {size}' for name, size in point.sizes.items()) or 'fixed sizes'}"
+        yield f"  {point.name}: {sizes_text(point.sizes)}"
     yield f"  within {bound_text(plan.bound)}" + (f" ({plan.bound.because})" if plan.bound.because else "")
 
 
@@ -146,26 +151,31 @@ def measurement_line(measurement: Measurement) -> str:
     title = f"{measurement.architecture} {measurement.task}".ljust(48)
     if not measurement.output:
         return f"{title} not measured: {first_line(measurement.error or 'no comparison')}"
-    # That a bound is too tight is the verdict already; only another failure is told.
-    failure = None if measurement.share > 1 else measurement.error
-    last = f"; {failure.splitlines()[-1].strip()}" if failure else ""
+    # Where the bound is too tight the verdict says so, and the error of the failed verification would say it again.
+    failure = f"; {_last_line(measurement.error)}" if measurement.error and measurement.share <= 1 else ""
     bound = f"{{atol: {measurement.suggested:.1e}, rtol: {measurement.suggested:.1e}}}"
     return (
         f"{title} {measurement.output} differs by {measurement.difference:.1e}, values reach "
         f"{measurement.magnitude:.2g}; supports {bound}; "
-        f"the spec's bound is {measurement.verdict} ({measurement.share:.0%} used){last}"
+        f"the spec's bound is {measurement.verdict} ({measurement.share:.0%} used){failure}"
     )
 
 
+def _last_line(message: str) -> str:
+    """Return the last line of an error's message: of a failed verification, the last thing that is wrong."""
+    return first_line(message.rstrip().rpartition("\n")[2])
+
+
 def measurement_data(measurement: Measurement) -> dict[str, Any]:
-    """Return a measurement as JSON-serialisable data, with what follows from it."""
-    follows = {"suggested": measurement.suggested, "verdict": measurement.verdict}
-    return {**records.to_data(measurement), **follows}
+    """Return a measurement as JSON-serialisable data, with the bound it suggests and the verdict."""
+    conclusions = {"suggested": measurement.suggested, "verdict": measurement.verdict}
+    return {**records.to_data(measurement), **conclusions}
 
 
 def outcome_data(outcome: Outcome) -> dict[str, Any]:
     """Return a build's outcome as JSON-serialisable data."""
     error = outcome.error
+    failure = {"kind": type(error).__name__, "message": error.message, "help": error.help} if error else None
     return {
         "architecture": outcome.build.architecture,
         "task": outcome.build.task,
@@ -173,9 +183,7 @@ def outcome_data(outcome: Outcome) -> dict[str, Any]:
         "output": str(outcome.build.output),
         "seconds": round(outcome.seconds, 3),
         "ok": error is None,
-        "error": {"kind": type(error).__name__, "message": error.message, "help": error.help}
-        if error is not None
-        else None,
+        "error": failure,
         "plan": outcome.plan.to_data() if outcome.plan is not None else None,
         "report": outcome.report.to_data() if outcome.report is not None else None,
         "files": dict(outcome.files),

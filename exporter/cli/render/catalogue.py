@@ -100,11 +100,11 @@ def catalogue_markdown(specs: Iterable[Spec]) -> str:
         columns = [task for task in load_tasks() if any(_forms(entry, task) for entry in members)]
         lines += ["", f"| {family} | {' | '.join(columns)} |", f"|---|{':-:|' * len(columns)}"]
         for entry in members:
-            # What holds for every task is said once, beside the name.
-            said = [_notes(entry, task) for task in entry["tasks"]]
-            shared = set(said[0]).intersection(*said[1:]) if said else set()
+            # A note that holds for every task of an architecture stands once, beside the name.
+            by_task = [_notes(entry, task) for task in entry["tasks"]]
+            shared = set(by_task[0]).intersection(*by_task[1:]) if by_task else set()
             name = f"[{entry['architecture']}](specs/{entry['architecture']}.yaml)"
-            marks = _numbers([note for note in said[0] if note in shared] if said else (), notes)
+            marks = _numbers([note for note in by_task[0] if note in shared] if by_task else (), notes)
             cells = [_cell(entry, column, shared, notes) for column in columns]
             lines.append(f"| {name}{marks} | {' | '.join(cells)} |")
     lines += ["", *(f"{number}. {note}" for note, number in notes.items())] if notes else []
@@ -125,7 +125,7 @@ def _key() -> str:
 
 
 def _forms(entry: dict[str, Any], name: str) -> list[dict[str, Any]]:
-    """Return the tasks of an architecture that go into the column of a task: without and with past."""
+    """Return the tasks of an architecture in the column of a task: ``text-generation``, and it ``-with-past``."""
     return [task for task in entry["tasks"] if task["task"] in (name, f"{name}{WITH_PAST}")]
 
 
@@ -165,12 +165,15 @@ def _notes(entry: dict[str, Any], task: dict[str, Any]) -> list[str]:
 
 
 def _choice(name: str, words: str) -> str:
-    """Return the words where the name is that of a tracer or dtype; nothing where it is that of a kind of config."""
+    """Return the words where the name is that of a tracer or dtype, and nothing where the spec made it up.
+
+    The latter is the name of a condition on the config, which the text after it spells out.
+    """
     return words if name in (*TRACERS, *DTYPES) else ""
 
 
 def _numbers(marked: Iterable[str], notes: dict[str, int]) -> str:
-    """Return the numbers of some notes as a mark, and give one to each note that has none yet."""
+    """Return the numbers of some notes as a mark. ``notes`` has the numbers; a note that has none yet gets the next."""
     numbers = [notes.setdefault(note, len(notes) + 1) for note in marked]
     return f" <sup>{' '.join(map(str, sorted(numbers)))}</sup>" if numbers else ""
 

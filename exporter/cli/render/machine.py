@@ -7,16 +7,16 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 from urllib.parse import quote
 
-import exporter
 from exporter.language.diagnostics import Diagnostic, Edit, Severity
 from exporter.language.findings import RULES
 from exporter.language.text import Span
+from exporter.versions import installed_version
 
 _SARIF = "https://json.schemastore.org/sarif-2.1.0.json"
 
 
 def diagnostics_json(diagnostics: Iterable[Diagnostic]) -> str:
-    """Return findings as a JSON list; lines and columns are 1-based, ends exclusive."""
+    """Return findings as a JSON list. Lines and columns count from 1; an end is the place after the last character."""
     return json.dumps([_finding_data(finding) for finding in diagnostics], indent=1, ensure_ascii=False)
 
 
@@ -73,12 +73,8 @@ def diagnostics_sarif(diagnostics: Iterable[Diagnostic]) -> str:
         }
         for finding in findings
     ]
-    driver = {
-        "name": "exporter",
-        "version": exporter.__version__,
-        "semanticVersion": exporter.__version__,
-        "rules": rules,
-    }
+    version = installed_version()
+    driver = {"name": "exporter", "version": version, "semanticVersion": version, "rules": rules}
     log = {
         "$schema": _SARIF,
         "version": "2.1.0",
@@ -120,6 +116,7 @@ def _commands(diagnostics: Iterable[Diagnostic]) -> Iterator[str]:
 
 
 def _escape(text: str, also: str = "") -> str:
+    """Return a text without the characters that end a workflow command, and without those of ``also``."""
     for char in "%\r\n" + also:
         text = text.replace(char, f"%{ord(char):02X}")
     return text

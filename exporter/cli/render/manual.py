@@ -1,4 +1,4 @@
-"""The reference pages that are generated: the rules from their docstrings, the documents' keys from the schemas."""
+"""The reference pages that are generated: docs/rules.md from the rules' docstrings, docs/schema.md from the schemas."""
 
 from __future__ import annotations
 
@@ -37,7 +37,10 @@ def rules_page() -> str:
     lines = [
         "# Rules",
         "",
-        "<!-- Generated from the docstrings in exporter/rules/: exporter explain --markdown > docs/rules.md -->",
+        (
+            "<!-- Generated from the docstrings in exporter/language/rules/: "
+            "exporter explain --markdown > docs/rules.md -->"
+        ),
         "",
         "What `exporter lint` looks for. Each entry is also what `exporter explain RULE` prints.",
         "This page is generated with `exporter explain --markdown > docs/rules.md`; a test fails when it is stale.",
@@ -121,9 +124,9 @@ def _part_title(name: str) -> str:
 
 
 def _keys(schema: dict[str, Any], prefix: str) -> Iterator[tuple[str, bool, str]]:
-    """Yield path, whether required, and meaning of every key below a schema.
+    """Yield the path, whether it is required, and the meaning of every key below a schema.
 
-    A part with a section of its own is not entered.
+    The keys of a part that several documents share are left out: the part has a section of its own.
     """
     required = set(schema.get("required", ()))
     entries = [(f"{prefix}{name}", name in required, entry) for name, entry in schema.get("properties", {}).items()]
@@ -141,14 +144,14 @@ def _keys(schema: dict[str, Any], prefix: str) -> Iterator[tuple[str, bool, str]
 
 def _meaning(entry: dict[str, Any]) -> str:
     parts = [load_schema("defs")["$defs"].get(name, {}) for name in _references(entry)]
-    described = (str(each["description"]) for each in (entry, *parts) if "description" in each)
+    described = (str(schema["description"]) for schema in (entry, *parts) if "description" in schema)
     values = f" One of {', '.join(f'`{value}`' for value in entry['enum'])}." if "enum" in entry else ""
     text = next(described, "") + values + _links(entry)
     return text.replace("|", "\\|").replace("\n", " ")
 
 
 def _links(entry: dict[str, Any]) -> str:
-    """Return where the parts an entry consists of are described."""
+    """Return links to the sections of the shared parts that an entry consists of."""
     titles = [_part_title(name) for name in _references(entry)]
     links = [f"[{title}](#{title.lower().replace(' ', '-').replace(':', '')})" for title in titles]
     return f" → {', '.join(links)}" if links else ""

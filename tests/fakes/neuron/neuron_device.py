@@ -1,9 +1,11 @@
-"""A Neuron device that is this processor: programs with fixed shapes, which only a process that imports this module can load.
+"""A Neuron device that is this processor. Only a process that imports this module can load its programs.
 
-A program is TorchScript whose operators of the namespace ``neuron_stand_in`` hold its shapes. As on the real device a program refuses
-tensors of any other shape, and with dynamic batching splits and pads a batch into pieces of the compiled one.
+A program is TorchScript whose operators of the namespace ``neuron_stand_in`` hold its shapes. As on the real device, a
+program refuses tensors of any other shape; with dynamic batching it splits and pads a batch into pieces as large as the
+batch it was compiled for.
 
-Environment: ``NEURON_STAND_IN_DEVICE=none`` is a machine without the device, ``NEURON_STAND_IN_FAILURE`` a compiler that fails.
+``NEURON_STAND_IN_DEVICE=none`` in the environment makes a machine without the device, and ``NEURON_STAND_IN_FAILURE`` a
+compiler that fails with that text.
 """
 
 import argparse

@@ -20,9 +20,20 @@ def _parser():
     return parser
 
 
-def trace(model, example_inputs, compiler_args=None, compiler_timeout=None, compiler_workdir=None, subgraph_builder_function=None,
-          minimum_segment_size=2, single_fusion_ratio_threshold=0.6, fallback=True, dynamic_batch_size=False, optimizations=None,
-          **kwargs):  # fmt: skip
+def trace(
+    model,
+    example_inputs,
+    compiler_args=None,
+    compiler_timeout=None,
+    compiler_workdir=None,
+    subgraph_builder_function=None,
+    minimum_segment_size=2,
+    single_fusion_ratio_threshold=0.6,
+    fallback=True,
+    dynamic_batch_size=False,
+    optimizations=None,
+    **kwargs,
+):
     if set(kwargs) - {"strict", "check_trace"}:
         raise TypeError(f"torch.jit.trace takes no {sorted(kwargs)}")
     asked = run_compiler("neuron-cc", _parser(), compiler_args, compiler_workdir)

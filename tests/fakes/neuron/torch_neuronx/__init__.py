@@ -1,7 +1,7 @@
 """A stand-in for the package of Inf2 and Trn machines: its functions with their signatures, run by this processor.
 
-The real package records with torch-xla, which `torch.jit.is_tracing` knows nothing of; this one hides from it, and transformers
-drops masks as it does there.
+The real package records with torch-xla, so that `torch.jit.is_tracing` is False meanwhile and transformers drops masks.
+The stand-in records with TorchScript and makes `is_tracing` False, so that transformers does the same.
 """
 
 from unittest import mock

@@ -1,0 +1,105 @@
+"""Findings for programs: JSON, SARIF and workflow commands, from findings made here."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from exporter.cli.render.machine import diagnostics_github, diagnostics_json, diagnostics_sarif
+from exporter.language.diagnostics import Diagnostic, Edit, Fix, Label, Severity
+from exporter.language.rules import RULES
+from exporter.language.text import Text
+from exporter.versions import installed_version
+
+TEXT = Text("my specs/a,b.yaml", "tasks:\n  masked-lm: {}\n")
+WORD = TEXT.span(9, 18)
+FINDING = Diagnostic(
+    "unknown-task",
+    "'masked-lm' is a retired name",
+    WORD,
+    help="write fill-mask",
+    labels=(Label(TEXT.span(0, 5), "among these"),),
+    fix=Fix("rename it", (Edit(WORD, "fill-mask"),)),
+)
+
+
+def test_json_has_all_of_a_finding():
+    (data,) = json.loads(diagnostics_json([FINDING]))
+    assert data == {
+        "rule": "unknown-task",
+        "code": RULES["unknown-task"].code,
+        "severity": "error",
+        "message": "'masked-lm' is a retired name",
+        "help": "write fill-mask",
+        "file": "my specs/a,b.yaml",
+        "line": 2,
+        "column": 3,
+        "end_line": 2,
+        "end_column": 12,
+        "labels": [
+            {
+                "message": "among these",
+                "file": "my specs/a,b.yaml",
+                "line": 1,
+                "column": 1,
+                "end_line": 1,
+                "end_column": 6,
+            }
+        ],
+        "fix": {
+            "title": "rename it",
+            "safe": True,
+            "edits": [
+                {
+                    "file": "my specs/a,b.yaml",
+                    "line": 2,
+                    "column": 3,
+                    "end_line": 2,
+                    "end_column": 12,
+                    "replacement": "fill-mask",
+                }
+            ],
+        },
+    }
+
+
+def test_a_finding_without_a_fix_says_so():
+    (data,) = json.loads(diagnostics_json([Diagnostic("unknown-task", "no", WORD)]))
+    assert (data["fix"], data["help"], data["labels"]) == (None, None, [])
+
+
+def test_sarif_names_the_tool_the_rules_and_the_places():
+    warning = Diagnostic("loose-tolerance", "it is loose", TEXT.span(0, 5), Severity.WARNING)
+    (run,) = json.loads(diagnostics_sarif([FINDING, warning, FINDING]))["runs"]
+    driver = run["tool"]["driver"]
+    assert (driver["name"], driver["version"]) == ("exporter", installed_version())
+    assert [rule["id"] for rule in driver["rules"]] == ["loose-tolerance", "unknown-task"]
+    assert [(result["ruleId"], result["ruleIndex"]) for result in run["results"]] == [
+        ("unknown-task", 1),
+        ("loose-tolerance", 0),
+        ("unknown-task", 1),
+    ]
+    result = run["results"][0]
+    assert (result["level"], run["results"][1]["level"]) == ("error", "warning")
+    assert result["message"] == {"text": "'masked-lm' is a retired name (write fill-mask)"}
+    place = result["locations"][0]["physicalLocation"]
+    assert place["artifactLocation"] == {"uri": "my%20specs/a%2Cb.yaml"}
+    assert place["region"] == {"startLine": 2, "startColumn": 3, "endLine": 2, "endColumn": 12}
+    assert result["relatedLocations"][0]["message"] == {"text": "among these"}
+
+
+def test_a_workflow_command_is_one_line_whatever_a_finding_says():
+    hostile = Diagnostic("unknown-task", "50% of\r\nit", WORD, Severity.WARNING, help="a, b: c")
+    assert diagnostics_github([hostile]) == (
+        "::warning file=my specs/a%2Cb.yaml,line=2,endLine=2,col=3,endColumn=12,title=unknown-task"
+        "::50%25 of%0D%0Ait (a, b: c)"
+    )
+    assert len(diagnostics_github([FINDING, hostile]).splitlines()) == 2
+
+
+@pytest.mark.parametrize(
+    ("render", "text"), [(diagnostics_json, "[]"), (diagnostics_github, "")], ids=["json", "github"]
+)
+def test_no_findings(render, text: str):
+    assert render([]) == text
