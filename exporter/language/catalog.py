@@ -96,14 +96,14 @@ def find_spec(name: str) -> Path:
         UsageError: there is no such file and no such architecture.
     """
     path = Path(name)
-    if path.is_file():
+    if _is_file(path):
         return path
     if path.suffix in (".yaml", ".yml") or "/" in name:
         raise UsageError(
             f"there is no spec '{name}'", help="give the path of a YAML file, or an architecture of 'exporter list'"
         )
     path = spec_directory() / f"{name}.yaml"
-    if name and path.is_file() and name != "tasks":
+    if name and _is_file(path) and name != "tasks":
         return path
     known = [spec.stem for spec in list_specs()]
     raise UsageError(
@@ -111,12 +111,27 @@ def find_spec(name: str) -> Path:
     )
 
 
+def _is_file(path: Path) -> bool:
+    """Tell whether there is such a file. A name too long for a file system is the name of none."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
+
+
+def _is_directory(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:
+        return False
+
+
 def find_family(name: str, near: Path | None) -> Document | None:
     """Return the family document: from ``families/`` beside the spec, else from the catalogue."""
     folders = [near.parent / "families"] if near is not None else []
     for folder in (*folders, spec_directory() / "families"):
         path = folder / f"{name}.yaml"
-        if path.is_file():
+        if _is_file(path):
             return _load_family(path, path.stat().st_mtime_ns)
     return None
 
@@ -151,9 +166,9 @@ def expand_paths(paths: Iterable[str]) -> list[Path]:
     files: dict[Path, None] = {}
     for name in paths:
         path = Path(name)
-        if path.is_dir():
+        if _is_directory(path):
             files.update(dict.fromkeys(sorted((*path.rglob("*.yaml"), *path.rglob("*.yml")))))
-        elif path.is_file():
+        elif _is_file(path):
             files[path] = None
         else:
             files[find_spec(name)] = None

@@ -152,7 +152,7 @@ class _Composer:
             name = str(key.value)
             stem = name.removesuffix(WITH_PAST)
             with_past = name != stem
-            if is_null(node) or not self._is_known(key, node, base, cache):
+            if is_null(node) or not self._is_known(key, picked, base, cache):
                 continue
             shared = [only(document, _SHARED) for document in (base, root)]
             own = [child(document, "tasks", stem) for document in (base, root)]
@@ -169,7 +169,7 @@ class _Composer:
                 body = cache_last(body, cached, before)
             yield name, (key, body)
 
-    def _is_known(self, key: Scalar, node: Node, base: Mapping, cache: Mapping | None) -> bool:
+    def _is_known(self, key: Scalar, picked: Mapping, base: Mapping, cache: Mapping | None) -> bool:
         """Tell whether a task that a spec picks is in the vocabulary, offered or defined, and can have its cache."""
         name = str(key.value)
         stem = name.removesuffix(WITH_PAST)
@@ -181,11 +181,13 @@ class _Composer:
                     UNKNOWN_TASK, message, key.span, did_you_mean(stem, load_tasks(), otherwise="the tasks are")
                 )
             else:
-                fix = Fix(f"rename to '{current}'", (Edit(key.span, current),))
+                # Renamed beside another name of the same task, the key would be given twice.
+                names = [task_of_word(str(other.value)) for other, _ in picked.entries]
+                fix = Fix(f"rename to '{current}'", (Edit(key.span, current),)) if names.count(current) == 1 else None
                 hint = f"write '{current}', the name on the Hub"
                 self.diagnostics.append(UNKNOWN_TASK.at(message, key.span, hint, fix))
             return False
-        defines_itself = any(child(node, part) is not None for part in ("outputs", "components"))
+        defines_itself = any(child(picked, name, part) is not None for part in ("outputs", "components"))
         offered = child(base, "tasks")
         if not defines_itself and not any(child(base, "tasks", part) is not None for part in (stem, name)):
             family = str(self.family.root.get("family").value) if self.family and self.family.root else ""  # type: ignore[union-attr]

@@ -285,7 +285,7 @@ class Reader:
                 continue
             yield (
                 str(key.value),
-                Tolerance(float(atol.value or 0), float(rtol.value or 0), read_text(because), key.span),
+                Tolerance(read_float(atol, 0.0), read_float(rtol, 0.0), read_text(because), key.span),
             )
 
     def _report(self, rule: Rule, message: str, span: Span, help_: str | None = None) -> None:

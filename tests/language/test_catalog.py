@@ -131,6 +131,7 @@ def test_a_file_comes_before_an_architecture_and_a_directory_does_not(tmp_path: 
         ("bert.yaml", "there is no spec 'bert.yaml'", "give the path of a YAML file, or an architecture"),
         ("bert.yml", "there is no spec 'bert.yml'", "give the path of a YAML file, or an architecture"),
         ("families/encoder", "there is no spec 'families/encoder'", "give the path"),
+        ("a" * 5000, f"no spec for the architecture '{'a' * 5000}'", None),
         ("../specs/bert", "there is no spec '../specs/bert'", "give the path"),
     ],
 )

@@ -19,8 +19,8 @@ from commands import REPOSITORY, offline_environment
 
 from exporter.cli.main import cli
 from exporter.cli.render.text import render_diagnostics
-from exporter.language.linting import lint_paths
 from exporter.language.findings import RULES
+from exporter.language.linting import lint_paths
 
 PAGES = sorted({REPOSITORY / "README.md", *(REPOSITORY / "docs").glob("*.md")})
 TEXT = {page: page.read_text("utf-8") for page in PAGES}

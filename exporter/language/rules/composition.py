@@ -11,10 +11,14 @@ from exporter.language.findings import (
     CACHE_LENGTH_MISMATCH,
     EMPTY_GRAPH,
     MALFORMED_TENSOR,
+    MISSING_KEY,
     NAME_COLLISION,
     REDUNDANT_OVERRIDE,
+    UNKNOWN_TASK,
     UNUSED_DIM,
     WITH_PAST_WITHOUT_CACHE,
+    WRONG_TYPE,
+    WRONG_VALUE,
 )
 from exporter.language.rules.references import child_mapping, expressions_of, tensors_of
 from exporter.language.rules.registry import Subject, check
@@ -23,6 +27,8 @@ from exporter.language.tensor_type import Dim
 from exporter.language.text import Span
 
 _SHARED = ("inputs", "arguments", "outputs_ignored", "tolerances", "dims")
+# What keeps a tensor from being read.
+_UNREAD = (MALFORMED_TENSOR, MISSING_KEY, WRONG_TYPE, WRONG_VALUE)
 
 
 @check(NAME_COLLISION)
@@ -160,7 +166,8 @@ def _check_growth(past: TensorSpec, present: TensorSpec) -> Iterator[Diagnostic]
 @check(UNUSED_DIM)
 def _unused_dim(subject: Subject, _: tuple[Subject, ...]) -> Iterator[Diagnostic]:
     spec = subject.spec
-    if spec is None:
+    # A dim whose tensor or task cannot be read looks unused, and has its own finding.
+    if spec is None or subject.staged_of(MALFORMED_TENSOR, UNKNOWN_TASK):
         return
     used = {term.value for tensor in tensors_of(spec) for term in tensor.type.terms()}
     for expression in expressions_of(spec):
@@ -187,19 +194,26 @@ def _redundant_override(subject: Subject, _: tuple[Subject, ...]) -> Iterator[Di
         return
     for part in _SHARED:
         over, under = child_mapping(subject.document.root, part), child_mapping(family, part)
-        for key, node in over.entries if over is not None else ():
-            base = under.get(str(key.value)) if under is not None else None
-            if base is not None and not _is_null(node) and to_data(base) == to_data(node):
-                yield REDUNDANT_OVERRIDE.at(
-                    f"'{key.value}' is what the family '{_family_name(family)}' says already",
-                    key.span,
-                    "delete it",
-                    fix=_delete_line(key, node, over),
-                )
+        if over is None or under is None:
+            continue
+        redundant = [(key, node) for key, node in over.entries if _is_same(under.get(str(key.value)), node)]
+        # A mapping without entries would be empty, which is no mapping.
+        within = over if len(redundant) < len(over.entries) else None
+        for key, node in redundant:
+            yield REDUNDANT_OVERRIDE.at(
+                f"'{key.value}' is what the family '{_family_name(family)}' says already",
+                key.span,
+                "delete it",
+                _delete_line(key, node, within),
+            )
 
 
-def _is_null(node: Node) -> bool:
-    return isinstance(node, Scalar) and node.value is None
+def _is_same(base: Node | None, node: Node) -> bool:
+    """Tell whether a node says what its family says. By value alone, 0 would be the same as false."""
+    if base is None or (isinstance(node, Scalar) and node.value is None):
+        return False
+    same_kind = not isinstance(base, Scalar) or not isinstance(node, Scalar) or type(base.value) is type(node.value)
+    return same_kind and to_data(base) == to_data(node)
 
 
 def _family_name(family: Mapping | None) -> str:
@@ -208,12 +222,12 @@ def _family_name(family: Mapping | None) -> str:
 
 
 def _delete_line(key: Scalar, node: Node, within: Mapping | None) -> Fix | None:
-    """Return a fix that deletes the line of an entry, if it is alone on its line and not the last of its mapping."""
+    """Return a fix that deletes the line of an entry, where it has a line of its own in a block mapping."""
     source = key.span.source
     line = source.line(key.span.line)
     if (
         within is None
-        or len(within.entries) < 2
+        or within.span.text.startswith("{")
         or node.span.line != key.span.line
         or not line.strip().startswith(str(key.value))
     ):
@@ -241,7 +255,7 @@ def _with_past_without_cache(subject: Subject, _: tuple[Subject, ...]) -> Iterat
         has_past = any(
             tensor.argument.startswith("past_key_values.") for graph in task.all_graphs for tensor in graph.inputs
         )
-        if task.name.endswith(WITH_PAST) and not has_past:
+        if task.name.endswith(WITH_PAST) and not has_past and not subject.staged_of(*_UNREAD):
             yield WITH_PAST_WITHOUT_CACHE.at(
                 f"no graph of '{task.name}' takes past_key_values", task.span, "declare them under 'cache: {inputs: …}'"
             )
@@ -253,7 +267,7 @@ def _empty_graph(subject: Subject, _: tuple[Subject, ...]) -> Iterator[Diagnosti
         for graph in task.all_graphs:
             for role, tensors in (("inputs", graph.inputs), ("outputs", graph.outputs)):
                 # A tensor that cannot be read is not in the graph either, and has its own finding.
-                if not tensors and not subject.staged_of(MALFORMED_TENSOR):
+                if not tensors and not subject.staged_of(*_UNREAD):
                     yield EMPTY_GRAPH.at(
                         f"the graph '{graph.component}' of '{task.name}' has no {role}", task.span, f"declare '{role}:'"
                     )

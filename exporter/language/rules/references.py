@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from exporter.errors import did_you_mean
@@ -69,7 +70,9 @@ def _unknown_dim(subject: Subject, _: tuple[Subject, ...]) -> Iterator[Diagnosti
             continue  # malformed-expression has said so
         for name in names:
             if name != "config" and name not in known:
-                at = expression.text.find(name)
+                # The name itself, not the end of an attribute: in `config.n_head // head` the second.
+                place = re.search(rf"(?<![\w.]){re.escape(name)}\b", expression.text)
+                at = place.start() if place is not None else 0
                 reason = "is dynamic and has no one size" if name in spec.dims else "is not a dim"
                 yield UNKNOWN_DIM.at(
                     f"'{name}' in an expression {reason}",

@@ -34,9 +34,10 @@ class Subject:
         """``spec``, ``family``, ``tasks`` or ``build``."""
         return self.document.kind()
 
-    def staged_of(self, rule: Rule) -> tuple[Diagnostic, ...]:
-        """Return what the stages found of one rule."""
-        return tuple(diagnostic for diagnostic in self.staged if diagnostic.rule == rule.name)
+    def staged_of(self, *rules: Rule) -> tuple[Diagnostic, ...]:
+        """Return what the stages found of some rules."""
+        names = {rule.name for rule in rules}
+        return tuple(diagnostic for diagnostic in self.staged if diagnostic.rule in names)
 
 
 Check = Callable[[Subject, tuple[Subject, ...]], Iterator[Diagnostic]]

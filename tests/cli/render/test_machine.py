@@ -8,7 +8,7 @@ import pytest
 
 from exporter.cli.render.machine import diagnostics_github, diagnostics_json, diagnostics_sarif
 from exporter.language.diagnostics import Diagnostic, Edit, Fix, Label, Severity
-from exporter.language.rules import RULES
+from exporter.language.findings import RULES
 from exporter.language.text import Text
 from exporter.versions import installed_version
 

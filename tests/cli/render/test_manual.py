@@ -9,7 +9,7 @@ import pytest
 
 from exporter.cli.render.manual import explain_rule, list_rules, rules_page, schema_document, schema_page
 from exporter.errors import UsageError
-from exporter.language.rules import RULES
+from exporter.language.findings import RULES
 from exporter.language.schema import KINDS, load_schema
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from exporter.language.diagnostics import Severity
+
 COLLISION = {
     "an input named like an output": (
         "inputs: {«logits»: 'float[batch, vocab] = randn'}\n",
@@ -248,6 +250,7 @@ DIFFERENT = {
     "part of a dynamic dim": "dims: {sequence: {check: [5]}}\n",
     "a check size in another order": "dims: {sequence: {trace: 8, check: [1, 13]}}\n",
     "a text for a number": "dims: {labels: '8'}\n",
+    "a number for a truth value": "arguments: {return_dict: 1}\n",
     "a removal": "outputs_ignored: {pooler_output: null}\n",
     "an entry of a task": "tasks: {fill-mask: {inputs: {attention_mask: 'int64[batch, sequence] = padding'}}}\n",
 }
@@ -277,6 +280,9 @@ def test_the_fix_deletes_the_line_of_what_is_redundant(fix_text, text: str, fixe
 NOT_FIXED = {
     "the only entry": "dims:\n  labels: 7\n",
     "an entry of several lines": "dims:\n  hidden: 9\n  sequence:\n    trace: 8\n    check: [13, 1]\n",
+    "every entry": "dims:\n  labels: 7\n  hidden: config.hidden_size\n",
+    "the last entry of braces": "dims: {hidden: 9,\n  labels: 7}\n",
+    "an entry that shares a line within braces": "dims: {\n  labels: 7, hidden: 9,\n  vocab: 5}\n",
     "an entry of a line with others": "dims: {hidden: 9, labels: 7}\n",
     "a text of several lines": (
         "outputs_ignored:\n  pooler_output: >-\n    made of weights that no checkpoint has\n  other: no use\n"
@@ -318,6 +324,12 @@ EMPTY = {
 def test_a_graph_of_nothing_is_found(find_marked, text: str, parts: list[str]):
     findings = find_marked("empty-graph", text)
     assert [finding.help for finding in findings] == [f"declare '{part}:'" for part in parts]
+
+
+@pytest.mark.parametrize("tasks", ["{masked-lm: {}}", "{fill-mask: {inputs: {x: 'float[batch, spare = randn'}}}"])
+def test_a_dim_of_what_cannot_be_read_is_not_called_unused(lint_text, complete, tasks: str):
+    diagnostics = lint_text(complete(f"dims: {{spare: 3}}\ntasks: {tasks}\n"))
+    assert [finding.rule for finding in diagnostics if finding.severity is Severity.WARNING] == []
 
 
 def test_a_graph_whose_one_output_cannot_be_read_is_not_called_empty(lint_text, complete):

@@ -12,6 +12,7 @@ UNKNOWN_KEY = {
     ),
     "of a dim": ("dims: {sequence: {trace: 8, «checks»: [1]}}\n", "did you mean 'check'?"),
     "of a task": ("tasks: {fill-mask: {«output»: {}}}\n", "did you mean 'outputs'?"),
+    "of the tolerances": ("tolerances: {«float8»: {atol: 1, rtol: 1}}\n", "did you mean 'float32'?"),
     "of the targets": ("targets: {«neurons»: {refused: it has no such operator}}\n", "did you mean 'neuron'?"),
     "that is a number": ("«2»: x\n", None),
     "twice": ("«one»: 1\n«two»: 2\n", None),
@@ -34,6 +35,7 @@ WRONG_TYPE = {
     "a truth value as a dim": ("dims: {x: «true»}\n", "'x' is true, not an integer or text"),
     "nothing where something has to be": ("extends: «null»\n", "'extends' is empty, not text"),
     "a block, of which the first line is shown": ("description:\n  «a: b»\n  c: d\n", "'description' is a mapping"),
+    "a word for a bound": ("tolerances: {float32: {atol: «tiny», rtol: 0}}\n", "'atol' is tiny, not a number"),
     "one of several items": ("dims: {sequence: {trace: 8, check: [1, «a», 3]}}\n", "'check' is a, not an integer"),
 }
 
@@ -118,6 +120,13 @@ def test_a_document_of_the_schema_is_not_found(find_marked, rule: str, text: str
 def test_a_misspelt_key_is_not_called_missing_too(lint_text, complete):
     text = complete("").replace("reference:", "referense:")
     assert [finding.rule for finding in lint_text(text)] == ["unknown-key"]
+
+
+@pytest.mark.parametrize(
+    "text", ["tolerances: {float8: {atol: 1, rtol: 1}}\n", "tasks: {fill-mask: {outputs: {logits: 3}}}\n"]
+)
+def test_what_the_schema_refuses_is_found_once(lint_text, complete, text: str):
+    assert len(lint_text(complete(text))) == 1
 
 
 def test_no_other_rule_judges_what_the_schema_refuses(lint_text, complete):

@@ -66,6 +66,10 @@ AMBIGUOUS = {
         f"dims: {{wide: config.width // 2}}\n{WIDE}reference: {{config: {{vocab_size: 99, «width»: 198}}}}\n",
         "'vocab' and 'wide' are both 99",
     ),
+    "a key that begins like another": (
+        f"dims: {{wide: config.width}}\n{WIDE}reference: {{config: {{vocab_size: 99, w: 1, wid: 2, «width»: 99}}}}\n",
+        "'vocab' and 'wide' are both 99",
+    ),
     "a number, which no key of the reference gives": (
         f"dims: {{wide: 8}}\n{WIDE}«reference»: {{config: {{vocab_size: 99}}}}\n",
         "'sequence' and 'wide' are both 8",
