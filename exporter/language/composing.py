@@ -148,7 +148,9 @@ class _Composer:
         picked = root.get("tasks")
         cache = merge_all((base.get("cache"), root.get("cache")))
         offered = merge_all((base.get("components"), root.get("components")))
-        for key, node in picked.entries if isinstance(picked, Mapping) else ():
+        if not isinstance(picked, Mapping):
+            return
+        for key, node in picked.entries:
             name = str(key.value)
             stem = name.removesuffix(WITH_PAST)
             with_past = name != stem
@@ -182,8 +184,8 @@ class _Composer:
                 )
             else:
                 # Renamed beside another name of the same task, the key would be given twice.
-                names = [task_of_word(str(other.value)) for other, _ in picked.entries]
-                fix = Fix(f"rename to '{current}'", (Edit(key.span, current),)) if names.count(current) == 1 else None
+                tasks = [task_of_word(str(other.value)) for other, _ in picked.entries]
+                fix = Fix(f"rename to '{current}'", (Edit(key.span, current),)) if tasks.count(current) == 1 else None
                 hint = f"write '{current}', the name on the Hub"
                 self.diagnostics.append(UNKNOWN_TASK.at(message, key.span, hint, fix))
             return False

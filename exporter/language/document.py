@@ -16,6 +16,7 @@ from typing import Any, NoReturn
 
 import yaml
 
+from exporter.errors import first_line
 from exporter.language.diagnostics import Diagnostic
 from exporter.language.findings import DUPLICATE_KEY, FORBIDDEN_YAML, WRONG_TYPE, YAML_SYNTAX, Rule
 from exporter.language.text import Span, Text
@@ -250,7 +251,7 @@ def _resolve(text: str) -> bool | int | float | str | None:
 
 def _syntax_diagnostic(source: Text, error: yaml.YAMLError) -> Diagnostic:
     mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
-    problem = getattr(error, "problem", None) or str(error)
+    problem = getattr(error, "problem", None) or first_line(error)
     context = getattr(error, "context", None)
     offset = source.offset(mark.line, mark.column) if mark is not None else 0
     end = min(offset + 1, len(source.text)) if source.text[offset : offset + 1] not in ("", "\n", "\r") else offset

@@ -16,7 +16,7 @@ import jinja2
 from jinja2 import nodes
 from jinja2.sandbox import SandboxedEnvironment
 
-from exporter.errors import did_you_mean
+from exporter.errors import did_you_mean, first_line
 
 MAX_LENGTH = 500
 # A product of halvings (`2 ** stages`) is a size; anything beyond these is work that grows with a number in the text.
@@ -120,7 +120,7 @@ def _parse(text: str) -> nodes.Template:
         _compile(text)
     except jinja2.TemplateError as error:
         # The parenthesis that ends too early is the one put around the text above.
-        reason = "it ends too early" if error.message == "unexpected ')'" else error.message or str(error)
+        reason = "it ends too early" if error.message == "unexpected ')'" else error.message or first_line(error)
         raise ExpressionError(f"malformed expression: {reason}", text) from None
     except RecursionError:
         raise ExpressionError("the expression is nested too deeply", text) from None
@@ -176,11 +176,11 @@ def evaluate_expression(text: str, config: Any, sizes: Mapping[str, int] | None 
     try:
         value = _compile(text)(config=config, **{name: sizes[name] for name in names if name != "config"})
     except jinja2.exceptions.UndefinedError as error:
-        raise _undefined(text, config, str(error)) from None
+        raise _undefined(text, config, first_line(error)) from None
     except jinja2.TemplateError as error:
-        raise ExpressionError(f"the expression is not allowed: {error}", text) from None
+        raise ExpressionError(f"the expression is not allowed: {first_line(error)}", text) from None
     except (ArithmeticError, TypeError, ValueError, LookupError, AttributeError) as error:
-        raise ExpressionError(f"the expression failed: {error}", text) from None
+        raise ExpressionError(f"the expression failed: {first_line(error)}", text) from None
     # A missing attribute alone does not raise: it is returned.
     if isinstance(value, jinja2.Undefined):
         raise _undefined(text, config, "missing")

@@ -155,7 +155,13 @@ def test_parameters_are_known_by_their_storage() -> None:
     model = nn.ModuleDict({"first": nn.Linear(2, 2), "second": nn.Linear(2, 2)})
     model["second"].weight = model["first"].weight
     names = parameter_names(
-        model, [model["first"].weight.detach(), model["second"].bias.data, torch.ones(2), torch.ones(0)]
+        model,
+        [
+            model.get_parameter("first.weight").detach(),
+            model.get_parameter("second.bias").data,
+            torch.ones(2),
+            torch.ones(0),
+        ],
     )
     assert names == {"first.weight", "second.weight", "second.bias"}
 

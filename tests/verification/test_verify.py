@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -28,7 +30,7 @@ class Runtime:
 
     opened: list[tuple[str, bool]] = dataclasses.field(default_factory=list)
     ran: list[tuple[str, bool, tuple[int, ...]]] = dataclasses.field(default_factory=list)
-    answer: object = staticmethod(compute)
+    answer: Callable[..., Any] = compute
     problems: list[str] = dataclasses.field(default_factory=list)
     ships_another: bool = True
 

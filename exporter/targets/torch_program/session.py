@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from exporter.errors import ExportError
+from exporter.errors import ExportError, first_line
 from exporter.planning.dtypes import NUMPY_DTYPES, Array
 from exporter.targets.torch_program.process import Plain
 
@@ -105,7 +105,7 @@ class TorchSession:
         try:
             self._ask("open", str(path.absolute()), list(modules))
         except RuntimeError as error:
-            raise ExportError(f"torch cannot open {path.name}: {error}", help=help) from error
+            raise ExportError(f"torch cannot open {path.name}: {first_line(error)}", help=help) from error
 
     def run(self, inputs: Mapping[str, Array]) -> list[Array]:
         """Return the outputs in graph order for inputs in graph order."""

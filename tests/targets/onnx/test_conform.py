@@ -36,7 +36,9 @@ def model_of(nodes, inputs, outputs, *, initializers=(), inner=()) -> ir.Model:
 
 def planned(inputs, outputs) -> GraphPlan:
     """Return a plan whose tensors are given as ``(name, dtype, shape)``."""
-    tensors = [tuple(TensorPlan(*tensor, path=(tensor[0],)) for tensor in side) for side in (inputs, outputs)]
+    tensors = [
+        tuple(TensorPlan(name, dtype, shape, (name,)) for name, dtype, shape in side) for side in (inputs, outputs)
+    ]
     return GraphPlan("decoder", "model.onnx", ("model.onnx",), None, {}, (), tensors[0], tensors[1], ())
 
 
