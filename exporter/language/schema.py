@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import jsonschema
-import referencing
 from jsonschema.exceptions import ValidationError
 
 from exporter.errors import did_you_mean
@@ -53,14 +52,26 @@ def bundle_schema(kind: str) -> dict[str, Any]:
     return {**bundled, "$defs": load_schema("defs")["$defs"]}
 
 
+@lru_cache(maxsize=1)
+def _definitions() -> dict[str, Any]:
+    definitions: dict[str, Any] = load_schema("defs")["$defs"]
+    return definitions
+
+
+def _follow(validator: Any, reference: str, instance: Any, _: Any) -> Iterator[ValidationError]:
+    """Hold an instance against the definition that a ``$ref`` names, which is one of the shared ones in every schema.
+
+    Looking each of some 10,000 references up in a registry took a tenth of the time of linting the catalogue.
+    """
+    yield from validator.descend(instance, _definitions()[reference.rpartition("/")[2]])
+
+
+_Validator: Any = jsonschema.validators.extend(jsonschema.Draft202012Validator, {"$ref": _follow})  # type: ignore[no-untyped-call]
+
+
 @lru_cache(maxsize=4)
-def _validator(kind: str) -> jsonschema.Draft202012Validator:
-    defs = referencing.Resource.from_contents(load_schema("defs"))
-    schema = load_schema(kind)
-    registry: referencing.Registry[Any] = referencing.Registry().with_resources(
-        [("https://exporter.dev/schemas/defs.schema.json", defs), ("defs.schema.json", defs)]
-    )
-    return jsonschema.Draft202012Validator(schema, registry=registry)
+def _validator(kind: str) -> Any:
+    return _Validator(load_schema(kind))
 
 
 def check_schema(document: Document) -> list[Diagnostic]:
@@ -148,7 +159,7 @@ def _missing_keys(error: ValidationError, node: Node, key: Scalar | None) -> Ite
 def _purpose(property_: dict[str, Any]) -> str | None:
     if "$ref" in property_ and "description" not in property_:
         name = property_["$ref"].rsplit("/", 1)[-1]
-        property_ = load_schema("defs")["$defs"].get(name, {})
+        property_ = _definitions().get(name, {})
     purpose: str | None = property_.get("description")
     return purpose
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -215,3 +216,16 @@ def test_no_document_makes_schema_or_composition_raise(data, family):
     assert first.spec == second.spec
     assert first.diagnostics == second.diagnostics
     check_family(document({"spec_version": 1, "family": "x", **data}))
+
+
+@pytest.mark.parametrize("kind", [*KINDS, "defs"])
+def test_every_reference_is_to_a_shared_definition(kind: str):
+    text = json.dumps(load_schema(kind))
+    references = re.findall(r'"\$ref": "([^"]*)"', text)
+    assert references
+    definitions = load_schema("defs")["$defs"]
+    for reference in references:
+        document, _, name = reference.partition("#/$defs/")
+        assert document == ("" if kind == "defs" else "defs.schema.json")
+        assert name in definitions
+    assert ('"$defs"' in text) is (kind == "defs")
