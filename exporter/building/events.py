@@ -13,7 +13,7 @@ from typing import Any
 
 from exporter import records
 from exporter.building.request import Request
-from exporter.errors import CheckpointError, EngineError, ExporterError, ExportError, UsageError, first_line
+from exporter.errors import CheckpointError, EngineError, ExporterError, ExportError, UsageError, describe_error
 from exporter.language.diagnostics import SpecError, diagnostics_from_data, diagnostics_to_data
 from exporter.planning.plan import Plan
 from exporter.verification.report import Report, VerificationError
@@ -99,7 +99,7 @@ def _read_line(line: str, kinds: Mapping[str, Any]) -> Any:
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise EngineError(
             f"a line between the command and its worker cannot be read: {line.strip()[:_SHOWN]!r} "
-            f"({type(error).__name__}: {first_line(error)})"
+            f"({describe_error(error)})"
         ) from error
 
 
@@ -127,4 +127,4 @@ def error_from_data(data: Mapping[str, Any]) -> ExporterError:
             return VerificationError(data["message"], help=data["help"], report=Report.from_data(data["report"]))
         return _ERRORS[data["kind"]](data["message"], help=data["help"])
     except (ValueError, TypeError, KeyError, IndexError) as error:
-        raise EngineError(f"a worker's error cannot be read: {type(error).__name__}: {first_line(error)}") from error
+        raise EngineError(f"a worker's error cannot be read: {describe_error(error)}") from error

@@ -11,7 +11,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,7 +42,7 @@ class Outcome:
 
 def run_builds(
     builds: Iterable[Build], on_stage: OnStage = lambda build, text: None, jobs: int = 1
-) -> Iterator[Outcome]:
+) -> Generator[Outcome, None, None]:
     """Run builds in worker processes and yield how each ended, as they end.
 
     Args:

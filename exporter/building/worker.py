@@ -17,7 +17,7 @@ import traceback
 from typing import TextIO
 
 from exporter.building.events import Ended, Event, Failed, Job, Stage, error_to_data, job_from_line, to_line
-from exporter.errors import EngineError, ExporterError, first_line
+from exporter.errors import EngineError, ExporterError, describe_error
 from exporter.targets.registry import find_target
 
 _PR_SET_PDEATHSIG = 1
@@ -102,7 +102,7 @@ def _run(job: Job, events: TextIO) -> int:
         _emit(events, Failed(error_to_data(error)))
     except Exception as error:
         traceback.print_exc()
-        _emit(events, Failed(error_to_data(EngineError(f"{type(error).__name__}: {first_line(error)}"))))
+        _emit(events, Failed(error_to_data(EngineError(describe_error(error)))))
     return 0
 
 

@@ -15,7 +15,7 @@ import click
 import exporter
 from exporter.cli import building, linting, looking
 from exporter.cli.options import CONTEXT
-from exporter.errors import ExporterError, first_line
+from exporter.errors import ExporterError, describe_error
 from exporter.targets.registry import TARGETS
 
 
@@ -57,7 +57,7 @@ def report_bug(error: Exception) -> NoReturn:
         log.write(f"exporter {exporter.__version__}, Python {platform.python_version()}, {platform.platform()}\n")
         traceback.print_exception(error, file=log)
     _leave(
-        f"a bug in exporter: {type(error).__name__}: {first_line(error)}",
+        f"a bug in exporter: {describe_error(error)}",
         f"please report it with the log: {log.name}",
         3,
     )

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from exporter.errors import UsageError, did_you_mean
+from exporter.errors import UsageError, describe_error, did_you_mean
 from exporter.language.catalog import display_name, expand_paths
 from exporter.language.composing import Composition, check_family, compose_spec
 from exporter.language.diagnostics import Diagnostic, Edit, Fix, Severity
@@ -164,7 +164,7 @@ def _run_rules(subjects: tuple[Subject, ...], rules: Iterable[Rule]) -> list[Dia
             try:
                 found += rule.run(subject, subjects)
             except Exception as error:
-                message = f"the rule '{rule.name}' crashed: {type(error).__name__}: {error}"
+                message = f"the rule '{rule.name}' crashed: {describe_error(error)}"
                 help_ = "this is a bug in exporter, not in the document; please report it with the document"
                 found.append(Diagnostic("rule-crashed", message, subject.document.source.span(0, 0), help=help_))
     # What the schema refuses has no meaning that another rule could judge.
