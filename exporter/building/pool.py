@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from exporter.artifacts.staging import staged_artifact
-from exporter.building.events import Built, Ended, Event, Failed, Job, Stage, error_from_data, event_from_line, to_line
+from exporter.building.events import Built, Ended, Failed, Job, Stage, error_from_data, event_from_line, to_line
 from exporter.building.requests import Build
 from exporter.errors import EngineError, ExporterError, ExportError
 from exporter.planning.plan import Plan
@@ -141,13 +141,17 @@ class _Worker:
         built: Built | None = None
         failure: ExporterError | None = None
         for line in process.stdout:
-            match self._read(line):
+            with self._reading():
+                event = event_from_line(line)
+            match event:
                 case Stage(text):
                     on_stage(text)
-                case Built() as event:
+                case Built():
                     built = event
-                case Failed(error):
-                    failure = self._failure(error_from_data(error))
+                case Failed(data):
+                    with self._reading():
+                        error = error_from_data(data)
+                    failure = self._failure(error)
                 case Ended(status):
                     if built is None and failure is None:
                         raise self._died(status)
@@ -188,11 +192,13 @@ class _Worker:
             if pipe is not None:
                 pipe.close()
 
-    def _read(self, line: str) -> Event:
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        """End a worker that says what cannot be read: the rest of its events would be taken for the next job's."""
         try:
-            return event_from_line(line)
+            yield
         except EngineError as error:
-            self._end()  # what else it says would be taken for the next job's
+            self._end()
             raise self._failure(error) from error
 
     def _failure(self, error: ExporterError) -> ExporterError:
