@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import sys
 import textwrap
 from collections.abc import Callable, Iterator
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 
+import exporter
 from exporter.building import pool
 
 TINY_BERT = {
@@ -22,11 +24,18 @@ TINY_BERT = {
     "vocab_size": 50,
     "type_vocab_size": 2,
 }
-# The program of a worker whose jobs do what a test says, and which imports no torch: it starts in a blink.
+# The program of a worker whose jobs do what a test says, and which imports no torch: it starts in a blink. A job that
+# returns `made(job)` is built: its artifact is a file that names the processes of the worker and of the job.
 _STUB = """\
-import os, signal, sys, time, types
+import json, os, pathlib, signal, sys, time, types
 from exporter import errors
 from exporter.building import events, worker
+from exporter.planning.plan import Plan
+
+def made(job):
+    (job.staging / "made").write_text(f"{{os.getppid()}} {{os.getpid()}}", "utf-8")
+    plan = Plan.from_data(json.loads(pathlib.Path(__file__).with_name("plan.json").read_text("utf-8")))
+    return events.Built(plan, None, {{job.request.task: 1}}, "BertModel")
 
 def build_artifact(job, emit):
 {job}
@@ -60,6 +69,7 @@ def stub_worker(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> MakeStub:
     def make(job: str, more: str = "") -> None:
         program, command = tmp_path / "stub.py", tmp_path / "stub"
         body = textwrap.indent(textwrap.dedent(job), "    ")
+        (tmp_path / "plan.json").write_text(json.dumps(exporter.plan("bert", "fill-mask").to_data()), "utf-8")
         program.write_text(_STUB.format(job=body, more=textwrap.dedent(more)), "utf-8")
         command.write_text(f'#!/bin/sh\nexec "{python}" "{program}"\n', "utf-8")
         command.chmod(0o755)
