@@ -1,6 +1,7 @@
-"""What a worker tells the pool, one JSON object per line.
+"""The jobs that the pool sends to a worker and the events it gets back, one JSON object per line.
 
-Each event is a value here, and an error keeps its type and its fields: a `SpecError` its findings with their places.
+An error arrives with the type and the fields it was raised with: a `SpecError` has its findings, whose places can still
+be shown in the text of the spec.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from exporter.verification.report import Report, VerificationError
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What a worker is asked to build: a request for one task and one target, and the directory it is made in."""
+    """The work of a worker: a request for one task and one target, and the directory the artifact is made in."""
 
     request: Request
     staging: Path
@@ -29,14 +30,14 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """What is being done, in a few words."""
+    """The step a job has come to, in a few words: ``loading the model``."""
 
     text: str
 
 
 @dataclass(frozen=True, slots=True)
 class Built:
-    """What came out: the plan, the report (None without verification), each file's bytes, and the model's class."""
+    """The artifact of a job: its plan, its report (None without verification), the bytes of each file, its model's class."""
 
     plan: Plan
     report: Report | None
@@ -46,14 +47,14 @@ class Built:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """The job failed, with an error as data."""
+    """The job failed; ``error`` is what `error_to_data` made of the error."""
 
     error: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """The process of a job ended, with this status; one that is negative is the signal that killed it."""
+    """The process of a job ended. A negative status is the signal that killed the process: -9 is SIGKILL."""
 
     status: int
 
@@ -61,7 +62,7 @@ class Ended:
 Event = Stage | Built | Failed | Ended
 _EVENTS: dict[str, Any] = {kind.__name__: kind for kind in (Stage, Built, Failed, Ended)}
 _JOBS: dict[str, Any] = {Job.__name__: Job}
-# How much of a line that cannot be read an error shows.
+# An error about a line that cannot be read shows this many characters of the line.
 _SHOWN = 80
 _ERRORS = {kind.__name__: kind for kind in (UsageError, CheckpointError, ExportError, EngineError, ExporterError)}
 
@@ -75,7 +76,7 @@ def event_from_line(line: str) -> Event:
     """Return the event of a line.
 
     Raises:
-        EngineError: the line is torn, or no event.
+        EngineError: the line is torn, or is not an event.
     """
     event: Event = _read_line(line, _EVENTS)
     return event
@@ -85,7 +86,7 @@ def job_from_line(line: str) -> Job:
     """Return the job of a line.
 
     Raises:
-        EngineError: the line is torn, or no job.
+        EngineError: the line is torn, or is not a job.
     """
     job: Job = _read_line(line, _JOBS)
     return job

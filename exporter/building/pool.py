@@ -29,7 +29,7 @@ OnStage = Callable[[Build, str], None]
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How one build ended: with a plan and files, or with an error (and the report, where verification failed)."""
+    """The end of one build: a plan and files, or an error; an error of verification comes with the report."""
 
     build: Build
     seconds: float
@@ -46,8 +46,8 @@ def run_builds(
     """Run builds in worker processes and yield how each ended, as they end.
 
     Args:
-        builds: what to build, asked for one at a time, when a worker is free.
-        on_stage: told what is being done; with several jobs, from several threads.
+        builds: the builds; the next is taken when a worker is free, so they may be made as they are needed.
+        on_stage: called with each step of a build; with several jobs, from several threads.
         jobs: how many builds run at once, each in a worker of its own.
     """
     with ExitStack() as stack:
@@ -127,15 +127,18 @@ class _Worker:
         self.process: subprocess.Popen[str] | None = None
 
     def build(self, job: Job, on_stage: Callable[[str], None]) -> Built:
-        """Run one job to its end and return what came out.
+        """Run one job to its end and return its artifact.
 
         Raises:
-            ExporterError: as it was raised in the worker, or because the worker died.
+            ExporterError: the error of the job, as it was raised in the worker.
+            ExportError: the worker was killed.
+            EngineError: the worker died, or says something that cannot be read.
         """
         process = self._started(on_stage)
         if process.stdin is None or process.stdout is None:
             raise AssertionError("the worker was started with pipes")
-        with contextlib.suppress(BrokenPipeError):  # that the worker died is seen below
+        # A worker that died does not read its job; the end of its output tells so below.
+        with contextlib.suppress(BrokenPipeError):
             process.stdin.write(to_line(job) + "\n")
             process.stdin.flush()
         built: Built | None = None
@@ -163,10 +166,10 @@ class _Worker:
         return built
 
     def _started(self, on_stage: Callable[[str], None]) -> subprocess.Popen[str]:
-        """Return the running process, started where there is none, or where the last one died."""
+        """Return the running process; it is started for the first job, and again after it died."""
         if self.process is None or self.process.poll() is not None:
             on_stage("starting PyTorch")
-            self._end()  # what is left of one that died
+            self._end()  # closes the pipes of a worker that died
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "exporter.building.worker"],
                 stdin=subprocess.PIPE,
@@ -179,7 +182,7 @@ class _Worker:
         return self.process
 
     def close(self) -> None:
-        """End the worker; one in the middle of a job is killed."""
+        """Kill the process, in the middle of a job too, and take no other job."""
         self.closed = True
         self._end()
 
@@ -194,7 +197,7 @@ class _Worker:
 
     @contextmanager
     def _reading(self) -> Iterator[None]:
-        """End a worker that says what cannot be read: the rest of its events would be taken for the next job's."""
+        """End the worker where an event cannot be read: later events would be taken for those of the next job."""
         try:
             yield
         except EngineError as error:
@@ -202,7 +205,7 @@ class _Worker:
             raise self._failure(error) from error
 
     def _failure(self, error: ExporterError) -> ExporterError:
-        """Return the error of a job; one that is a bug says where the log is, which then is kept."""
+        """Return the error of a job as callers see it: an error that is a bug names the log, which is kept for it."""
         if not isinstance(error, EngineError):
             return error
         self.has_bug = True
