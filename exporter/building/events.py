@@ -37,7 +37,14 @@ class Stage:
 
 @dataclass(frozen=True, slots=True)
 class Built:
-    """The artifact of a job: its plan, its report (None without verification), the bytes of each file, its model's class."""
+    """The artifact of a job.
+
+    Attributes:
+        plan: the plan it was built from.
+        report: the report of its verification; None where it was not verified.
+        files: the size of each file, in bytes.
+        model_class: the class of the model that was recorded.
+    """
 
     plan: Plan
     report: Report | None
