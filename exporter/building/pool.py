@@ -125,6 +125,8 @@ class _Worker:
         self.closed = False
         self.has_bug = False
         self.process: subprocess.Popen[str] | None = None
+        # Held by a thread that starts the process and by one that closes the worker: no process starts after the close.
+        self._starting = threading.Lock()
 
     def build(self, job: Job, on_stage: Callable[[str], None]) -> Built:
         """Run one job to its end and return its artifact.
@@ -167,8 +169,12 @@ class _Worker:
 
     def _started(self, on_stage: Callable[[str], None]) -> subprocess.Popen[str]:
         """Return the running process; it is started for the first job, and again after it died."""
-        if self.process is None or self.process.poll() is not None:
-            on_stage("starting PyTorch")
+        if self.process is not None and self.process.poll() is None:
+            return self.process
+        on_stage("starting PyTorch")
+        with self._starting:
+            if self.closed:
+                raise ExportError("the build was given up before it began")
             self._end()  # closes the pipes of a worker that died
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "exporter.building.worker"],
@@ -179,12 +185,13 @@ class _Worker:
                 encoding="utf-8",
                 env={"OMP_WAIT_POLICY": "passive", **os.environ},
             )
-        return self.process
+            return self.process
 
     def close(self) -> None:
         """Kill the process, in the middle of a job too, and take no other job."""
-        self.closed = True
-        self._end()
+        with self._starting:
+            self.closed = True
+            self._end()
 
     def _end(self) -> None:
         if self.process is None:

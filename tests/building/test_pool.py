@@ -12,6 +12,7 @@ import psutil
 import pytest
 
 import exporter
+from exporter.building import pool
 from exporter.building.pool import run_builds
 from exporter.building.requests import Build, plan_builds
 from exporter.errors import EngineError, ExportError, UsageError
@@ -52,6 +53,18 @@ def test_leaving_early_ends_every_worker(stub_worker: MakeStub, tmp_path: Path):
     outcomes.close()
     assert set(psutil.Process().children(recursive=True)) <= before
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["fill-mask"]
+
+
+def test_a_worker_that_is_closed_starts_no_process(stub_worker: MakeStub, tmp_path: Path):
+    """A thread may take a build just before the others are told to end: nobody would wait for what it builds."""
+    stub_worker(MADE)
+    with pool._worker() as worker:
+        worker.close()
+        outcome = pool._run(worker, build_of("fill-mask", tmp_path / "out"), lambda build, text: None)
+        assert worker.process is None
+    assert isinstance(outcome.error, ExportError)
+    assert "given up" in outcome.error.message
+    assert not (tmp_path / "out").exists()
 
 
 def test_builds_that_cannot_be_told_end_the_run(stub_worker: MakeStub, tmp_path: Path):
