@@ -65,6 +65,21 @@ def first_line(error: BaseException | str, limit: int = 300) -> str:
     An error without text is given by its type, so that no message of ours ends at its colon:
     ``first_line(AssertionError())`` is ``AssertionError``. An empty text is given as ``no reason given``.
     """
+    text = _first_text(error, limit)
+    return text or (type(error).__name__ if isinstance(error, BaseException) else "no reason given")
+
+
+def describe_error(error: BaseException, limit: int = 300) -> str:
+    """Return the type of a library's error and what it says, for a message that is of use without a traceback.
+
+    ``describe_error(KeyError("weight"))`` is ``KeyError: 'weight'``. An error without text is its type alone, and not
+    its type twice: ``describe_error(AssertionError())`` is ``AssertionError``.
+    """
+    kind, text = type(error).__name__, _first_text(error, limit)
+    return f"{kind}: {text}" if text else kind
+
+
+def _first_text(error: BaseException | str, limit: int) -> str:
+    """Return the first line that is not blank, cut to ``limit`` characters; empty where every line is blank."""
     lines = (line.strip() for line in str(error).splitlines())
-    text = next(filter(None, lines), "")
-    return text[:limit] or (type(error).__name__ if isinstance(error, BaseException) else "no reason given")
+    return next(filter(None, lines), "")[:limit]

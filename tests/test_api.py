@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 import pytest
-from conftest import SPECS
+from commands import SPECS
 
 import exporter
 from exporter.errors import CheckpointError, ExporterError, UsageError
@@ -57,14 +57,21 @@ def test_plan_takes_specs_names_configs_and_checkpoints(make_checkpoint):
     config = transformers.BertConfig(vocab_size=77, type_vocab_size=3)
     assert exporter.plan("bert", "fill-mask", config=config).graphs[0].outputs[0].shape[-1] == 77
     checkpoint = make_checkpoint(
-        "BertForMaskedLM", "bert", hidden_size=24, num_hidden_layers=2, num_attention_heads=3, intermediate_size=20,
-        max_position_embeddings=40, vocab_size=50, type_vocab_size=2,
-    )  # fmt: skip
+        "BertForMaskedLM",
+        "bert",
+        hidden_size=24,
+        num_hidden_layers=2,
+        num_attention_heads=3,
+        intermediate_size=20,
+        max_position_embeddings=40,
+        vocab_size=50,
+        type_vocab_size=2,
+    )
     assert exporter.plan("bert", "fill-mask", model=checkpoint).graphs[0].outputs[0].shape[-1] == 50
     with pytest.raises(CheckpointError):
         exporter.plan("bert", "fill-mask", config={"hidden_act": {}, "num_labels": "many"}).to_data()
     with pytest.raises(TypeError):
-        exporter.plan("bert", "fill-mask", opsett=13)
+        exporter.plan("bert", "fill-mask", opsett=13)  # type: ignore[call-arg]
 
 
 def test_lint_returns_findings_and_raises_for_what_is_not_there(tmp_path: Path):

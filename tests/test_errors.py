@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from exporter import errors
-from exporter.errors import did_you_mean, first_line
+from exporter.errors import describe_error, did_you_mean, first_line
 
 
 @pytest.mark.parametrize(
@@ -34,6 +36,28 @@ def test_a_long_line_is_cut_to_the_limit():
 
 def test_every_line_ending_ends_the_first_line():
     assert [first_line(f"one{end}two") for end in ("\n", "\r\n", "\r")] == ["one"] * 3
+
+
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [
+        (ValueError("no such op: Foo\nTraceback of the C++ side"), "ValueError: no such op: Foo"),
+        (KeyError("weight"), "KeyError: 'weight'"),
+        (AssertionError(), "AssertionError"),
+        (RuntimeError("\n \n"), "RuntimeError"),
+        (RuntimeError("\n  the second line says it\n"), "RuntimeError: the second line says it"),
+        (ValueError("x" * 1000), "ValueError: " + "x" * 300),
+    ],
+)
+def test_an_error_is_described_by_its_type_and_its_text(error: Exception, text: str):
+    assert describe_error(error) == text
+
+
+def test_no_message_writes_the_type_of_an_error_before_its_text_by_itself():
+    """An error without text would be called by its type twice; `describe_error` knows that."""
+    engine = Path(errors.__file__).parent
+    for path in engine.rglob("*.py"):
+        assert "__name__}: {first_line(" not in path.read_text("utf-8"), path
 
 
 def test_the_nearest_name_is_suggested():

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from conftest import REPOSITORY
+from commands import REPOSITORY
 
 import exporter
 
@@ -41,8 +41,13 @@ def test_mypy_sees_the_types_of_the_api(tmp_path: Path):
     (tmp_path / "program.py").write_text(PROGRAM, "utf-8")
     done = subprocess.run(
         [sys.executable, "-m", "mypy", "--strict", "--follow-imports=silent", "--ignore-missing-imports", "program.py"],
-        cwd=tmp_path, env={**os.environ, "MYPYPATH": str(REPOSITORY)}, capture_output=True, text=True, timeout=500, check=False,
-    )  # fmt: skip
+        cwd=tmp_path,
+        env={**os.environ, "MYPYPATH": str(REPOSITORY)},
+        capture_output=True,
+        text=True,
+        timeout=500,
+        check=False,
+    )
     lines = [line.partition(": ")[2] for line in done.stdout.splitlines()]
     revealed = [line.split('"')[1] for line in lines if "Revealed type" in line]
     assert [kind.replace("builtins.", "") for kind in revealed] == [

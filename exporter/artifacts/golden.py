@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import onnx
 
-from exporter.errors import ExportError, UsageError, first_line
+from exporter.errors import ExportError, UsageError, describe_error
 from exporter.planning.dtypes import Array, Oracle
 from exporter.planning.dummies import make_dummies
 from exporter.planning.plan import GraphPlan, Plan, TensorPlan
@@ -45,7 +45,7 @@ def write_vectors(directory: Path, plan: Plan, oracles: Mapping[str, Oracle]) ->
             except Exception as error:
                 raise ExportError(
                     f"the model itself fails on '{graph.component}' of {plan.title} at {sizes_text(point.sizes)}: "
-                    f"{type(error).__name__}: {first_line(error)}",
+                    f"{describe_error(error)}",
                     help="choose sizes under 'dims:' that the model accepts",
                 ) from error
             write_golden(golden_directory(directory, graph) / f"test_data_set_{index}", graph, inputs, outputs)

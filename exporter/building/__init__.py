@@ -1,1 +1,1 @@
-"""Builds: what to build, the worker that builds it, and what came out."""
+"""From a request to artifacts: the list of builds, the workers that run them, and the outcome of each."""

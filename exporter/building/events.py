@@ -1,6 +1,7 @@
-"""What a worker tells the pool, one JSON object per line.
+"""The jobs that the pool sends to a worker and the events it gets back, one JSON object per line.
 
-Each event is a value here, and an error keeps its type and its fields: a `SpecError` its findings with their places.
+An error arrives with the type and the fields it was raised with: a `SpecError` has its findings, whose places can still
+be shown in the text of the spec.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Any
 
 from exporter import records
 from exporter.building.request import Request
-from exporter.errors import CheckpointError, EngineError, ExporterError, ExportError, UsageError, first_line
+from exporter.errors import CheckpointError, EngineError, ExporterError, ExportError, UsageError, describe_error
 from exporter.language.diagnostics import SpecError, diagnostics_from_data, diagnostics_to_data
 from exporter.planning.plan import Plan
 from exporter.verification.report import Report, VerificationError
@@ -21,7 +22,7 @@ from exporter.verification.report import Report, VerificationError
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What a worker is asked to build: a request for one task and one target, and the directory it is made in."""
+    """The work of a worker: a request for one task and one target, and the directory the artifact is made in."""
 
     request: Request
     staging: Path
@@ -29,14 +30,21 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """What is being done, in a few words."""
+    """The step a job has come to, in a few words: ``loading the model``."""
 
     text: str
 
 
 @dataclass(frozen=True, slots=True)
 class Built:
-    """What came out: the plan, the report (None without verification), each file's bytes, and the model's class."""
+    """The artifact of a job.
+
+    Attributes:
+        plan: the plan it was built from.
+        report: the report of its verification; None where it was not verified.
+        files: the size of each file, in bytes.
+        model_class: the class of the model that was recorded.
+    """
 
     plan: Plan
     report: Report | None
@@ -46,14 +54,14 @@ class Built:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """The job failed, with an error as data."""
+    """The job failed; ``error`` is what `error_to_data` made of the error."""
 
     error: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """The process of a job ended, with this status; one that is negative is the signal that killed it."""
+    """The process of a job ended. A negative status is the signal that killed the process: -9 is SIGKILL."""
 
     status: int
 
@@ -61,7 +69,7 @@ class Ended:
 Event = Stage | Built | Failed | Ended
 _EVENTS: dict[str, Any] = {kind.__name__: kind for kind in (Stage, Built, Failed, Ended)}
 _JOBS: dict[str, Any] = {Job.__name__: Job}
-# How much of a line that cannot be read an error shows.
+# An error about a line that cannot be read shows this many characters of the line.
 _SHOWN = 80
 _ERRORS = {kind.__name__: kind for kind in (UsageError, CheckpointError, ExportError, EngineError, ExporterError)}
 
@@ -75,7 +83,7 @@ def event_from_line(line: str) -> Event:
     """Return the event of a line.
 
     Raises:
-        EngineError: the line is torn, or no event.
+        EngineError: the line is torn, or is not an event.
     """
     event: Event = _read_line(line, _EVENTS)
     return event
@@ -85,7 +93,7 @@ def job_from_line(line: str) -> Job:
     """Return the job of a line.
 
     Raises:
-        EngineError: the line is torn, or no job.
+        EngineError: the line is torn, or is not a job.
     """
     job: Job = _read_line(line, _JOBS)
     return job
@@ -99,7 +107,7 @@ def _read_line(line: str, kinds: Mapping[str, Any]) -> Any:
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise EngineError(
             f"a line between the command and its worker cannot be read: {line.strip()[:_SHOWN]!r} "
-            f"({type(error).__name__}: {first_line(error)})"
+            f"({describe_error(error)})"
         ) from error
 
 
@@ -127,4 +135,4 @@ def error_from_data(data: Mapping[str, Any]) -> ExporterError:
             return VerificationError(data["message"], help=data["help"], report=Report.from_data(data["report"]))
         return _ERRORS[data["kind"]](data["message"], help=data["help"])
     except (ValueError, TypeError, KeyError, IndexError) as error:
-        raise EngineError(f"a worker's error cannot be read: {type(error).__name__}: {first_line(error)}") from error
+        raise EngineError(f"a worker's error cannot be read: {describe_error(error)}") from error

@@ -1,6 +1,6 @@
 """Build one artifact: the whole pipeline of one task, in the process it is called in.
 
-``load → plan → trace → write → verify → manifest``, into a staging directory somebody else swaps into place.
+``plan → load → trace → write → verify → manifest``, into a staging directory that the pool swaps into its place.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def build_artifact(job: Job, emit: Emit) -> Built:
 
     Args:
         job: what to build.
-        emit: told what is being done, in a few words.
+        emit: called with each step, in a few words.
 
     Raises:
         ExporterError: a usage, spec, checkpoint, export or verification error; see errors.py.
@@ -100,7 +100,11 @@ def _export(plan: Plan, checkpoint: Checkpoint, missing: set[str], staging: Path
 
 
 def _verify(plan: Plan, oracles: Mapping[str, Oracle], staging: Path, emit: Emit) -> Report:
-    """Verify what was written, and describe the open dims of graphs that cannot tell them themselves."""
+    """Verify the graphs in the staging directory, and write down the open dims of graphs that do not name their own.
+
+    An ONNX file names its open dims. A torch program does not, so each of its dims was tried, and the verdicts go into
+    the file beside the program.
+    """
     report = verify_artifact(staging, plan, LiveModel(oracles), emit)
     if not report.passed:
         raise VerificationError.of(report, plan)

@@ -1,7 +1,7 @@
-"""Measure how far graphs are from their models, and say which bound that supports.
+"""Measure how far graphs are from their models, and suggest a bound.
 
-A bound is good when it is some way above the worst difference seen, so that another machine's rounding passes, and no
-further: a bound of many times the difference would let a real fault through.
+A good bound is a few times the worst difference seen: another machine rounds differently and has to pass. A bound of
+many times the worst difference would let a real fault pass too.
 """
 
 from __future__ import annotations
@@ -16,18 +16,24 @@ from exporter.building.pool import OnStage, Outcome, run_builds
 from exporter.building.request import Given
 from exporter.building.requests import plan_builds
 
-# The bound to suggest, and the loosest one to keep, as multiples of the worst difference seen.
+# As multiples of the worst difference seen: the bound that is suggested, and the loosest bound that is called good.
 MARGIN, LOOSEST = 7.0, 10.0
 
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
-    """One task of one architecture in one dtype.
+    """How far the graphs of one task are from their model. Where nothing could be compared, the numbers are NaN.
 
-    ``worst`` is the largest ``|difference| / (1 + |reference|)`` over outputs, sizes and seeds: the smallest
-    ``atol = rtol`` that holds. ``output``, ``magnitude`` and ``difference`` are of the comparison with this ``worst``.
-    ``share`` is the largest difference as a share of the spec's bound. Where nothing could be compared the numbers are
-    NaN, ``output`` is empty, and ``error`` says why.
+    Attributes:
+        architecture: the architecture.
+        task: the task.
+        worst: the largest ``|difference| / (1 + |reference|)`` over outputs, sizes and seeds: the smallest
+            ``atol = rtol`` that holds.
+        share: the largest difference as a share of its bound: at 1.2 the bound is exceeded by a fifth.
+        output: the output of the comparison that has ``worst``; empty where nothing could be compared.
+        magnitude: the largest value of the reference in that comparison, in the units of the output.
+        difference: the largest difference in that comparison, in the units of the output.
+        error: why the build failed; None for a build that passed.
     """
 
     architecture: str
@@ -55,12 +61,12 @@ class Measurement:
 
 
 def measure(names: Iterable[str], given: Given, on_stage: OnStage = lambda build, text: None) -> Iterator[Measurement]:
-    """Build references into a place of no consequence and yield what verification measures.
+    """Build references into a temporary directory and yield the measurement of each build.
 
     Args:
         names: specs, architectures, directories of specs or build files.
         given: tasks and options, as for a build.
-        on_stage: told what is being done.
+        on_stage: called with each step of a build.
     """
     with tempfile.TemporaryDirectory(prefix="exporter-") as scratch:
         builds = plan_builds(names, {**given, "output": Path(scratch), "verify": True})
@@ -69,7 +75,7 @@ def measure(names: Iterable[str], given: Given, on_stage: OnStage = lambda build
 
 
 def measurement_of(outcome: Outcome) -> Measurement:
-    """Return what verification measured in a build, which may have failed."""
+    """Return the measurement of a build, from the report it has even where verification failed."""
     comparisons = outcome.report.comparisons if outcome.report is not None else ()
     finite = [comparison for comparison in comparisons if comparison.problem is None]
     worst = max(finite, key=lambda comparison: comparison.scaled, default=None)
@@ -86,7 +92,7 @@ def measurement_of(outcome: Outcome) -> Measurement:
 
 
 def round_up(value: float) -> float:
-    """Return the next larger number with one digit, or with two where the first is 1."""
+    """Round up to one digit, or to two where the first is 1: 2.01e-6 to 3e-6, 1.01e-6 to 1.1e-6."""
     if not math.isfinite(value) or value <= 0:
         return 0.0
     step = 10.0 ** math.floor(math.log10(value))

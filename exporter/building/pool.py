@@ -11,14 +11,14 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from exporter.artifacts.staging import staged_artifact
-from exporter.building.events import Built, Ended, Event, Failed, Job, Stage, error_from_data, event_from_line, to_line
+from exporter.building.events import Built, Ended, Failed, Job, Stage, error_from_data, event_from_line, to_line
 from exporter.building.requests import Build
 from exporter.errors import EngineError, ExporterError, ExportError
 from exporter.planning.plan import Plan
@@ -29,7 +29,7 @@ OnStage = Callable[[Build, str], None]
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How one build ended: with a plan and files, or with an error (and the report, where verification failed)."""
+    """The end of one build: a plan and files, or an error; an error of verification comes with the report."""
 
     build: Build
     seconds: float
@@ -42,12 +42,12 @@ class Outcome:
 
 def run_builds(
     builds: Iterable[Build], on_stage: OnStage = lambda build, text: None, jobs: int = 1
-) -> Iterator[Outcome]:
+) -> Generator[Outcome, None, None]:
     """Run builds in worker processes and yield how each ended, as they end.
 
     Args:
-        builds: what to build, asked for one at a time, when a worker is free.
-        on_stage: told what is being done; with several jobs, from several threads.
+        builds: the builds; the next is taken when a worker is free, so they may be made as they are needed.
+        on_stage: called with each step of a build; with several jobs, from several threads.
         jobs: how many builds run at once, each in a worker of its own.
     """
     with ExitStack() as stack:
@@ -125,29 +125,38 @@ class _Worker:
         self.closed = False
         self.has_bug = False
         self.process: subprocess.Popen[str] | None = None
+        # Held by a thread that starts the process and by one that closes the worker: no process starts after the close.
+        self._starting = threading.Lock()
 
     def build(self, job: Job, on_stage: Callable[[str], None]) -> Built:
-        """Run one job to its end and return what came out.
+        """Run one job to its end and return its artifact.
 
         Raises:
-            ExporterError: as it was raised in the worker, or because the worker died.
+            ExporterError: the error of the job, as it was raised in the worker.
+            ExportError: the worker was killed.
+            EngineError: the worker died, or says something that cannot be read.
         """
         process = self._started(on_stage)
         if process.stdin is None or process.stdout is None:
             raise AssertionError("the worker was started with pipes")
-        with contextlib.suppress(BrokenPipeError):  # that the worker died is seen below
+        # A worker that died does not read its job; the end of its output tells so below.
+        with contextlib.suppress(BrokenPipeError):
             process.stdin.write(to_line(job) + "\n")
             process.stdin.flush()
         built: Built | None = None
         failure: ExporterError | None = None
         for line in process.stdout:
-            match self._read(line):
+            with self._reading():
+                event = event_from_line(line)
+            match event:
                 case Stage(text):
                     on_stage(text)
-                case Built() as event:
+                case Built():
                     built = event
-                case Failed(error):
-                    failure = self._failure(error_from_data(error))
+                case Failed(data):
+                    with self._reading():
+                        error = error_from_data(data)
+                    failure = self._failure(error)
                 case Ended(status):
                     if built is None and failure is None:
                         raise self._died(status)
@@ -159,10 +168,14 @@ class _Worker:
         return built
 
     def _started(self, on_stage: Callable[[str], None]) -> subprocess.Popen[str]:
-        """Return the running process, started where there is none, or where the last one died."""
-        if self.process is None or self.process.poll() is not None:
-            on_stage("starting PyTorch")
-            self._end()  # what is left of one that died
+        """Return the running process; it is started for the first job, and again after it died."""
+        if self.process is not None and self.process.poll() is None:
+            return self.process
+        on_stage("starting PyTorch")
+        with self._starting:
+            if self.closed:
+                raise ExportError("the build was given up before it began")
+            self._end()  # closes the pipes of a worker that died
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "exporter.building.worker"],
                 stdin=subprocess.PIPE,
@@ -172,12 +185,13 @@ class _Worker:
                 encoding="utf-8",
                 env={"OMP_WAIT_POLICY": "passive", **os.environ},
             )
-        return self.process
+            return self.process
 
     def close(self) -> None:
-        """End the worker; one in the middle of a job is killed."""
-        self.closed = True
-        self._end()
+        """Kill the process, in the middle of a job too, and take no other job."""
+        with self._starting:
+            self.closed = True
+            self._end()
 
     def _end(self) -> None:
         if self.process is None:
@@ -188,15 +202,17 @@ class _Worker:
             if pipe is not None:
                 pipe.close()
 
-    def _read(self, line: str) -> Event:
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        """End the worker where an event cannot be read: later events would be taken for those of the next job."""
         try:
-            return event_from_line(line)
+            yield
         except EngineError as error:
-            self._end()  # what else it says would be taken for the next job's
+            self._end()
             raise self._failure(error) from error
 
     def _failure(self, error: ExporterError) -> ExporterError:
-        """Return the error of a job; one that is a bug says where the log is, which then is kept."""
+        """Return the error of a job as callers see it: an error that is a bug names the log, which is kept for it."""
         if not isinstance(error, EngineError):
             return error
         self.has_bug = True

@@ -1,6 +1,6 @@
-"""What a build starts from: its plan, and the checkpoint that is loaded.
+"""The start of a build: its plan, and the checkpoint whose weights are loaded.
 
-``exporter plan`` and a build both come here, so that what is planned is what is built.
+`prepare` plans for ``exporter plan`` and for builds alike, so a build has the plan that was shown for it.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ Progress = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A plan, and the checkpoint it is for; None for the reference, which is not made yet."""
+    """A plan and its checkpoint. A plan for the reference has None: the reference is not made yet."""
 
     plan: Plan
     checkpoint: Checkpoint | None
@@ -38,13 +38,13 @@ def prepare(
     """Make the plan of a request for one spec, one task and one target.
 
     Args:
-        request: what is asked for.
-        progress: told what is being done.
-        spec: the composed spec, by a caller who has it. Default: that of the request, loaded.
-        config: in place of the reference's, a transformers config, or a mapping laid over the reference's values.
+        request: the request.
+        progress: called with each step.
+        spec: the composed spec, where the caller has it. Default: loaded by the name in the request.
+        config: a transformers config in place of the reference's, or a mapping laid over the reference's values.
 
     Raises:
-        UsageError: it cannot be had; the message gives the reason.
+        UsageError: the request cannot be served; the message gives the reason.
         SpecError: an expression of the spec does not hold for the config.
         CheckpointError: the checkpoint, or its config, cannot be opened.
     """
@@ -65,12 +65,14 @@ def prepare(
 
 
 def loadable_checkpoint(prepared: Prepared, scratch: Path, progress: Progress = lambda _: None) -> Checkpoint:
-    """Return the checkpoint in a form that PyTorch loads: a reference made, another framework's weights converted.
+    """Return a checkpoint that PyTorch loads.
+
+    Without a checkpoint the reference is made; weights of TensorFlow or Flax are converted.
 
     Args:
-        prepared: what a build starts from.
-        scratch: an empty directory for what has to be made.
-        progress: told what is being done.
+        prepared: the plan, and its checkpoint.
+        scratch: an empty directory, for a reference or converted weights.
+        progress: called with each step.
 
     Raises:
         CheckpointError: the weights are damaged, or the package that reads them is not installed.

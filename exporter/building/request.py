@@ -1,8 +1,8 @@
-"""What a build is asked for: the command line, the Python API and build files are three doors to one `Request`.
+"""The request for a build. The command line, the Python API and build files are three doors that lead to a `Request`.
 
-A door gathers what it was *given*: a mapping from the name of an option to its value, with nothing in it that nobody
-asked for. The names are those of `OPTIONS`, which follow from the fields below: a new field is an option of every door,
-or a test fails.
+A door gathers the options it was *given*: a mapping from names of `OPTIONS` to values, without the options nobody gave,
+which keep their defaults. `OPTIONS` follows from the fields of a request: a test fails where a new field is not an
+option of every door.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ Given = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One build asked for, or several: of one spec and one checkpoint, for some tasks and targets.
+    """A request for builds of one spec and one checkpoint: a build for each of its tasks and targets.
 
     Attributes:
         spec: a spec or an architecture; None for that of the checkpoint.
         source: the checkpoint; None for the spec's reference.
         tasks: tasks or retired feature names; none, or ``auto``, for every task of a reference and a checkpoint's own.
         targets: the kinds of file to build, each an artifact of its own.
-        options: what is built.
+        options: dims, dtype, opset and all else that shapes the graphs.
         output: where it is written.
         verify: compare with PyTorch, and fail where the graph differs.
     """
@@ -50,13 +50,13 @@ class Request:
 
     @property
     def target(self) -> str:
-        """The target of a request for one."""
+        """The only target, of a request for a single build."""
         (target,) = self.targets
         return target
 
     @property
     def task(self) -> str:
-        """The task of a request for one."""
+        """The only task, of a request for a single build."""
         (task,) = self.tasks
         return task
 
@@ -66,17 +66,17 @@ def _field_names(kind: type, *left_out: str) -> tuple[str, ...]:
 
 
 _OF_SOURCE = _field_names(Source, "name")
-# A request has its targets beside its options, because one request may have several.
+# The targets are a field of the request, because a request may have several.
 _OF_OPTIONS = _field_names(Options, "target")
 _OF_REQUEST = _field_names(Request, "source", "options")
 # Every option there is, by the name it has in the Python API and in build files. `model` names the source.
 OPTIONS = (*_OF_REQUEST, "model", *_OF_SOURCE, *_OF_OPTIONS)
-# Options that hold several values by name, which are laid over one another name by name.
+# The options that are mappings: those of a command are merged into those of a build file.
 _BY_NAME = ("dims", "settings")
 
 
 def make_request(given: Given) -> Request:
-    """Return the request for what was given.
+    """Return the request for the options given.
 
     Raises:
         UsageError: there is no such option, or one of a checkpoint is given without a model.
@@ -92,10 +92,10 @@ def make_request(given: Given) -> Request:
 
 
 def make_source(given: Given) -> Source | None:
-    """Return the checkpoint among what was given, or None where no model is given.
+    """Return the checkpoint that the options given name, or None where there is no ``model`` among them.
 
     Raises:
-        UsageError: an option of a checkpoint is given without a model, for which it would mean nothing.
+        UsageError: an option of a checkpoint is given without a model, such as a revision of nothing.
     """
     of_source = {name: given[name] for name in _OF_SOURCE if name in given}
     model = given.get("model")
@@ -110,19 +110,18 @@ def make_source(given: Given) -> Source | None:
 
 
 def overlay(request: Given, entry: Given) -> dict[str, Any]:
-    """Lay what a command asks for over one entry of a build file. The precedence, from first to last:
+    """Lay the options of a command over those of an entry of a build file. The precedence, from first to last:
 
-    1. What the command gives holds for every entry: ``--task fill-mask`` builds that task alone of each.
-    2. What the command does not give is the entry's: ``opset: 17`` stays where no ``--opset`` is given.
-    3. What neither gives is the default.
+    1. An option of the command holds for every entry: ``--task fill-mask`` builds that task alone of each.
+    2. An option that the command lacks is the entry's: ``opset: 17`` stays where no ``--opset`` is given.
+    3. An option that both lack has its default.
 
-    Three options are joined. ``dims`` and ``settings`` are laid over one another name by name: with ``{batch: 1}`` in
-    the entry, ``--dim sequence=128`` fixes both. ``output`` of a command is where all entries go, and that of an entry
-    is a place below it.
+    Three options are joined. ``dims`` and ``settings`` are merged name by name: with ``{batch: 1}`` in the entry,
+    ``--dim sequence=128`` fixes both. The ``output`` of an entry is a place below the ``output`` of the command.
 
     Args:
-        request: what the command was given.
-        entry: what the entry says.
+        request: the options of the command.
+        entry: the options of the entry.
     """
     both = {name: {**entry[name], **request[name]} for name in _BY_NAME if name in entry and name in request}
     if "output" in entry and "output" in request:
@@ -131,7 +130,7 @@ def overlay(request: Given, entry: Given) -> dict[str, Any]:
 
 
 def choose_task(spec: Spec, task: TaskSpec, options: Options, target: str = DEFAULT_TARGET) -> Choice:
-    """Return what a request for one task and one target means.
+    """Return the choice that options mean for one task and one target.
 
     Raises:
         UsageError: it cannot be had; the message gives the reason.
@@ -152,7 +151,11 @@ def plan_config(spec: Spec, task: TaskSpec, config: Any, options: Options) -> Pl
 
 
 def split_settings(settings: Mapping[str, Any], target: str, targets: Iterable[str]) -> dict[str, Any]:
-    """Return the settings of one of several targets: those of the others are left to them."""
+    """Return the settings for one of several targets: all but those that only its neighbours have.
+
+    ``freeze`` of TorchScript is not given to a torch-export built beside it. A setting that no target has stays, to be
+    refused by name.
+    """
     record, others = find_target(target), [find_target(name) for name in targets if name != target]
     return {
         name: value

@@ -1,6 +1,6 @@
-"""What to build: from specs, architectures, directories, build files and a checkpoint to a list of builds.
+"""The list of builds for specs, architectures, directories, build files and a checkpoint.
 
-Everything that can be refused without torch is refused here, before any work.
+A request that can be refused without torch is refused here, before any work.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from exporter.planning.planner import find_task
 from exporter.targets.registry import find_target
 
 DEFAULT_OUTPUT = "artifacts"
-# As a task: what is built where no task is named.
+# A word for a task: every task of a reference, or the task a checkpoint was saved for.
 AUTO_TASK = "auto"
 
 
@@ -35,7 +35,7 @@ AUTO_TASK = "auto"
 class Build:
     """One artifact to be made: a request with one spec, one task, one target and its place.
 
-    ``task_reason`` says who chose the task.
+    ``task_reason`` says who chose the task: ``asked for``, or ``from its architectures: <class>``.
     """
 
     request: Request
@@ -62,10 +62,10 @@ class Build:
 
 @dataclass(frozen=True, slots=True)
 class _Row:
-    """One request of several, before tasks and places are settled.
+    """A request for one spec, before its tasks and places are settled.
 
-    ``exact`` says whether the output is the row's own place, or a directory of several rows'. ``spec`` is the composed
-    spec where the caller has it; None for one that is loaded by the name in the request.
+    The output of an ``exact`` row is its own place; that of another row is a directory it shares with other rows.
+    ``spec`` is the composed spec where the caller has it, else None: it is loaded by the name in the request.
     """
 
     request: Request
@@ -74,15 +74,15 @@ class _Row:
 
 
 def plan_builds(names: Iterable[str | Spec], given: Given) -> list[Build]:
-    """Return the builds that are asked for.
+    """Return the builds of a request, each of one task and one target.
 
     Args:
         names: specs, architectures, directories of specs, or build files; a composed spec stands for its file. None of
             them with a model: the spec is found by the checkpoint's ``model_type``.
-        given: what is asked for each of them, by the names of `exporter.building.request.OPTIONS`.
+        given: the options that hold for each of them, by the names of `exporter.building.request.OPTIONS`.
 
     Raises:
-        UsageError: something asked for cannot be had, or two builds would write to one place.
+        UsageError: an option or task cannot be had, or two builds would write to one place.
         SpecError: a spec or build file has findings.
         CheckpointError: the checkpoint has no config, no weights, or no task of its own.
     """
@@ -110,7 +110,7 @@ def check_places(builds: Iterable[Build]) -> None:
 
 
 def _by_target(row: _Row) -> Iterator[_Row]:
-    """Yield a row for each target of a row; those of several are written apart."""
+    """Yield a row for each target of a row. Where there are several, each is written to a directory of its name."""
     request = row.request
     targets = tuple(dict.fromkeys(request.targets))
     for name in targets:
@@ -161,7 +161,10 @@ def _build_file(path: Path, given: Given) -> Iterator[_Row]:
 
 
 def _resolve(entry: Mapping[str, Any], path: Path) -> dict[str, Any]:
-    """Return what of an entry a request holds otherwise: lists as tuples, paths from where the command runs."""
+    """Return the options of an entry that a request holds in another form.
+
+    Lists become tuples, and paths relative to the build file become paths relative to the working directory.
+    """
     resolved: dict[str, Any] = {name: tuple(entry[name]) for name in ("tasks", "targets") if name in entry}
     model, spec = entry.get("model"), entry.get("spec")
     if model is not None and (path.parent / model).exists():
@@ -206,7 +209,7 @@ def _builds_of(row: _Row) -> Iterator[Build]:
 
 
 def _folder(request: Request, spec: Spec, checkpoint: Checkpoint | None) -> str:
-    """Return the name of the directory of a row among others: what is built, which variant of it, and as what."""
+    """Return the directory of a row among others: ``<architecture>-variant-1-torchscript``, or a checkpoint's name."""
     variant = f"-variant-{request.options.variant}" if request.options.variant is not None else ""
     target = f"-{request.target}" if request.target != DEFAULT_TARGET else ""
     return (_label(checkpoint) if checkpoint is not None else spec.architecture + variant) + target
@@ -272,7 +275,7 @@ _HEADS = {
 
 
 def _task_of_class(name: str, spec: Spec) -> TaskSpec | None:
-    """Return the task whose model class is ``name``, with past where the spec has it: that is what is deployed."""
+    """Return the task of a model class; of two that generate, the one with past, because it is the one to deploy."""
     tasks = spec.tasks.values()
     known = [task.auto_class or "" for task in tasks]
     auto_class = next((candidate for candidate in _auto_classes(name, known) if candidate in known), None)
@@ -284,7 +287,8 @@ def _task_of_class(name: str, spec: Spec) -> TaskSpec | None:
 def _auto_classes(name: str, known: Iterable[str]) -> Iterator[str]:
     """Yield the auto classes a model class may belong to, likeliest first.
 
-    ``ForImageClassificationWithTeacher`` says more than its auto class, ``ForSegmentation`` of images less.
+    The end of a class's name need not be that of its auto class: ``ForImageClassificationWithTeacher`` belongs to
+    ``AutoModelForImageClassification``, and ``ForSegmentation`` to ``AutoModelForImageSegmentation``.
     """
     heads = next((heads for suffix, heads in _HEADS.items() if name.endswith(suffix)), None)
     if heads is not None:

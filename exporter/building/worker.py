@@ -1,8 +1,8 @@
-"""The process that imports torch, once, and forks a child for every job.
+"""The worker: a process that imports torch once, and forks a child for every job.
 
-It reads one job per line from standard input and writes events, one JSON object per line, to standard output. A child
-gives all of its memory back when it ends, and one that is killed takes nothing else with it. Everything libraries print
-goes to the log.
+The worker reads one job per line from standard input and writes events, one JSON object per line, to standard output.
+Whatever libraries print goes to the log. A child gives all of its memory back when it ends, and a child that is killed
+leaves the worker to the next job.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import traceback
 from typing import TextIO
 
 from exporter.building.events import Ended, Event, Failed, Job, Stage, error_to_data, job_from_line, to_line
-from exporter.errors import EngineError, ExporterError, first_line
+from exporter.errors import EngineError, ExporterError, describe_error
 from exporter.targets.registry import find_target
 
 _PR_SET_PDEATHSIG = 1
@@ -44,7 +44,7 @@ def main() -> None:
     for line in sys.stdin:
         job = job_from_line(line)
         if job.request.verify:
-            # Here, so that the children of all jobs share it.
+            # In the worker, so that its children share the runtime.
             find_target(job.request.target).start_runtime()
         if hasattr(os, "fork"):
             _run_in_child(job, events)
@@ -53,10 +53,11 @@ def main() -> None:
 
 
 def _preload() -> None:
-    """Import in the parent what jobs need, so that a fork starts ready.
+    """Import the libraries of jobs in the worker, so that each child has them from its start.
 
-    No thread of these libraries holds a lock or a job at this point; models and sessions are opened in the children.
-    Not every target needs them all, and not every torch has them: a job that misses one says so.
+    A fork copies no threads, so no library may hold a lock at a fork: importing starts no work, and models and sessions
+    are opened in the children. An import that fails is left to the job that needs it, which says so: not every target
+    needs every library, and not every torch has all of these modules.
     """
     for name in _PRELOADED:
         with contextlib.suppress(ImportError):
@@ -72,8 +73,7 @@ def _run_in_child(job: Job, events: TextIO) -> None:
             status = _run(job, events)
             sys.stderr.flush()
         finally:
-            # Whatever happened, a forked child never unwinds into the frames it inherited from its parent: these would
-            # wait for threads that a fork does not copy.
+            # A child never returns into its parent's frames: they would wait for threads that a fork does not copy.
             os._exit(status)
     _, wait_status = os.waitpid(child, 0)
     _emit(events, Ended(os.waitstatus_to_exitcode(wait_status)))
@@ -89,11 +89,11 @@ def _die_with_parent() -> None:
 
 
 def _run(job: Job, events: TextIO) -> int:
-    """Build in this process, and tell how it ended.
+    """Build in this process, write the event of the end, and return the status to leave with.
 
-    An error that is no `ExporterError` is a bug, whose traceback goes to the log.
+    An error that is not an `ExporterError` is a bug. The traceback of every error goes to the log.
     """
-    from exporter.building.job import build_artifact  # imports torch, which the parent has done by now
+    from exporter.building.job import build_artifact  # imports torch, as the worker has by now
 
     try:
         _emit(events, build_artifact(job, lambda text: _emit(events, Stage(text))))
@@ -102,7 +102,7 @@ def _run(job: Job, events: TextIO) -> int:
         _emit(events, Failed(error_to_data(error)))
     except Exception as error:
         traceback.print_exc()
-        _emit(events, Failed(error_to_data(EngineError(f"{type(error).__name__}: {first_line(error)}"))))
+        _emit(events, Failed(error_to_data(EngineError(describe_error(error)))))
     return 0
 
 

@@ -16,7 +16,7 @@ import click
 
 from exporter.cli import building, linting, looking
 from exporter.cli.options import CONTEXT
-from exporter.errors import ExporterError, UsageError, first_line
+from exporter.errors import ExporterError, UsageError, describe_error
 from exporter.targets.registry import TARGETS
 from exporter.versions import installed_version
 
@@ -87,7 +87,7 @@ def report_bug(error: Exception) -> NoReturn:
         log.write(f"exporter {installed_version()}, Python {platform.python_version()}, {platform.platform()}\n")
         traceback.print_exception(error, file=log)
     _leave(
-        f"a bug in exporter: {type(error).__name__}: {first_line(error)}",
+        f"a bug in exporter: {describe_error(error)}",
         f"please report it with the log: {log.name}",
         3,
     )

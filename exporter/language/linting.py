@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from exporter.errors import UsageError, did_you_mean, first_line
+from exporter.errors import UsageError, describe_error, did_you_mean
 from exporter.language.catalog import display_name, expand_paths
 from exporter.language.composing import Composition, check_family, compose_spec
 from exporter.language.diagnostics import Diagnostic, Severity
@@ -155,7 +155,7 @@ def _run_rules(subjects: tuple[Subject, ...], rules: Iterable[Rule]) -> list[Dia
             try:
                 findings += find(rule, subject, subjects)
             except Exception as error:
-                message = f"the rule '{rule.name}' crashed: {type(error).__name__}: {first_line(error)}"
+                message = f"the rule '{rule.name}' crashed: {describe_error(error)}"
                 help_ = "this is a bug in exporter, not in the document; please report it with the document"
                 findings.append(RULE_CRASHED.at(message, subject.document.source.span(0, 0), help_))
     # What the schema refuses has no meaning that another rule could judge.

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from exporter.errors import ExporterError, ExportError, first_line
+from exporter.errors import ExporterError, ExportError, describe_error
 from exporter.models.arrays import to_numpy, to_torch
 from exporter.models.configs import quiet_libraries
 from exporter.models.flat_model import FlatModel
@@ -36,7 +36,7 @@ def run_model(
     except Exception as error:
         sizes = ", ".join(f"{dim}={size}" for dim, size in (fixed or {}).items())
         raise ExportError(
-            f"the model refuses the inputs declared for {title}: {type(error).__name__}: {first_line(error)}",
+            f"the model refuses the inputs declared for {title}: {describe_error(error)}",
             help=f"check that the model takes the sizes given with --dim: {sizes}"
             if sizes
             else "compare 'exporter plan' with the model's forward()",

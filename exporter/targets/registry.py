@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Mapping
 
-from exporter.errors import ExportError, UsageError, first_line
+from exporter.errors import ExportError, UsageError, describe_error
 from exporter.planning.target import Settings, Target
 from exporter.targets import neuron, onnx, openvino, torch_export, torchscript
 
@@ -61,6 +61,6 @@ def import_toolchain(target: Target, settings: Settings) -> None:
             # Whatever a package that is not the real one raises.
             raise ExportError(
                 f"the target {target.name} needs the package '{name}', which cannot be imported: "
-                f"{type(error).__name__}: {first_line(error)}",
+                f"{describe_error(error)}",
                 help=target.help,
             ) from error

@@ -45,13 +45,18 @@ def finding(text: Text) -> Diagnostic:
     "event",
     [
         Stage("tracing “model”\nin two lines"),
-        Built(exporter.plan("gpt2", "causal-lm-with-past", dims={"batch": 1}), REPORT, {"model.onnx": 3}, "GPT2LMHeadModel"),
+        Built(
+            exporter.plan("gpt2", "causal-lm-with-past", dims={"batch": 1}),
+            REPORT,
+            {"model.onnx": 3},
+            "GPT2LMHeadModel",
+        ),
         Built(exporter.plan("distilbert", "fill-mask"), None, {}, ""),
         Failed({"kind": "UsageError", "message": "m", "help": None}),
         Ended(-9),
     ],
     ids=lambda event: type(event).__name__,
-)  # fmt: skip
+)
 def test_an_event_arrives_as_it_was_sent(event: Stage | Built | Failed | Ended):
     line = to_line(event)
     assert "\n" not in line
@@ -106,9 +111,21 @@ def test_a_verification_error_keeps_its_report_with_infinities():
 
 @pytest.mark.parametrize(
     "line",
-    ["", "{", "[]", "3", "{}", '{"event": "Stage"}', '{"event": "Stage", "text": 3}', '{"event": "Dance", "text": "x"}',
-     '{"event": "Ended", "status": 0, "more": 1}', '{"event": ["Stage"], "text": "x"}', "Segmentation fault", "x" * 500],
-)  # fmt: skip
+    [
+        "",
+        "{",
+        "[]",
+        "3",
+        "{}",
+        '{"event": "Stage"}',
+        '{"event": "Stage", "text": 3}',
+        '{"event": "Dance", "text": "x"}',
+        '{"event": "Ended", "status": 0, "more": 1}',
+        '{"event": ["Stage"], "text": "x"}',
+        "Segmentation fault",
+        "x" * 500,
+    ],
+)
 def test_a_torn_or_unknown_line_is_a_bug_told_in_a_line(line: str):
     for read in (event_from_line, job_from_line):
         with pytest.raises(EngineError, match="cannot be read") as failure:
@@ -119,10 +136,14 @@ def test_a_torn_or_unknown_line_is_a_bug_told_in_a_line(line: str):
 
 @pytest.mark.parametrize(
     "data",
-    [{}, {"kind": "Nonsense"}, {"kind": "SpecError", "message": "", "help": None},
-     {"kind": "VerificationError", "message": "m", "help": None, "report": {}},
-     {"kind": "SpecError", "findings": {"texts": [], "diagnostics": []}}],
-)  # fmt: skip
+    [
+        {},
+        {"kind": "Nonsense"},
+        {"kind": "SpecError", "message": "", "help": None},
+        {"kind": "VerificationError", "message": "m", "help": None, "report": {}},
+        {"kind": "SpecError", "findings": {"texts": [], "diagnostics": []}},
+    ],
+)
 def test_an_error_that_is_none_is_a_bug(data: dict[str, object]):
     with pytest.raises(EngineError, match="error cannot be read"):
         error_from_data(data)

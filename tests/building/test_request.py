@@ -131,7 +131,7 @@ def test_verify_takes_a_checkpoint_as_build_does():
     with pytest.raises(UsageError, match="--revision goes with a checkpoint"):
         api.verify("anywhere", revision="main")
     with pytest.raises(TypeError, match="no argument 'opset'"):
-        api.verify("anywhere", opset=17)
+        api.verify("anywhere", opset=17)  # type: ignore[call-arg]
 
 
 @pytest.mark.parametrize("name", OPTIONS)

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
-from conftest import SPECS
+from commands import SPECS
 
 from exporter.errors import UsageError
 from exporter.language.catalog import (

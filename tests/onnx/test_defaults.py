@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from conftest import REPOSITORY
+from commands import REPOSITORY
 
 from exporter.language.catalog import list_specs
 from exporter.language.loading import load_spec

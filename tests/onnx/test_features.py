@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import transformers
-from conftest import REPOSITORY
+from commands import REPOSITORY
 
 from exporter.errors import CheckpointError, UsageError
 from exporter.language.catalog import load_tasks, resolve_task

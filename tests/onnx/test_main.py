@@ -12,13 +12,11 @@ from pathlib import Path
 import onnx
 import onnxruntime
 import pytest
-from conftest import REPOSITORY
+from commands import REPOSITORY
 
 import exporter
-from exporter.building.requests import plan_builds
 from exporter.cli.main import cli
 from exporter.language.catalog import load_tasks
-from exporter.language.loading import load_spec
 from exporter.onnx import __main__ as door
 from exporter.onnx.__main__ import main
 
@@ -238,11 +236,3 @@ def test_the_page_on_migrating_names_what_there_is(capsys):
     assert [re.findall(r"`([\w-]+)`", " ".join(cells)) for cells in rows("Names of tasks")] == [
         list(dict.fromkeys(task.words)) for task in load_tasks().values()
     ]
-
-
-def test_auto_is_the_checkpoints_own_task(masked_lm, tmp_path: Path):
-    own = {"model": str(masked_lm), "tasks": ("auto",), "output": tmp_path / "out"}
-    (build,) = plan_builds((), own)
-    assert (build.task, build.task_reason) == ("fill-mask", "from its architectures: BertForMaskedLM")
-    every = {"tasks": ("auto",), "output": tmp_path / "all"}
-    assert len(plan_builds(("bert",), every)) == len(load_spec("bert").tasks)

@@ -36,7 +36,7 @@ def test_a_toolchain_that_is_there_is_imported():
     ("text", "said"),
     [
         ('raise ImportError("\\nWRONG PACKAGE\\nread the docs")', "ImportError: WRONG PACKAGE"),
-        ("raise AssertionError", "AssertionError: AssertionError"),
+        ("raise AssertionError", "AssertionError"),
         ('raise RuntimeError("no device")', "RuntimeError: no device"),
     ],
 )

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from exporter.errors import ExportError, UsageError, first_line
+from exporter.errors import ExportError, UsageError, describe_error
 from exporter.models.arrays import to_torch
 from exporter.models.flat_model import FlatModel
 from exporter.planning.dummies import make_dummies
@@ -93,8 +93,7 @@ def compile_graph(model: Any, graph: GraphPlan, plan: Plan) -> torch.jit.ScriptM
                 compiled = sdk.dynamic_batch(compiled) if dynamic else compiled
     except Exception as error:
         raise ExportError(
-            f"{toolchain.module}.trace failed on '{graph.component}' of {plan.title}: "
-            f"{type(error).__name__}: {first_line(error)}",
+            f"{toolchain.module}.trace failed on '{graph.component}' of {plan.title}: {describe_error(error)}",
             help="give --compiler-workdir DIR and see what the compiler left there",
         ) from error
     module: torch.jit.ScriptModule = compiled

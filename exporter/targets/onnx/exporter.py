@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from exporter.errors import ExporterError, ExportError, first_line
+from exporter.errors import ExporterError, ExportError, describe_error
 from exporter.models.arrays import to_torch
 from exporter.models.flat_model import FlatModel
 from exporter.planning.dummies import make_dummies
@@ -49,7 +49,7 @@ def _finish(model: Any, graph: GraphPlan, plan: Plan) -> Any:
     except Exception as error:
         raise ExportError(
             f"the {plan.recording.tracer} tracer failed on '{graph.component}' of {plan.title}: "
-            f"{type(error).__name__}: {first_line(error)}",
+            f"{describe_error(error)}",
             help="try the other tracer with --tracer",
         ) from error
     return finish_graph(recorded, graph, plan.recording.opset)

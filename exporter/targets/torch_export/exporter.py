@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from exporter.errors import ExportError, first_line
+from exporter.errors import ExportError, describe_error
 from exporter.models.arrays import to_torch
 from exporter.models.flat_model import FlatModel
 from exporter.planning.dummies import make_dummies
@@ -69,7 +69,7 @@ def _record(flat: FlatModel, graph: GraphPlan, plan: Plan) -> Any:
             )
     except Exception as error:
         raise ExportError(
-            f"torch.export failed on {_title(graph, plan)}: {type(error).__name__}: {first_line(error)}",
+            f"torch.export failed on {_title(graph, plan)}: {describe_error(error)}",
             help="say so in the spec under 'targets:' with the reason, or build another target",
         ) from error
 
@@ -121,7 +121,7 @@ def _compile(program: Any, path: Path, title: str) -> None:
             torch._inductor.aoti_compile_and_package(program, package_path=str(path.with_suffix(COMPILED)))
     except Exception as error:
         raise ExportError(
-            f"AOTInductor cannot compile {title}: {type(error).__name__}: {first_line(error)}",
+            f"AOTInductor cannot compile {title}: {describe_error(error)}",
             help="it needs a C++ compiler (g++ or clang); without --aoti the program itself is built",
         ) from error
 

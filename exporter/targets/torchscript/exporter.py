@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from exporter.errors import ExportError, first_line
+from exporter.errors import ExportError, describe_error, first_line
 from exporter.models.arrays import to_torch
 from exporter.models.flat_model import FlatModel
 from exporter.planning.dummies import make_dummies
@@ -62,8 +62,7 @@ def trace_graph(model: Any, graph: GraphPlan, plan: Plan) -> torch.jit.ScriptMod
             traced: torch.jit.ScriptModule = trace(flat, inputs, check_trace=False, strict=False)
     except Exception as error:
         raise ExportError(
-            f"torch.jit.trace failed on '{graph.component}' of {plan.title}: "
-            f"{type(error).__name__}: {first_line(error)}",
+            f"torch.jit.trace failed on '{graph.component}' of {plan.title}: {describe_error(error)}",
             help="say so in the spec under 'targets:' with the reason, or build another target",
         ) from error
     return traced

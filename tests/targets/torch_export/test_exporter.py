@@ -114,7 +114,7 @@ def test_a_model_that_cannot_be_exported_is_one_clear_error(tmp_path: Path):
     ("error", "text"),
     [
         (RuntimeError("\n g++ is missing\nand a log"), "RuntimeError: g++ is missing"),
-        (AssertionError(), "AssertionError: AssertionError"),
+        (AssertionError(), "AssertionError"),
     ],
 )
 def test_a_compiler_that_fails_is_one_clear_error(
