@@ -151,9 +151,9 @@ def expression_names(text: str) -> list[str]:
 
 def expression_paths(text: str) -> list[str]:
     """Return the config paths an expression reads, such as ``vision_config.image_size``, outermost first."""
-    paths = {_dotted(node): None for node in _parse(text).find_all((nodes.Getattr, nodes.Getitem))}
-    found = [path for path in paths if path]
-    return [path for path in found if not any(other != path and other.startswith(path + ".") for other in found)]
+    nested = {_dotted(node): None for node in _parse(text).find_all((nodes.Getattr, nodes.Getitem))}
+    paths = [path for path in nested if path]
+    return [path for path in paths if not any(other != path and other.startswith(path + ".") for other in paths)]
 
 
 def evaluate_expression(text: str, config: Any, sizes: Mapping[str, int] | None = None) -> Any:

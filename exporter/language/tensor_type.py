@@ -134,9 +134,9 @@ class _Parser:
         )
 
     def fail(self, expected: str, help_: str | None = None) -> TensorTypeError:
-        found = f"'{self.word}'" if self.word else "the end of the line"
+        actual = f"'{self.word}'" if self.word else "the end of the line"
         end = self.start + max(len(self.word), 1)
-        return TensorTypeError(f"expected {expected}, found {found}", self.start, end, help_ or _SHAPE_HELP)
+        return TensorTypeError(f"expected {expected}, found {actual}", self.start, end, help_ or _SHAPE_HELP)
 
     def take(self, punct: str, why: str) -> None:
         if self.word != punct:
@@ -171,9 +171,9 @@ class _Parser:
             raise self.fail("'=' and a fill, or the end of the line" if fill is None else "the end of the line")
         return TensorType(dtype, tuple(dims), fill)
 
-    def term(self, what: str) -> Term:
+    def term(self, expected: str) -> Term:
         if self.kind not in ("name", "number"):
-            raise self.fail(what)
+            raise self.fail(expected)
         value: str | int | float = self.word
         if self.kind == "number":
             value = float(self.word) if "." in self.word else int(self.word[:18])
@@ -194,9 +194,9 @@ class _Parser:
     def fill(self) -> Fill:
         start, name = self.start, self.word
         if self.kind != "name" or name not in FILLS:
-            found = f"unknown fill '{name}'" if self.kind == "name" else "expected a fill after '='"
+            problem = f"unknown fill '{name}'" if self.kind == "name" else "expected a fill after '='"
             raise TensorTypeError(
-                found, start, start + max(len(name), 1), did_you_mean(name, FILLS, otherwise="the fills are")
+                problem, start, start + max(len(name), 1), did_you_mean(name, FILLS, otherwise="the fills are")
             )
         self.advance()
         args = self.args() if self.word == "(" else ()
@@ -206,9 +206,9 @@ class _Parser:
                 "padding is 'left' or 'right'", args[0].start, args[0].end, "write 'padding' or 'padding(left)'"
             )
         if len(args) not in counts:
-            wanted = f"{counts.start}" if len(counts) == 1 else f"{counts.start} to {counts.stop - 1}"
+            number = f"{counts.start}" if len(counts) == 1 else f"{counts.start} to {counts.stop - 1}"
             raise TensorTypeError(
-                f"'{name}' takes {wanted} arguments, not {len(args)}",
+                f"'{name}' takes {number} arguments, not {len(args)}",
                 start,
                 self.at,
                 "see docs/spec-language.md, 'Fills'",
