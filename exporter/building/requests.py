@@ -243,7 +243,9 @@ def _spec_of(checkpoint: Checkpoint | None) -> str:
 def _tasks_of(request: Request, spec: Spec, checkpoint: Checkpoint | None) -> Iterator[tuple[TaskSpec, str]]:
     """Yield the tasks asked for; else every task of a reference, or the task a checkpoint was saved for."""
     if request.tasks not in ((), (AUTO_TASK,)):
-        yield from ((find_task(spec, name), "asked for") for name in dict.fromkeys(request.tasks))
+        # Two words may mean one task: 'fill-mask' and 'masked-lm'.
+        tasks = {task.name: task for task in (find_task(spec, name) for name in request.tasks)}
+        yield from ((task, "asked for") for task in tasks.values())
         return
     if checkpoint is None:
         yield from ((task, "every task of the spec") for task in spec.tasks.values())

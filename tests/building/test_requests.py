@@ -50,6 +50,11 @@ def places_of(names: tuple[str, ...], given: dict[str, Any]) -> list[str]:
     return [build.output.as_posix() for build in plan_builds(names, given)]
 
 
+def test_two_words_for_one_task_are_one_build():
+    builds = plan_builds(("bert",), {"tasks": ("masked-lm", "fill-mask", "question-answering")})
+    assert [build.task for build in builds] == ["fill-mask", "question-answering"]
+
+
 def test_auto_is_the_checkpoints_own_task(masked_lm: Path, tmp_path: Path):
     own = {"model": str(masked_lm), "tasks": ("auto",), "output": tmp_path / "out"}
     (build,) = plan_builds((), own)
