@@ -112,7 +112,7 @@ def find_spec(name: str) -> Path:
 
 
 def _is_file(path: Path) -> bool:
-    """Tell whether there is such a file. A name too long for a file system is the name of none."""
+    """Tell whether there is such a file. For a name too long for a file system, `is_file` raises."""
     try:
         return path.is_file()
     except OSError:

@@ -125,7 +125,7 @@ def _subject(document: Document) -> Subject:
 def _staged(document: Document, composition: Composition | None) -> tuple[Diagnostic, ...]:
     """Return what was found before the rules: in the text, against the schema, and while composing."""
     read = [*document.diagnostics, *check_schema(document)]
-    # Composing meets a key that the schema has judged already; one finding is enough for a place.
+    # A key that the schema refuses may fail in composing too; the finding of the schema is enough for that place.
     judged = set(map(_place, read))
     composed = composition.diagnostics if composition is not None else ()
     return tuple(dict.fromkeys([*read, *(finding for finding in composed if _place(finding) not in judged)]))

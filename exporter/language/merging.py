@@ -34,7 +34,10 @@ def merge_nodes(base: Node | None, over: Node | None) -> Node | None:
 
 
 def strip_nulls(node: Node) -> Node:
-    """Drop entries that remove nothing more, so that a lone document reads like a merged one."""
+    """Drop entries that are null: once everything is merged, a null has nothing left to remove.
+
+    A document that was laid over nothing then reads like a merged one: of ``{a: 1, b: null}`` remains ``{a: 1}``.
+    """
     if not isinstance(node, Mapping):
         return node
     return Mapping(tuple((key, strip_nulls(value)) for key, value in node.entries if not is_null(value)), node.span)
@@ -53,7 +56,7 @@ def child(node: Node | None, *path: str) -> Node | None:
 
 
 def merge_all(nodes: Iterable[Node | None]) -> Mapping | None:
-    """Lay nodes over one another, the last on top, and drop what removes nothing more."""
+    """Lay nodes over one another, the last on top, and drop the nulls that remain."""
     merged = reduce(merge_nodes, nodes, None)
     stripped = strip_nulls(merged) if merged is not None else None
     return stripped if isinstance(stripped, Mapping) else None
@@ -70,7 +73,13 @@ def without(node: Mapping, keys: tuple[str, ...]) -> Mapping:
 
 
 def cache_last(body: Mapping, cached: Mapping, before: Mapping | None) -> Mapping:
-    """Order tensors so that those only the cache brings come after the task's own."""
+    """Order tensors so that the task's own come first, and after them those that only the cache brings.
+
+    Args:
+        body: the merged tree of a graph.
+        cached: the tree of its cache.
+        before: the merged tree without the cache. A tensor of both trees, such as a mask that grows, keeps its place.
+    """
     entries: list[tuple[Scalar, Node]] = []
     for key, node in body.entries:
         if key.value in _CACHED and isinstance(node, Mapping):

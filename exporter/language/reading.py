@@ -316,7 +316,7 @@ def read_minimum_opsets(node: Mapping | None) -> Iterator[tuple[str, MinimumOpse
 
 
 def read_text(node: Node | None) -> str | None:
-    """Return a scalar as text, or None for an empty one and for what is none."""
+    """Return a scalar as text, or None for an empty scalar and for a node that is no scalar."""
     return str(node.value) if isinstance(node, Scalar) and node.value is not None else None
 
 
@@ -325,7 +325,7 @@ def _int(node: Scalar) -> int:
 
 
 def read_float(node: Node | None, otherwise: float) -> float:
-    """Return a number, or another where there is none."""
+    """Return the number of a scalar, or ``otherwise`` for a node that is no number."""
     return float(node.value) if isinstance(node, Scalar) and isinstance(node.value, int | float) else otherwise
 
 
@@ -357,7 +357,10 @@ def _settings(node: Node | None) -> dict[str, bool | int | str]:
 
 
 def _reasons(node: Node | None) -> Reasons:
-    """Return what is listed with a reason; an entry that is no text says more than that and is read elsewhere."""
+    """Return the entries that are a reason and nothing else.
+
+    Under ``refused:``, ``dynamo: it loses the mask`` is one; ``dynamo: {when: …, because: …}`` is read by `_refusals`.
+    """
     return {name: text for name, text in read_config(node).items() if isinstance(text, str)}
 
 

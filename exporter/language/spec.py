@@ -1,7 +1,8 @@
 """What a composed spec means: dims, graphs, tasks and tolerances, still in terms of ``config``.
 
-A `Spec` is symbolic. Expressions are text; shapes name dims; nothing here knows a size. `planning.py` turns one task of
-it into a `Plan` for a concrete config. Every part keeps the span it came from, so that any later complaint has a caret.
+A `Spec` is symbolic. Expressions are text; shapes name dims; nothing here knows a size. `planning.planner` makes one
+task of a `Spec` into a `Plan` for a concrete config. Every part keeps the span it came from, so that any later
+complaint has a caret.
 """
 
 from __future__ import annotations
@@ -77,8 +78,8 @@ class TensorSpec:
             the name. Empty for an input that the graph has and the model is not given.
         field: the field of the model's output an output is read from, a dotted path. Default: the name, and
             ``past_key_values.…`` for ``present.…``.
-        when: the condition on the config under which the graph has it.
-        unused: why nothing depends on it, where that is so.
+        when: the condition on the config under which the graph has the tensor; None for a tensor that is always there.
+        unused: the reason why no output depends on the input; None for an input that outputs depend on.
         beyond: a dim that counts how much of the input the cache holds already. The model is given the rest: of 13
             encoder states, 13 at the first step and none later.
     """
@@ -184,9 +185,9 @@ class Refusal:
 class TargetLimit:
     """What a target cannot do with a task.
 
-    ``refused`` is the reason it cannot build it. ``static`` are the dims it cannot leave open, and ``because`` why.
-
-    ``settings`` are the target's own options where a build gives none.
+    With ``refused``, the target cannot build the task at all, for that reason. ``static`` are the dims that the target
+    cannot leave open, and ``because`` is the reason for those. ``settings`` are the target's own options where a build
+    gives none.
     """
 
     refused: str | None

@@ -1,7 +1,8 @@
 """Comments that suppress findings: ``# exporter: ignore[loose-tolerance] the logits are sums of 30000 terms``.
 
-A comment speaks of the findings on its line, or alone on a line of those on the next. It needs a reason, and one that
-suppresses nothing is a finding itself.
+A comment behind content is about the findings on its line, and a comment alone on its line is about those on the next
+line that has content. A comment without a reason is not applied. It is a finding, and so is one that has nothing to
+suppress.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ def apply_suppressions(
             used.add((match.source.name, match.start))
     for subject in subjects:
         source = subject.document.source
-        # What a family suppresses shows only where a spec extends it.
+        # Most of what a comment in a family suppresses is found only through a spec that extends the family.
         judged = subject.kind != "family" or any(_family_name(other) == source.name for other in subjects)
         for suppression in suppressions.get(source.name, ()):
             kept += _judge_suppression(suppression, used, active, report_unused=judged)
@@ -106,7 +107,7 @@ def _remove_comment(suppression: _Suppression) -> Fix:
 def _suppressions(source: Text) -> Iterator[_Suppression]:
     """Yield the suppression comments of a text.
 
-    A comment alone on its line speaks of the next line that has content.
+    A comment alone on its line is about the next line that has content.
     """
     lines = list(source.lines())
     for number, text in enumerate(lines, start=1):

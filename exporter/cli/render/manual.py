@@ -1,4 +1,4 @@
-"""The reference pages that are generated: docs/rules.md from the rules' docstrings, docs/schema.md from the schemas."""
+"""The reference pages that are generated: docs/rules.md from the rules' pages, docs/schema.md from the schemas."""
 
 from __future__ import annotations
 
@@ -37,10 +37,7 @@ def rules_page() -> str:
     lines = [
         "# Rules",
         "",
-        (
-            "<!-- Generated from the docstrings in exporter/language/rules/: "
-            "exporter explain --markdown > docs/rules.md -->"
-        ),
+        ("<!-- Generated from exporter/language/rules/pages/: exporter explain --markdown > docs/rules.md -->"),
         "",
         "What `exporter lint` looks for. Each entry is also what `exporter explain RULE` prints.",
         "This page is generated with `exporter explain --markdown > docs/rules.md`; a test fails when it is stale.",

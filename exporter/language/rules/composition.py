@@ -27,7 +27,7 @@ from exporter.language.tensor_type import Dim
 from exporter.language.text import Span
 
 _SHARED = ("inputs", "arguments", "outputs_ignored", "tolerances", "dims")
-# What keeps a tensor from being read.
+# The rules whose findings may be the reason why a tensor is missing from a graph.
 _UNREAD = (MALFORMED_TENSOR, MISSING_KEY, WRONG_TYPE, WRONG_VALUE)
 
 
@@ -39,7 +39,7 @@ def _name_collision(subject: Subject, _: tuple[Subject, ...]) -> Iterator[Diagno
             other = first.setdefault(tensor.name.replace(LAYER_SLOT, "0"), tensor)
             if other is tensor:
                 continue
-            # The culprit is what the linted document adds, whichever of the two that is.
+            # The finding is at the tensor that the linted document adds, where the other is of its family.
             here, there = (other, tensor) if tensor.span.source is not subject.document.source else (tensor, other)
             yield NAME_COLLISION.at(
                 f"'{tensor.name}' names two tensors of the graph '{graph.component}'",
@@ -166,7 +166,7 @@ def _check_growth(past: TensorSpec, present: TensorSpec) -> Iterator[Diagnostic]
 @check(UNUSED_DIM)
 def _unused_dim(subject: Subject, _: tuple[Subject, ...]) -> Iterator[Diagnostic]:
     spec = subject.spec
-    # A dim whose tensor or task cannot be read looks unused, and has its own finding.
+    # A dim looks unused where the tensor or task that names it cannot be read, which is a finding of its own.
     if spec is None or subject.staged_of(MALFORMED_TENSOR, UNKNOWN_TASK):
         return
     used = {term.value for tensor in tensors_of(spec) for term in tensor.type.terms()}
@@ -197,7 +197,7 @@ def _redundant_override(subject: Subject, _: tuple[Subject, ...]) -> Iterator[Di
         if over is None or under is None:
             continue
         redundant = [(key, node) for key, node in over.entries if _is_same(under.get(str(key.value)), node)]
-        # A mapping without entries would be empty, which is no mapping.
+        # With every line below it deleted, `dims:` would be empty, which the schema refuses.
         within = over if len(redundant) < len(over.entries) else None
         for key, node in redundant:
             yield REDUNDANT_OVERRIDE.at(

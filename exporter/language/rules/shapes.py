@@ -108,7 +108,7 @@ def _no_batch_axis(subject: Subject, _: tuple[Subject, ...]) -> Iterator[Diagnos
         batches = {name for tensor in tensors for dim in tensor.type.dims for name in dim.names() if _is_batch(name)}
         for tensor in tensors if batches else ():
             first = tensor.type.dims[0].names() if tensor.type.dims else ()
-            # What the model is not given cannot be broadcast in it.
+            # An input that the graph has and the model is not given cannot be broadcast in the model.
             if not any(map(_is_batch, first)) and tensor.argument:
                 role = "input" if tensor.type.fill is not None else "output"
                 yield NO_BATCH_AXIS.at(
@@ -151,7 +151,8 @@ def _width_before_height(subject: Subject, _: tuple[Subject, ...]) -> Iterator[D
                     )
 
 
-# Words that a dim across ends with, and the word of the dim down that goes before it.
+# The ending of a name for the axis across, and that of the name for the axis down, which comes first: `patches_high`
+# before `patches_wide`.
 _ROWS_FIRST = {"width": "height", "wide": "high"}
 
 

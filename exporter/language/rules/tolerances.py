@@ -101,7 +101,7 @@ def _untested_override(subject: Subject, _: tuple[Subject, ...]) -> Iterator[Dia
 
 
 def _known_sizes(spec: Spec, task: TaskSpec) -> dict[str, int]:
-    """Return the sizes that the reference alone decides; what needs the config's defaults is left out."""
+    """Return the sizes that the reference alone decides, without those of dims that read a default of the config."""
     config = _stand_in(spec, task)
     sizes: dict[str, int] = {}
     traced = {name: dim.trace for name, dim in spec.dims.items() if isinstance(dim, DynamicDim)}
@@ -156,7 +156,7 @@ def _pairs(spec: Spec, task: TaskSpec) -> Iterator[tuple[str, str]]:
                 dims = spec.dims[first], spec.dims[second]
                 if all(isinstance(dim, DynamicDim) for dim in dims):
                     continue  # trace-sizes-collide
-                # How often a name repeats is not the length of an axis that could be mistaken for a traced one.
+                # `layers` counts tensors and is the length of no axis, so no traced length can be mistaken for it.
                 bound = [dim.value for dim in dims if isinstance(dim, StaticDim)]
                 if LAYER_DIM in (first, second) and len(bound) < 2:
                     continue
