@@ -75,7 +75,7 @@ def build(specs: tuple[str, ...], jobs: int, as_json: bool, **options: Any) -> i
 class StageLine:
     """Shows the stage a build is in: a live line on a terminal, nothing where standard error is no terminal.
 
-    The line counts the builds that were started: ``[2/6] bert fill-mask: exporting``, or ``[2]`` without a total.
+    The line counts the builds that were started: ``[2/6] my-model fill-mask: exporting``, or ``[2]`` without a total.
     """
 
     def __init__(self, total: int | None = None) -> None:
@@ -116,7 +116,7 @@ def measure(specs: tuple[str, ...], as_json: bool, **options: Any) -> int:
 
     \b
         exporter measure specs/my-model.yaml
-        exporter measure bert --task fill-mask --dtype float16
+        exporter measure specs/my-model.yaml --task fill-mask --dtype float16
     """
     from exporter import api
     from exporter.cli.render.builds import measurement_data, measurement_line

@@ -22,7 +22,7 @@ def plan(specs: tuple[str, ...], as_json: bool, **options: Any) -> int:
     in the same words.
 
     \b
-        exporter plan bert --task fill-mask
+        exporter plan specs/my-model.yaml --task fill-mask
         exporter plan --model ./my-checkpoint --opset 17
     """
     from exporter import api

@@ -22,7 +22,7 @@ def run_model(
     Args:
         call: the model, or a method of it.
         inputs: its arguments.
-        title: what the inputs were declared for, as a message names it: ``'model' of bert fill-mask``.
+        title: what the inputs were declared for, as a message names it: ``'model' of my-model fill-mask``.
         fixed: the dims that the request gave one size, which the model may not take.
 
     Raises:

@@ -197,7 +197,7 @@ def _open_dims(plan: Plan) -> list[str]:
 
 
 def find_architecture(model_type: str) -> str:
-    """Return the architecture that a model type means: ``gpt-neo`` and ``gpt_neo`` are one.
+    """Return the architecture that a model type means: ``my-model`` and ``my_model`` are one.
 
     The earlier system joined the words of every model type by ``-``, and transformers joins those of some by ``_``.
 

@@ -14,10 +14,9 @@ import onnx
 import onnx_ir as ir
 
 from exporter.targets.onnx.conform import weights_of
+from exporter.targets.onnx.limits import EMBEDDED_LIMIT
 from exporter.targets.onnx.weights import WeightTensor, skeleton
 
-# A protobuf message ends at 2 GiB, and the graph itself needs some of it: more weights than this go beside the file.
-EMBEDDED_LIMIT = (1 << 31) - (1 << 26)
 # Below this a weight stays in the graph file even when weights go beside it, as shape arithmetic does.
 _SMALL = 1024
 # Field numbers of onnx.proto with wire type 2: ModelProto.graph, GraphProto.initializer, TensorProto.raw_data.

@@ -15,7 +15,7 @@ import numpy as np
 from exporter.errors import ExportError, first_line
 from exporter.planning.dtypes import Array
 from exporter.planning.target import Session
-from exporter.targets.onnx.file import EMBEDDED_LIMIT
+from exporter.targets.onnx.limits import EMBEDDED_LIMIT
 
 
 class OnnxRuntimeSession:
