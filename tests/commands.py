@@ -17,6 +17,16 @@ SPECS = REPOSITORY / "specs"
 OFFLINE = Path(__file__).parent / "offline"
 
 # The fixture `run`: takes the words of a command, and returns how the command ended and what it printed.
+# The config of a BERT that is made in a blink.
+TINY_BERT = {
+    "hidden_size": 24,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 3,
+    "intermediate_size": 20,
+    "max_position_embeddings": 40,
+    "vocab_size": 50,
+    "type_vocab_size": 2,
+}
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 

@@ -124,6 +124,6 @@ def _read_opset(path: Path) -> int | None:
     except OSError as error:
         reason = error.strerror or first_line(error)
         raise UsageError(f"'{path}' cannot be read: {reason}", help="give a file that export() wrote") from None
-    except Exception:
+    except Exception:  # what the parser of protobuf raises depends on which of its implementations is installed
         raise UsageError(f"'{path}' is not an ONNX graph", help="give a file that export() wrote") from None
     return next((entry.version for entry in graph.opset_import if entry.domain == ""), None)

@@ -52,6 +52,7 @@ class LiveModel:
         try:
             outputs = self.oracles[graph.component](inputs)
         except Exception:
+            # Each model refuses sizes that it was not made for with an error of its own, whatever its type.
             return None
         planned = [tensor.sizes_at(point.sizes) for tensor in graph.outputs]
         return Sample(point, seed, inputs, outputs) if [output.shape for output in outputs] == planned else None

@@ -11,19 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from commands import TINY_BERT
 
 import exporter
 from exporter.building import pool
 
-TINY_BERT = {
-    "hidden_size": 24,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 3,
-    "intermediate_size": 20,
-    "max_position_embeddings": 40,
-    "vocab_size": 50,
-    "type_vocab_size": 2,
-}
 # The program of a worker whose jobs do what a test says, and which imports no torch: it starts in a blink. A job that
 # returns `made(job)` is built: its artifact is a file that names the processes of the worker and of the job.
 _STUB = """\

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from artifact_files import occupy
 from click.testing import Result
-from commands import Run, assert_clean_failure
+from commands import TINY_BERT, Run, assert_clean_failure
 
 from exporter import api
 from exporter.building.measuring import Measurement
@@ -22,16 +22,6 @@ from exporter.cli.building import StageLine
 from exporter.errors import CheckpointError, ExportError
 
 Contents = Callable[[Path], dict[str, bytes | None]]
-
-TINY_BERT = {
-    "hidden_size": 24,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 3,
-    "intermediate_size": 20,
-    "max_position_embeddings": 40,
-    "vocab_size": 50,
-    "type_vocab_size": 2,
-}
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 import transformers
+from commands import TINY_BERT
 from safetensors.torch import load_file, save_file
 from torch import nn
 
@@ -20,15 +21,6 @@ from exporter.models.checkpoints import Checkpoint, open_directory
 from exporter.models.loading import check_missing, convert_weights, load_model, parameter_names
 from exporter.planning.plan import Plan
 
-TINY_BERT = {
-    "hidden_size": 24,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 3,
-    "intermediate_size": 20,
-    "max_position_embeddings": 40,
-    "vocab_size": 50,
-    "type_vocab_size": 2,
-}
 Weights = dict[str, torch.Tensor]
 
 

@@ -13,20 +13,10 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
-from commands import Run, assert_clean_failure, offline_environment
+from commands import TINY_BERT, Run, assert_clean_failure, offline_environment
 
 import exporter
 from exporter.artifacts.manifest import CARD, MANIFEST
-
-TINY_BERT = {
-    "hidden_size": 24,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 3,
-    "intermediate_size": 20,
-    "max_position_embeddings": 40,
-    "vocab_size": 50,
-    "type_vocab_size": 2,
-}
 
 # A Python in which importing torch or transformers raises, as where they are not installed.
 WITHOUT_TORCH = """

@@ -17,20 +17,10 @@ from typing import Any
 
 import pytest
 import torch
-from commands import offline_environment
+from commands import TINY_BERT, offline_environment
 from safetensors.torch import load_file, save_file
 
 import exporter
-
-TINY_BERT = {
-    "hidden_size": 24,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 3,
-    "intermediate_size": 20,
-    "max_position_embeddings": 40,
-    "vocab_size": 50,
-    "type_vocab_size": 2,
-}
 
 
 def change_weights(checkpoint: Path, change: Callable[[dict[str, torch.Tensor]], Any]) -> None:
