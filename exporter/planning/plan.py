@@ -262,6 +262,11 @@ class Plan:
         """What is built: the architecture and the task."""
         return f"{self.model.architecture} {self.task}"
 
+    @property
+    def trace(self) -> Point:
+        """The sizes the model is traced at."""
+        return self.sizes.trace
+
     def renamed(self, names: Mapping[str, str]) -> Plan:
         """Return the plan with other names for its dims."""
         graphs = tuple(graph.renamed(names) for graph in self.graphs)

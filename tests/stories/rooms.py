@@ -27,6 +27,8 @@ LAYERS = (
     ("api",),
     ("cli",),
     ("onnx",),
+    # Names for programs around the package; nothing inside imports them.
+    ("artifact", "dummies"),
 )
 RANKS = {name: rank for rank, row in enumerate(LAYERS) for name in row}
 # ``python -m exporter`` is the command line, and comes after everything.
