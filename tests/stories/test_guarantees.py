@@ -23,7 +23,7 @@ def named_tests(sentence: str) -> list[tuple[str, str | None]]:
     return [(file, name or None) for file, name in re.findall(r"`(tests/[\w/]+\.py)(?:::(\w+))?`", sentence)]
 
 
-@pytest.mark.parametrize("sentence", guarantees())
+@pytest.mark.parametrize("sentence", list(guarantees()))
 def test_every_guarantee_names_tests_that_exist(sentence: str):
     named = named_tests(sentence)
     assert named, f"no test is named: {sentence}"
