@@ -48,6 +48,7 @@ def write_manifest(directory: Path, plan: Plan, checkpoint: Checkpoint, report: 
             "name": None if plan.model.is_reference else _public_name(checkpoint),
             "commit": checkpoint.commit,
             "files": checkpoint.digests(),
+            "remarks": list(checkpoint.remarks),
         },
         "versions": {name: installed_version(name) for name in (*PACKAGES, *target.packages(plan.recording.settings))},
         "plan": lasting.to_data(),

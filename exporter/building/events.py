@@ -44,12 +44,14 @@ class Built:
         report: the report of its verification; None where it was not verified.
         files: the size of each file, in bytes.
         model_class: the class of the model that was recorded.
+        remarks: what its reader must know of how the checkpoint was taken, in one line each.
     """
 
     plan: Plan
     report: Report | None
     files: Mapping[str, int]
     model_class: str
+    remarks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -79,7 +79,7 @@ def _build(plan: Plan, checkpoint: Checkpoint, job: Job, emit: Emit) -> Built:
         for path in sorted(staging.rglob("*"))
         if path.is_file()
     }
-    return Built(plan, report, files, model_class)
+    return Built(plan, report, files, model_class, checkpoint.remarks)
 
 
 def _export(plan: Plan, checkpoint: Checkpoint, missing: set[str], staging: Path, emit: Emit) -> str:

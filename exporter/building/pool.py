@@ -37,6 +37,7 @@ class Outcome:
     report: Report | None = None
     files: Mapping[str, int] = dataclasses.field(default_factory=dict)
     model_class: str = ""
+    remarks: tuple[str, ...] = ()
     error: ExporterError | None = None
 
 
@@ -114,7 +115,8 @@ def _run(worker: _Worker, build: Build, on_stage: OnStage) -> Outcome:
         return Outcome(build, time.monotonic() - start, report=error.report, error=error)
     except ExporterError as error:
         return Outcome(build, time.monotonic() - start, error=error)
-    return Outcome(build, time.monotonic() - start, built.plan, built.report, built.files, built.model_class)
+    seconds = time.monotonic() - start
+    return Outcome(build, seconds, built.plan, built.report, built.files, built.model_class, built.remarks)
 
 
 class _Worker:

@@ -24,7 +24,7 @@ WORST = [
 
 def render(plan: Plan, *, start: int = 0, **changes: Any) -> str:
     manifest: dict[str, Any] = {
-        "source": {"kind": "reference", "name": None, "commit": None, "files": {}},
+        "source": {"kind": "reference", "name": None, "commit": None, "files": {}, "remarks": []},
         "versions": {"exporter": "1.2.3", "torch": "4.5.6"},
         "report": {"passed": True, "runtime": "onnxruntime", "comparisons": 12, "worst": WORST},
         "files": {"model.onnx": {}, "config.json": {}, "test_data_set_0/input_0.pb": {}},
@@ -53,8 +53,15 @@ def test_a_card_says_that_nothing_was_verified() -> None:
 
 
 def test_a_card_names_its_checkpoint() -> None:
-    source = {"kind": "checkpoint", "name": "somebody/model", "commit": "0" * 40, "files": {}}
+    source = {
+        "kind": "checkpoint",
+        "name": "somebody/model",
+        "commit": "0" * 40,
+        "files": {},
+        "remarks": ["2 weights are left out"],
+    }
     text = render(exporter.plan("bert", "fill-mask"), source=source)
+    assert "- 2 weights are left out" in text
     assert yaml.safe_load(text.split("---\n")[1])["base_model"] == "somebody/model"
     assert "The checkpoint `somebody/model` as a graph for onnx" in text
     assert "learnt nothing" not in text

@@ -34,7 +34,7 @@ def make_artifact(folder: Path) -> Checkpoint:
         directory.mkdir(parents=True)
     for path in (source / "config.json", source / "model.safetensors", folder / "onnx" / "model.onnx", folder / CARD):
         path.write_text(path.name, "utf-8")
-    return Checkpoint(source, str(source), ("model.safetensors",))
+    return Checkpoint(source, str(source), ("model.safetensors",), remarks=("2 weights are left out",))
 
 
 @pytest.fixture
@@ -51,6 +51,7 @@ def test_it_says_what_the_artifact_is_and_nothing_of_the_machine(artifact: Path)
         "name": None,
         "commit": None,
         "files": manifest["source"]["files"],
+        "remarks": ["2 weights are left out"],
     }
     assert manifest["source"]["files"].keys() == {"config.json", "model.safetensors"}
     assert manifest["files"].keys() == {"onnx/model.onnx"}

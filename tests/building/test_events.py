@@ -50,6 +50,7 @@ def finding(text: Text) -> Diagnostic:
             REPORT,
             {"model.onnx": 3},
             "GPT2LMHeadModel",
+            ("2 weights are left out",),
         ),
         Built(exporter.plan("distilbert", "fill-mask"), None, {}, ""),
         Failed({"kind": "UsageError", "message": "m", "help": None}),

@@ -59,6 +59,8 @@ def summarize(outcome: Outcome) -> Iterator[str]:
             yield f"    {'  '.join((*padded, measured))}".rstrip()
     for note in plan.notes:
         yield f"  note: {note}"
+    for remark in outcome.remarks:
+        yield f"  the checkpoint: {remark}"
     for patch, reason in plan.recording.patches.items():
         yield f"  recorded with the patch {patch}: {reason}"
     if report is None:
@@ -187,6 +189,7 @@ def outcome_data(outcome: Outcome) -> dict[str, Any]:
         "plan": outcome.plan.to_data() if outcome.plan is not None else None,
         "report": outcome.report.to_data() if outcome.report is not None else None,
         "files": dict(outcome.files),
+        "remarks": list(outcome.remarks),
     }
 
 

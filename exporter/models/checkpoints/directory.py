@@ -6,7 +6,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +84,8 @@ class Checkpoint:
         container: the format of their files: ``safetensors``, ``bin``, ``hdf5``, ``savedmodel`` or ``msgpack``.
         converted: the directory of the same weights as PyTorch's, once they have been converted.
         trust_remote_code: whether it may run Python of its own.
+        remarks: what the reader of an artifact must know of how the checkpoint was taken, in one line each, such as
+            weights that no graph has.
     """
 
     path: Path
@@ -94,6 +96,11 @@ class Checkpoint:
     container: str = "safetensors"
     converted: Path | None = None
     trust_remote_code: bool = False
+    remarks: tuple[str, ...] = ()
+
+    def remarked(self, *remarks: str) -> Checkpoint:
+        """Return the checkpoint with more remarks."""
+        return replace(self, remarks=(*self.remarks, *remarks))
 
     @property
     def pytorch_path(self) -> Path:

@@ -67,7 +67,8 @@ def test_a_summary_counts_weights_beside_the_graph_and_tells_of_notes_and_patche
     recording = replace(plan.recording, patches={"kept-masks": "a mask would be dropped"})
     noted = replace(plan, notes=("the pooler is left out",), recording=recording)
     files = {"model.onnx": 1_000, "model.onnx_data": 2_000_000}
-    lines = list(summarize(replace(built, plan=noted, report=None, files=files)))
+    lines = list(summarize(replace(built, plan=noted, report=None, files=files, remarks=("2 weights are left out",))))
+    assert "  the checkpoint: 2 weights are left out" in lines
     assert lines[1] == "  model.onnx  2.0 MB"
     assert lines[-3:] == [
         "  note: the pooler is left out",
