@@ -6,19 +6,19 @@
 from __future__ import annotations
 
 import gc
-import shutil
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from exporter.artifacts.card import write_card
+from exporter.artifacts.copying import copy_companions
 from exporter.artifacts.golden import write_vectors
 from exporter.artifacts.layouts import find_layout
 from exporter.artifacts.manifest import write_manifest
 from exporter.building.events import Built, Job
 from exporter.building.preparing import loadable_checkpoint, prepare
-from exporter.models.checkpoints import Checkpoint
+from exporter.models.checkpoints import Checkpoint, find_companions, left_text
 from exporter.models.examination import check_outputs
 from exporter.models.flat_model import FlatModel
 from exporter.models.loading import check_missing, load_model, parameter_names
@@ -56,30 +56,31 @@ def build_artifact(job: Job, emit: Emit) -> Built:
 
 def _build(plan: Plan, checkpoint: Checkpoint, job: Job, emit: Emit) -> Built:
     staging = job.staging
+    companions = find_companions(checkpoint)
     emit("loading the model")
     truth, missing = load_model(plan, checkpoint)
     oracles = {graph.component: make_oracle(FlatModel(truth, graph)) for graph in plan.graphs}
     for graph in plan.graphs:
         check_outputs(truth, graph, plan)
-    for path in checkpoint.companions():
-        copy = staging / path.relative_to(checkpoint.path)
-        copy.parent.mkdir(exist_ok=True)
-        shutil.copyfile(path, copy)
     model_class = _export(plan, checkpoint, missing, staging, emit)
     gc.collect()
-    find_layout(plan.recording.layout).finish(staging, plan, checkpoint, truth.config)
+    layout = find_layout(plan.recording.layout)
+    left = copy_companions(companions, staging, layout.files)
+    if left:
+        checkpoint = checkpoint.remarked(left_text(left))
+    layout.finish(staging, plan, checkpoint, truth.config)
     emit("computing golden vectors")
     write_vectors(staging, plan, oracles)
     report = _verify(plan, oracles, staging, emit) if job.request.verify else None
     emit("writing the manifest")
-    write_manifest(staging, plan, checkpoint, report.summary if report is not None else None)
+    write_manifest(staging, plan, checkpoint, report.summary if report is not None else None, left)
     write_card(staging)
     files = {
         path.relative_to(staging).as_posix(): path.stat().st_size
         for path in sorted(staging.rglob("*"))
         if path.is_file()
     }
-    return Built(plan, report, files, model_class, checkpoint.remarks)
+    return Built(plan, report, files, model_class, checkpoint.remarks, left)
 
 
 def _export(plan: Plan, checkpoint: Checkpoint, missing: set[str], staging: Path, emit: Emit) -> str:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from exporter.errors import CheckpointError, UsageError, first_line
+from exporter.models.checkpoints.links import check_links
 from exporter.models.checkpoints.safetensors_file import check_safetensors, safetensors_framework
 
 FRAMEWORKS = {"pt": "PyTorch", "tf": "TensorFlow", "flax": "Flax"}
@@ -34,39 +35,6 @@ _REFUSED = (
     ("*.gguf", "GGUF weights", "are quantised, and a graph of them would compute something else"),
     ("*.index", "a TensorFlow 1 checkpoint", "names variables of a program that is not here"),
     ("*/*.index", "a TensorFlow 1 checkpoint", "names variables of a program that is not here"),
-)
-# Files of a checkpoint that a runtime needs beside the graph. They are copied as they are: a tokenizer saved again by
-# this version of transformers could not be read by older tools.
-COMPANIONS = (
-    "config.json",
-    "generation_config.json",
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-    "added_tokens.json",
-    "vocab.txt",
-    "vocab.json",
-    "merges.txt",
-    "spiece.model",
-    "sentencepiece.bpe.model",
-    "spm.model",
-    "tokenizer.model",
-    "source.spm",
-    "target.spm",
-    "target_vocab.json",
-    "bpe.codes",
-    "emoji.json",
-    "normalizer.json",
-    "chat_template.jinja",
-    "chat_template.json",
-    "preprocessor_config.json",
-    "processor_config.json",
-    "feature_extractor_config.json",
-    "video_preprocessor_config.json",
-    "modules.json",
-    "config_sentence_transformers.json",
-    "sentence_bert_config.json",
-    "1_Pooling/config.json",
 )
 _BLOCK = 1 << 22
 
@@ -115,10 +83,6 @@ class Checkpoint:
         """Return ``config.json`` as data."""
         return read_json(self.path / "config.json")
 
-    def companions(self) -> Iterator[Path]:
-        """Iterate over the files that go beside the graph."""
-        return (self.path / name for name in COMPANIONS if (self.path / name).is_file())
-
     def digests(self) -> dict[str, str]:
         """Return the SHA-256 of config and weight files, by name."""
         return {name: digest_file(self.path / name) for name in sorted(("config.json", *self.weight_files))}
@@ -145,6 +109,7 @@ def open_directory(path: Path, name: str, commit: str | None = None, framework: 
         )
     if not (path / "config.json").is_file():
         raise CheckpointError(f"there is no config.json in '{name}'", help="save the model with save_pretrained(DIR)")
+    check_links(path, name, [path / "config.json"])
     _refuse_quantised(path / "config.json", name)
     present = list(_find_weights(path))
     chosen = min(
@@ -154,6 +119,7 @@ def open_directory(path: Path, name: str, commit: str | None = None, framework: 
     )
     if chosen is None:
         raise _without_weights(path, name, framework, present)
+    check_links(path, name, (*chosen.files, *chosen.beside))
     for file in chosen.files:
         _check_file(file, chosen, name)
     files = {file.relative_to(path).as_posix() for file in (*chosen.files, *chosen.beside)}

@@ -30,11 +30,8 @@ def make_directory(folder: Path, config: dict[str, object] | None = None, *weigh
 
 def test_a_directory_is_opened_with_its_files_and_their_digests(tmp_path: Path) -> None:
     make_directory(tmp_path, None, "model.safetensors")
-    (tmp_path / "vocab.txt").write_text("a", "utf-8")
-    (tmp_path / "notes.txt").write_text("a", "utf-8")
     checkpoint = open_directory(tmp_path, "mine", "0" * 40)
     assert (checkpoint.name, checkpoint.commit, checkpoint.framework) == ("mine", "0" * 40, "pt")
-    assert [path.name for path in checkpoint.companions()] == ["config.json", "vocab.txt"]
     assert checkpoint.digests() == {
         name: hashlib.sha256((tmp_path / name).read_bytes()).hexdigest()
         for name in ("config.json", "model.safetensors")
@@ -52,6 +49,27 @@ def test_shards_are_those_the_index_names(tmp_path: Path) -> None:
     (tmp_path / "two.safetensors").unlink()
     with pytest.raises(CheckpointError, match=r"the shard two.safetensors named by model.safetensors.index.json"):
         open_directory(tmp_path, "sharded")
+
+
+@pytest.mark.parametrize(
+    "name", ["config.json", "model.safetensors", "model.safetensors.index.json", "one.safetensors"]
+)
+def test_a_config_or_weights_that_are_links_out_of_the_checkpoint_are_refused(name: str, tmp_path: Path) -> None:
+    folder = make_directory(tmp_path / "checkpoint", None, "one.safetensors")
+    if name == "model.safetensors":
+        (folder / "one.safetensors").rename(folder / name)
+    else:
+        index = {"weight_map": {"a": "one.safetensors"}}
+        (folder / "model.safetensors.index.json").write_text(json.dumps(index), "utf-8")
+    open_directory(folder, "mine")
+    (folder / name).rename(tmp_path / "elsewhere")
+    (folder / name).symlink_to("../elsewhere")
+    with pytest.raises(CheckpointError, match=f"{name} of 'mine' is a link that leaves the checkpoint"):
+        open_directory(folder, "mine")
+    (folder / name).unlink()
+    (tmp_path / "elsewhere").rename(folder / "inside")
+    (folder / name).symlink_to("inside")
+    open_directory(folder, "mine")
 
 
 @pytest.mark.parametrize(
