@@ -51,7 +51,7 @@ def with_exporter(directory: Path) -> Any:
     from exporter.models.loading import load_model
 
     plan = exporter.plan("bert", "feature-extraction", model=directory)
-    return load_model(plan, open_directory(directory, "it"))
+    return load_model(plan, open_directory(directory, "it")).model
 
 
 def by_reading(directory: Path) -> Any:

@@ -9,7 +9,6 @@ import gc
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 from exporter.artifacts.card import write_card
 from exporter.artifacts.copying import copy_companions
@@ -21,7 +20,7 @@ from exporter.building.preparing import loadable_checkpoint, prepare
 from exporter.models.checkpoints import Checkpoint, find_companions, left_text
 from exporter.models.examination import check_outputs
 from exporter.models.flat_model import FlatModel
-from exporter.models.loading import check_missing, load_model, parameter_names
+from exporter.models.loading import load_model, parameter_names
 from exporter.models.oracle import make_oracle
 from exporter.models.patches import applied_patches
 from exporter.planning.dtypes import Oracle
@@ -58,11 +57,12 @@ def _build(plan: Plan, checkpoint: Checkpoint, job: Job, emit: Emit) -> Built:
     staging = job.staging
     companions = find_companions(checkpoint)
     emit("loading the model")
-    truth, missing = load_model(plan, checkpoint)
+    loaded = load_model(plan, checkpoint)
+    checkpoint, truth = checkpoint.remarked(*loaded.remarks), loaded.model
     oracles = {graph.component: make_oracle(FlatModel(truth, graph)) for graph in plan.graphs}
     for graph in plan.graphs:
         check_outputs(truth, graph, plan)
-    model_class = _export(plan, checkpoint, missing, staging, emit)
+    model_class = _export(plan, checkpoint, staging, emit)
     gc.collect()
     layout = find_layout(plan.recording.layout)
     left = copy_companions(companions, staging, layout.files)
@@ -83,12 +83,12 @@ def _build(plan: Plan, checkpoint: Checkpoint, job: Job, emit: Emit) -> Built:
     return Built(plan, report, files, model_class, checkpoint.remarks, left)
 
 
-def _export(plan: Plan, checkpoint: Checkpoint, missing: set[str], staging: Path, emit: Emit) -> str:
+def _export(plan: Plan, checkpoint: Checkpoint, staging: Path, emit: Emit) -> str:
     """Record and write every graph of a plan from a model loaded for it, and return the name of the model's class."""
     target = find_target(plan.recording.target)
     exporter = target.load_exporter()
-    model: Any
-    model, _ = load_model(plan, checkpoint, attention=exporter.attention_of(plan))
+    loaded = load_model(plan, checkpoint, attention=exporter.attention_of(plan))
+    model = loaded.model
     used: set[str] = set()
     for graph in plan.graphs:
         emit(f"exporting {graph.component} ({recording_text(plan.recording)})")
@@ -96,7 +96,7 @@ def _export(plan: Plan, checkpoint: Checkpoint, missing: set[str], staging: Path
             weights = exporter.export_graph(model, graph, plan, staging)
         target.describe_open_dims(staging, graph, plan, dict.fromkeys(plan.sizes.probes, NOT_PROBED))
         used |= parameter_names(model, weights)
-        check_missing(missing, used, checkpoint, type(model).__name__)
+        loaded.check_used(used, checkpoint)
     return type(model).__name__
 
 
