@@ -15,7 +15,7 @@ from exporter.errors import UsageError
 from exporter.language.loading import load_spec
 from exporter.language.spec import Spec, overlay_config
 from exporter.models.checkpoints import FRAMEWORKS, Checkpoint, check_architecture, open_checkpoint, open_directory
-from exporter.models.configs import load_config, make_config
+from exporter.models.configs import load_config, load_processor, make_config
 from exporter.models.loading import convert_weights
 from exporter.models.references import save_reference
 from exporter.planning.plan import Plan
@@ -57,7 +57,9 @@ def prepare(
         progress("opening the checkpoint")
         checkpoint = open_checkpoint(request.source)
         check_architecture(checkpoint, spec.architecture)
-        return Prepared(plan_task(choice, load_config(checkpoint, task.config), is_reference=False), checkpoint)
+        loaded = load_config(checkpoint, task.config)
+        plan = plan_task(choice, loaded, processor=load_processor(checkpoint), is_reference=False)
+        return Prepared(plan, checkpoint)
     if config is None or isinstance(config, Mapping):
         values = overlay_config(spec.reference, task.reference_config, config or {}, task.config)
         config = make_config(spec.architecture, values)

@@ -1,7 +1,7 @@
 """Evaluate the expressions of ``dims:`` and ``when:`` in a sandbox, and list the names they read.
 
-An expression is a Jinja *expression*, not a template: ``config.n_embd // config.n_head``. It sees ``config`` and the
-sizes of other static dims, and can call nothing.
+An expression is a Jinja *expression*, not a template: ``config.n_embd // config.n_head``. It sees ``config``,
+``processor`` and the sizes of other static dims, and can call nothing.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ from exporter.errors import did_you_mean, first_line
 MAX_LENGTH = 500
 # A product of halvings (`2 ** stages`) is a size; anything beyond these is work that grows with a number in the text.
 _MAX_BASE, _MAX_EXPONENT = 1 << 10, 64
+# What an expression may name beside dims.
+ROOTS = ("config", "processor")
 _PATH = re.compile(r"config(\.[A-Za-z_][A-Za-z0-9_]*|\[\d+\])+\Z")
 
 
@@ -33,6 +35,19 @@ class ExpressionError(Exception):
         self.help = help
         at = text.find(culprit) if culprit else -1
         self.start, self.end = (at, at + len(culprit)) if culprit and at >= 0 else (0, len(text))
+
+
+class ProcessorValues:
+    """The settings of a checkpoint's processor as attributes: None for each that its files do not say.
+
+    A reference has no processor, and a checkpoint need not have one, so that a setting nobody made is no error.
+    """
+
+    def __init__(self, values: Mapping[str, Any] | None = None) -> None:
+        self._values = dict(values or {})
+
+    def __getattr__(self, key: str) -> Any:
+        return None if key.startswith("_") else self._values.get(key)
 
 
 class _Sandbox(SandboxedEnvironment):
@@ -151,13 +166,22 @@ def expression_names(text: str) -> list[str]:
 
 def expression_paths(text: str) -> list[str]:
     """Return the config paths an expression reads, such as ``vision_config.image_size``, outermost first."""
-    nested = {_dotted(node): None for node in _parse(text).find_all((nodes.Getattr, nodes.Getitem))}
+    read = _parse(text).find_all((nodes.Getattr, nodes.Getitem))
+    nested = {_dotted(node): None for node in read if _root(node) == "config"}
     paths = [path for path in nested if path]
     return [path for path in paths if not any(other != path and other.startswith(path + ".") for other in paths)]
 
 
-def evaluate_expression(text: str, config: Any, sizes: Mapping[str, int] | None = None) -> Any:
+def evaluate_expression(
+    text: str, config: Any, sizes: Mapping[str, int] | None = None, processor: ProcessorValues | None = None
+) -> Any:
     """Evaluate ``text`` against a config object (or anything with attributes) and the sizes of static dims.
+
+    Args:
+        text: the expression.
+        config: what ``config`` stands for.
+        sizes: the sizes of the dims that the expression may name.
+        processor: what ``processor`` stands for. Default: a processor that says nothing.
 
     Raises:
         ExpressionError: the text is malformed, or reads an attribute the config does not have.
@@ -167,14 +191,15 @@ def evaluate_expression(text: str, config: Any, sizes: Mapping[str, int] | None 
         if value is not _MISSING:
             return value
     sizes = sizes or {}
-    known = {"config", *sizes}
+    known = {*ROOTS, *sizes}
     names = expression_names(text)
     for name in names:
         if name not in known:
             hint = did_you_mean(name, known, otherwise="an expression may name")
             raise ExpressionError(f"unknown name '{name}' in an expression", text, name, help=hint)
     try:
-        value = _compile(text)(config=config, **{name: sizes[name] for name in names if name != "config"})
+        values = {name: sizes[name] for name in names if name not in ROOTS}
+        value = _compile(text)(config=config, processor=processor or ProcessorValues(), **values)
     except jinja2.exceptions.UndefinedError as error:
         raise _undefined(text, config, first_line(error)) from None
     except jinja2.TemplateError as error:
@@ -231,6 +256,13 @@ def _nearest(name: str, config: Any) -> str | None:
 
 def _dotted(node: nodes.Node) -> str:
     return ".".join(_steps(node))
+
+
+def _root(node: nodes.Node) -> str | None:
+    """Return the name at the start of a path; None where a path starts with something else."""
+    while isinstance(node, nodes.Getattr | nodes.Getitem):
+        node = node.node
+    return node.name if isinstance(node, nodes.Name) else None
 
 
 def _steps(node: nodes.Node) -> Iterator[str]:

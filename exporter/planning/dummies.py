@@ -14,6 +14,10 @@ import numpy as np
 from exporter.planning.dtypes import NUMPY_DTYPES, Array
 from exporter.planning.plan import FillPlan, GraphPlan, Point
 
+# Each row of a mask has at least this part of its length more padding than the row before: a frame of sound is hundreds
+# of samples, and padding of a few would pass unseen.
+_PADDED_PART = 16
+
 
 def make_dummies(graph: GraphPlan, point: Point, seed: int) -> dict[str, Array]:
     """Return one array per input of ``graph``, in graph order, with the sizes of ``point``.
@@ -79,7 +83,7 @@ def _padded_from(first: int, args: tuple[Any, ...], shape: tuple[int, ...]) -> A
     mask = np.ones(shape, dtype=np.int64)
     rows = mask.reshape(-1, shape[-1]) if mask.size else mask[:0]
     for index in range(first, len(rows)):
-        padded = min(index + 1, shape[-1] // 2)
+        padded = min((index + 1) * max(shape[-1] // _PADDED_PART, 1), shape[-1] // 2)
         if padded:
             side = slice(0, padded) if args and args[0] == "left" else slice(shape[-1] - padded, None)
             rows[index, side] = 0

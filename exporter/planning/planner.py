@@ -8,6 +8,7 @@ from typing import Any
 
 from exporter.errors import UsageError, did_you_mean
 from exporter.language.catalog import resolve_task
+from exporter.language.expressions import ProcessorValues
 from exporter.language.spec import (
     LAYER_DIM,
     LAYER_SLOT,
@@ -57,12 +58,15 @@ def find_task(spec: Spec, name: str) -> TaskSpec:
     return task
 
 
-def plan_task(choice: Choice, config: Any, *, is_reference: bool = True) -> Plan:
+def plan_task(
+    choice: Choice, config: Any, *, processor: ProcessorValues | None = None, is_reference: bool = True
+) -> Plan:
     """Make the plan of what was chosen for a concrete config.
 
     Args:
         choice: the task, and what its request means.
         config: a transformers config object, with the task's own values already applied.
+        processor: the settings of the checkpoint's processor. Default: a processor that says nothing.
         is_reference: the config is that of the spec's reference, and not of a checkpoint. A reference is judged element
             by element. A checkpoint is judged by the largest value of an output: small outputs of a trained model are
             sums of large terms that cancel, and carry the rounding of those terms.
@@ -72,7 +76,7 @@ def plan_task(choice: Choice, config: Any, *, is_reference: bool = True) -> Plan
         SpecError: an expression does not hold for this config; the diagnostic has its place.
     """
     spec, task, options, target = choice.spec, choice.task, choice.options, choice.target
-    sizes = Sizes(spec, config)
+    sizes = Sizes(spec, config, processor)
     refuse_config(choice, sizes)
     if task.when is not None and not sizes.holds(task.when):
         raise UsageError(
@@ -83,7 +87,7 @@ def plan_task(choice: Choice, config: Any, *, is_reference: bool = True) -> Plan
     if fixed:
         left_open = [dim for setting, dim in target.open_by.items() if options.settings.get(setting)]
         dims = {**spec.dims, **pinned_dims(spec.dims, fixed, left_open)}
-        sizes = Sizes(dataclasses.replace(spec, dims=dims), config)
+        sizes = Sizes(dataclasses.replace(spec, dims=dims), config, processor)
         graphs = _plan_graphs(choice, sizes)
         check_leading(graphs, task.name, left_open)
         fixed = {name: size for name, size in fixed.items() if name not in left_open}

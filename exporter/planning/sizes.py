@@ -7,18 +7,19 @@ from typing import Any
 
 from exporter.errors import did_you_mean
 from exporter.language.diagnostics import SpecError
-from exporter.language.expressions import ExpressionError, evaluate_expression
+from exporter.language.expressions import ExpressionError, ProcessorValues, evaluate_expression
 from exporter.language.findings import MALFORMED_EXPRESSION, UNKNOWN_CONFIG_KEY, UNKNOWN_DIM
 from exporter.language.spec import DerivedDim, Expression, Spec, StaticDim
 from exporter.language.text import Span
 
 
 class Sizes:
-    """The dims of a spec on a concrete config, each evaluated when first asked for."""
+    """The dims of a spec on a concrete config, and beside a processor, each evaluated when first asked for."""
 
-    def __init__(self, spec: Spec, config: Any) -> None:
+    def __init__(self, spec: Spec, config: Any, processor: ProcessorValues | None = None) -> None:
         self.spec = spec
         self.config = config
+        self.processor = processor
         self.known: dict[str, int] = {}
         # The dims that are being evaluated, outermost first: one that asks for itself goes in a circle.
         self._evaluating: list[str] = []
@@ -78,7 +79,8 @@ class Sizes:
 
     def _evaluate(self, expression: Expression, dynamic: Mapping[str, int] | None = None) -> Any:
         try:
-            return evaluate_expression(expression.text, self.config, _Lookup(self, expression.span, dynamic or {}))
+            known = _Lookup(self, expression.span, dynamic or {})
+            return evaluate_expression(expression.text, self.config, known, self.processor)
         except ExpressionError as error:
             span = expression.span.within(error.start, error.end)
             raise SpecError([UNKNOWN_CONFIG_KEY.at(error.message, span, help=error.help)]) from None

@@ -8,7 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.language.expressions import ExpressionError, evaluate_expression, expression_names, expression_paths
+from exporter.language.expressions import (
+    ExpressionError,
+    ProcessorValues,
+    evaluate_expression,
+    expression_names,
+    expression_paths,
+)
 
 
 class Config:
@@ -105,6 +111,18 @@ def test_names_and_paths():
     text = "config.vision.size // patch + config.heads"
     assert expression_names(text) == ["config", "patch"]
     assert sorted(expression_paths(text)) == ["heads", "vision.size"]
+
+
+def test_a_processor_says_what_its_files_say_and_none_for_the_rest():
+    processor = ProcessorValues({"return_attention_mask": True, "size": {"height": 8}, "__class__": 1})
+    text = "config.heads > 9 or processor.return_attention_mask"
+    assert evaluate_expression(text, CONFIG, {}, processor) is True
+    assert evaluate_expression("processor.size.height", CONFIG, {}, processor) == 8
+    assert evaluate_expression("processor.size", CONFIG, {}) is None
+    assert expression_paths(text) == ["heads"]
+    assert expression_names(text) == ["config", "processor"]
+    with pytest.raises(ExpressionError):
+        evaluate_expression("processor.__class__.__mro__", CONFIG, {}, processor)
 
 
 @given(st.text("config.heads0123+-*/() |[]{}%'\"_", max_size=60))

@@ -51,6 +51,11 @@ def test_padding_leaves_a_full_row_and_never_an_empty_one(shape, side):
         assert (np.diff(ordered) >= 0).all()
 
 
+def test_long_rows_are_padded_by_a_part_of_their_length():
+    mask = make("padding", (4, 320))
+    assert (320 - mask.sum(axis=1)).tolist() == [0, 40, 60, 80]
+
+
 @given(st.tuples(st.integers(1, 4), st.integers(1, 4), st.just(4)))
 def test_boxes_are_boxes(shape):
     boxes = make("boxes", shape, 1000)

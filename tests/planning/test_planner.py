@@ -18,6 +18,7 @@ from exporter.language.catalog import list_specs
 from exporter.language.composing import compose_spec
 from exporter.language.diagnostics import SpecError
 from exporter.language.document import parse_document
+from exporter.language.expressions import ProcessorValues
 from exporter.language.loading import load_spec
 from exporter.language.text import Text
 from exporter.planning.options import Options
@@ -122,6 +123,29 @@ def test_what_a_config_leaves_out_adds_nothing_to_an_axis(sees: bool, axis: str)
     plan = plan_config(spec, spec.tasks["feature-extraction"], config, Options())
     assert plan.graphs[0].outputs[0].shape == ("batch", axis, 32)
     assert plan.model.reference_gain == 0.5
+
+
+HEARD = """
+spec_version: 1
+architecture: wav2vec2
+extends: audio
+tasks: {feature-extraction: {}}
+reference: {config: {}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("norm", "processor", "is_masked"),
+    [("group", None, False), ("group", True, True), ("group", False, False), ("layer", None, True)],
+)
+def test_an_input_may_depend_on_the_processor(norm: str, processor: bool | None, is_masked: bool):
+    spec = compose_spec(parse_document(Text("wav2vec2.yaml", HEARD))).spec
+    config = SimpleNamespace(feat_extract_norm=norm, conv_kernel=[10], conv_stride=[5], hidden_size=32)
+    choice = choose_task(spec, spec.tasks["feature-extraction"], Options())
+    values = ProcessorValues({} if processor is None else {"return_attention_mask": processor})
+    plan = plan_task(choice, config, processor=values)
+    names = ["input_values", "attention_mask"]
+    assert [tensor.name for tensor in plan.graphs[0].inputs] == names[: 1 + is_masked]
 
 
 NOTED = """

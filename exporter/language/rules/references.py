@@ -9,7 +9,7 @@ from exporter.errors import did_you_mean
 from exporter.language.catalog import scalar_text
 from exporter.language.diagnostics import Diagnostic
 from exporter.language.document import Mapping
-from exporter.language.expressions import ExpressionError, expression_names
+from exporter.language.expressions import ROOTS, ExpressionError, expression_names
 from exporter.language.findings import DUPLICATE_ARCHITECTURE, FILE_NAME_MISMATCH, UNKNOWN_DIM
 from exporter.language.rules.registry import Subject, check
 from exporter.language.spec import (
@@ -69,7 +69,7 @@ def _unknown_dim(subject: Subject, _: tuple[Subject, ...]) -> Iterator[Diagnosti
         except ExpressionError:
             continue  # malformed-expression has said so
         for name in names:
-            if name != "config" and name not in known:
+            if name not in ROOTS and name not in known:
                 # The name itself, not the end of an attribute: in `config.n_head // head` the second.
                 place = re.search(rf"(?<![\w.]){re.escape(name)}\b", expression.text)
                 at = place.start() if place is not None else 0
@@ -77,7 +77,7 @@ def _unknown_dim(subject: Subject, _: tuple[Subject, ...]) -> Iterator[Diagnosti
                 yield UNKNOWN_DIM.at(
                     f"'{name}' in an expression {reason}",
                     expression.span.within(at, at + len(name)),
-                    did_you_mean(name, {"config", *known}, otherwise="an expression may name"),
+                    did_you_mean(name, {*ROOTS, *known}, otherwise="an expression may name"),
                 )
 
 
