@@ -51,7 +51,7 @@ def with_exporter(directory: Path) -> Any:
     from exporter.models.loading import load_model
 
     plan = exporter.plan("bert", "feature-extraction", model=directory)
-    return load_model(plan, open_directory(directory, "it")).model
+    return load_model(plan, open_directory(directory, "it"))
 
 
 def by_reading(directory: Path) -> Any:
