@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from exporter.building.request import Given
     from exporter.building.requests import Build
     from exporter.language.document import Mapping as Node
+    from exporter.models.checkpoints import LeftBehind
     from exporter.planning.plan import Axis, Plan, Setting
     from exporter.verification.report import Report
 
@@ -117,12 +118,16 @@ class BuildOptions(RequestOptions, total=False):
 
 @dataclass(frozen=True, slots=True)
 class BuildResult:
-    """One artifact that was built: where it is, what it is, and what verification measured (None without)."""
+    """One artifact that was built: where it is, what it is, and what verification measured (None without).
+
+    ``left`` has the files of the checkpoint that are not in the artifact, each with the reason.
+    """
 
     directory: Path
     plan: Plan
     report: Report | None
     files: Mapping[str, int]
+    left: tuple[LeftBehind, ...] = ()
 
 
 def plan(spec: Spec | str | Path, task: str, *, config: Any = None, **options: Unpack[PlanOptions]) -> Plan:
@@ -254,7 +259,8 @@ def build(
         if outcome.error is not None:
             raise outcome.error
         if outcome.plan is not None:
-            results.append(BuildResult(outcome.build.output, outcome.plan, outcome.report, outcome.files))
+            files, left = outcome.files, outcome.left
+            results.append(BuildResult(outcome.build.output, outcome.plan, outcome.report, files, left))
     return results
 
 

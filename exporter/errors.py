@@ -16,6 +16,9 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+# A name of a stranger's file is cut after this many characters.
+_LONGEST_NAME = 200
+
 
 class ExporterError(Exception):
     """A failure whose message is meant for the person at the terminal."""
@@ -57,6 +60,15 @@ def did_you_mean(word: str, candidates: Iterable[str], *, otherwise: str | None 
     if otherwise is not None and names:
         return f"{otherwise}: {', '.join(names)}"
     return None
+
+
+def some(items: Iterable[str], limit: int = 8) -> str:
+    """Return the first of some names for a message, and how many more there are: ``a, b and 3 more``."""
+    listed = list(items)
+    more = f" and {len(listed) - limit} more" if len(listed) > limit else ""
+    return (
+        ", ".join(item if len(item) <= _LONGEST_NAME else item[:_LONGEST_NAME] + "…" for item in listed[:limit]) + more
+    )
 
 
 def first_line(error: BaseException | str, limit: int = 300) -> str:

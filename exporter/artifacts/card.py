@@ -13,6 +13,7 @@ from typing import Any
 
 import jinja2
 
+from exporter.artifacts.copying import THEIR_CARD
 from exporter.artifacts.layouts import find_layout
 from exporter.artifacts.manifest import CARD, CARD_MARK, read_manifest, read_plan
 from exporter.artifacts.snippet import describe_programs
@@ -64,6 +65,7 @@ def render_card(plan: Plan, manifest: Mapping[str, Any], start: int) -> str:
         graphs=[_describe_graph(graph, manifest["report"]) for graph in plan.graphs],
         programs=describe_programs(plan, start),
         beside=_beside(manifest, plan),
+        their_card=THEIR_CARD,
         program=environment.from_string(target.card_template.read_text("utf-8")),
         modules=target.runtime_modules(plan.recording.settings),
     )

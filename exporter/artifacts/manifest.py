@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from exporter.errors import UsageError
-from exporter.models.checkpoints.directory import Checkpoint, digest_file
+from exporter.models.checkpoints import Checkpoint, LeftBehind, digest_file
 from exporter.planning.plan import Plan
 from exporter.planning.target import lasting_settings
 from exporter.targets.registry import find_target
@@ -25,7 +25,13 @@ CARD_MARK = "<!-- Written by exporter, and anew by every build. Remove this line
 PACKAGES = ("exporter", "torch", "transformers", "onnx", "onnxscript", "onnx-ir", "onnxruntime", "numpy")
 
 
-def write_manifest(directory: Path, plan: Plan, checkpoint: Checkpoint, report: Mapping[str, Any] | None) -> None:
+def write_manifest(
+    directory: Path,
+    plan: Plan,
+    checkpoint: Checkpoint,
+    report: Mapping[str, Any] | None,
+    left: Iterable[LeftBehind] = (),
+) -> None:
     """Write ``manifest.json``: what the artifact is, what it was made from and how, and a digest of every file in it.
 
     It holds no time and no path, so that equal builds give equal bytes.
@@ -35,6 +41,7 @@ def write_manifest(directory: Path, plan: Plan, checkpoint: Checkpoint, report: 
         plan: what was built.
         checkpoint: what it was built from.
         report: the summary of a report; None where nothing was verified.
+        left: the files of the checkpoint that are not in the artifact.
     """
     target = find_target(plan.recording.target)
     settings = lasting_settings(target, plan.recording.settings)
@@ -49,6 +56,7 @@ def write_manifest(directory: Path, plan: Plan, checkpoint: Checkpoint, report: 
             "commit": checkpoint.commit,
             "files": checkpoint.digests(),
             "remarks": list(checkpoint.remarks),
+            "left_behind": {item.name: item.reason for item in left},
         },
         "versions": {name: installed_version(name) for name in (*PACKAGES, *target.packages(plan.recording.settings))},
         "plan": lasting.to_data(),

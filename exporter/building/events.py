@@ -16,6 +16,7 @@ from exporter import records
 from exporter.building.request import Request
 from exporter.errors import CheckpointError, EngineError, ExporterError, ExportError, UsageError, describe_error
 from exporter.language.diagnostics import SpecError, diagnostics_from_data, diagnostics_to_data
+from exporter.models.checkpoints import LeftBehind
 from exporter.planning.plan import Plan
 from exporter.verification.report import Report, VerificationError
 
@@ -45,6 +46,7 @@ class Built:
         files: the size of each file, in bytes.
         model_class: the class of the model that was recorded.
         remarks: what its reader must know of how the checkpoint was taken, in one line each.
+        left: the files of the checkpoint that are not beside the graph.
     """
 
     plan: Plan
@@ -52,6 +54,7 @@ class Built:
     files: Mapping[str, int]
     model_class: str
     remarks: tuple[str, ...] = ()
+    left: tuple[LeftBehind, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,22 +6,21 @@
 from __future__ import annotations
 
 import gc
-import shutil
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 from exporter.artifacts.card import write_card
+from exporter.artifacts.copying import copy_companions
 from exporter.artifacts.golden import write_vectors
 from exporter.artifacts.layouts import find_layout
 from exporter.artifacts.manifest import write_manifest
 from exporter.building.events import Built, Job
 from exporter.building.preparing import loadable_checkpoint, prepare
-from exporter.models.checkpoints import Checkpoint
+from exporter.models.checkpoints import Checkpoint, find_companions, left_text
 from exporter.models.examination import check_outputs
 from exporter.models.flat_model import FlatModel
-from exporter.models.loading import check_missing, load_model, parameter_names
+from exporter.models.loading import load_model, parameter_names
 from exporter.models.oracle import make_oracle
 from exporter.models.patches import applied_patches
 from exporter.planning.dtypes import Oracle
@@ -56,38 +55,40 @@ def build_artifact(job: Job, emit: Emit) -> Built:
 
 def _build(plan: Plan, checkpoint: Checkpoint, job: Job, emit: Emit) -> Built:
     staging = job.staging
+    companions = find_companions(checkpoint)
     emit("loading the model")
-    truth, missing = load_model(plan, checkpoint)
+    loaded = load_model(plan, checkpoint)
+    checkpoint, truth = checkpoint.remarked(*loaded.remarks), loaded.model
     oracles = {graph.component: make_oracle(FlatModel(truth, graph)) for graph in plan.graphs}
     for graph in plan.graphs:
         check_outputs(truth, graph, plan)
-    for path in checkpoint.companions():
-        copy = staging / path.relative_to(checkpoint.path)
-        copy.parent.mkdir(exist_ok=True)
-        shutil.copyfile(path, copy)
-    model_class = _export(plan, checkpoint, missing, staging, emit)
+    model_class = _export(plan, checkpoint, staging, emit)
     gc.collect()
-    find_layout(plan.recording.layout).finish(staging, plan, checkpoint, truth.config)
+    layout = find_layout(plan.recording.layout)
+    left = copy_companions(companions, staging, layout.files)
+    if left:
+        checkpoint = checkpoint.remarked(left_text(left))
+    layout.finish(staging, plan, checkpoint, truth.config)
     emit("computing golden vectors")
     write_vectors(staging, plan, oracles)
     report = _verify(plan, oracles, staging, emit) if job.request.verify else None
     emit("writing the manifest")
-    write_manifest(staging, plan, checkpoint, report.summary if report is not None else None)
+    write_manifest(staging, plan, checkpoint, report.summary if report is not None else None, left)
     write_card(staging)
     files = {
         path.relative_to(staging).as_posix(): path.stat().st_size
         for path in sorted(staging.rglob("*"))
         if path.is_file()
     }
-    return Built(plan, report, files, model_class, checkpoint.remarks)
+    return Built(plan, report, files, model_class, checkpoint.remarks, left)
 
 
-def _export(plan: Plan, checkpoint: Checkpoint, missing: set[str], staging: Path, emit: Emit) -> str:
+def _export(plan: Plan, checkpoint: Checkpoint, staging: Path, emit: Emit) -> str:
     """Record and write every graph of a plan from a model loaded for it, and return the name of the model's class."""
     target = find_target(plan.recording.target)
     exporter = target.load_exporter()
-    model: Any
-    model, _ = load_model(plan, checkpoint, attention=exporter.attention_of(plan))
+    loaded = load_model(plan, checkpoint, attention=exporter.attention_of(plan))
+    model = loaded.model
     used: set[str] = set()
     for graph in plan.graphs:
         emit(f"exporting {graph.component} ({recording_text(plan.recording)})")
@@ -95,7 +96,7 @@ def _export(plan: Plan, checkpoint: Checkpoint, missing: set[str], staging: Path
             weights = exporter.export_graph(model, graph, plan, staging)
         target.describe_open_dims(staging, graph, plan, dict.fromkeys(plan.sizes.probes, NOT_PROBED))
         used |= parameter_names(model, weights)
-        check_missing(missing, used, checkpoint, type(model).__name__)
+        loaded.check_used(used, checkpoint)
     return type(model).__name__
 
 

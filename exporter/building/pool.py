@@ -21,6 +21,7 @@ from exporter.artifacts.staging import staged_artifact
 from exporter.building.events import Built, Ended, Failed, Job, Stage, error_from_data, event_from_line, to_line
 from exporter.building.requests import Build
 from exporter.errors import EngineError, ExporterError, ExportError
+from exporter.models.checkpoints import LeftBehind
 from exporter.planning.plan import Plan
 from exporter.verification.report import Report, VerificationError
 
@@ -38,6 +39,7 @@ class Outcome:
     files: Mapping[str, int] = dataclasses.field(default_factory=dict)
     model_class: str = ""
     remarks: tuple[str, ...] = ()
+    left: tuple[LeftBehind, ...] = ()
     error: ExporterError | None = None
 
 
@@ -116,7 +118,8 @@ def _run(worker: _Worker, build: Build, on_stage: OnStage) -> Outcome:
     except ExporterError as error:
         return Outcome(build, time.monotonic() - start, error=error)
     seconds = time.monotonic() - start
-    return Outcome(build, seconds, built.plan, built.report, built.files, built.model_class, built.remarks)
+    fields = {field.name: getattr(built, field.name) for field in dataclasses.fields(built)}
+    return Outcome(build, seconds, **fields)
 
 
 class _Worker:

@@ -13,7 +13,9 @@ from transformers.utils import logging as transformers_logging
 from exporter.errors import CheckpointError, ExportError, UsageError, did_you_mean, first_line
 from exporter.language.document import Data
 from exporter.language.expressions import ProcessorValues
-from exporter.models.checkpoints.directory import Checkpoint, pytorch_class, read_json
+from exporter.models.checkpoints.directory import Checkpoint, pytorch_class
+from exporter.models.checkpoints.json_file import read_json
+from exporter.models.run_time_flags import without_flags
 from exporter.planning.plan import Plan
 
 # The processors of sound and images that a processor for several kinds of input holds.
@@ -70,16 +72,16 @@ def load_config(checkpoint: Checkpoint, task_config: Mapping[str, Data]) -> Any:
     Raises:
         CheckpointError: transformers cannot read it.
     """
-    if "model_type" not in checkpoint.read_config():
+    data = checkpoint.read_config()
+    if "model_type" not in data:
         raise CheckpointError(
             f"config.json of '{checkpoint.name}' has no 'model_type'",
             help='add "model_type": "<architecture>" to config.json',
         )
     try:
         with quiet_libraries():
-            config = transformers.AutoConfig.from_pretrained(
-                checkpoint.path, trust_remote_code=checkpoint.trust_remote_code, local_files_only=True
-            )
+            # From what was read and checked, and not from a file that transformers would choose.
+            config = _config_class(checkpoint, data).from_dict(without_flags(data))
     except Exception as error:
         hint = (
             "pass --trust-remote-code to run the checkpoint's own code" if "trust_remote_code" in str(error) else None
@@ -90,6 +92,16 @@ def load_config(checkpoint: Checkpoint, task_config: Mapping[str, Data]) -> Any:
     for key, value in task_config.items():
         setattr(config, key, value)
     return config
+
+
+def _config_class(checkpoint: Checkpoint, data: Mapping[str, Any]) -> Any:
+    if "auto_map" in data or data["model_type"] not in transformers.CONFIG_MAPPING:
+        return type(
+            transformers.AutoConfig.from_pretrained(
+                checkpoint.path, trust_remote_code=checkpoint.trust_remote_code, local_files_only=True
+            )
+        )
+    return transformers.CONFIG_MAPPING[data["model_type"]]
 
 
 def load_processor(checkpoint: Checkpoint) -> ProcessorValues:
@@ -108,8 +120,8 @@ def load_processor(checkpoint: Checkpoint) -> ProcessorValues:
     return ProcessorValues({key: value for part in parts or [alone] for key, value in part.items()})
 
 
-def find_class(plan: Plan, config: Any, *, trust_remote_code: bool = False) -> Any:
-    """Return the model class of a plan.
+def find_class(plan: Plan, config: Any, checkpoint: Checkpoint | None = None) -> Any:
+    """Return the model class of a plan: of the checkpoint's own code, where that may run, or of transformers.
 
     Raises:
         ExportError: the class does not exist, or the auto class does not know the config.
@@ -122,8 +134,10 @@ def find_class(plan: Plan, config: Any, *, trust_remote_code: bool = False) -> A
     auto = getattr(transformers, plan.model.auto_class or "", None)
     if auto is None:
         raise ExportError(f"transformers {transformers.__version__} has no auto class '{plan.model.auto_class}'")
-    if trust_remote_code and getattr(config, "auto_map", None):
-        return auto
+    if checkpoint is not None and checkpoint.trust_remote_code:
+        reference = (getattr(config, "auto_map", None) or {}).get(plan.model.auto_class)
+        if reference is not None:
+            return _remote_class(reference, checkpoint)
     mapping = auto._model_mapping
     if type(config) not in mapping:
         raise ExportError(
@@ -135,3 +149,20 @@ def find_class(plan: Plan, config: Any, *, trust_remote_code: bool = False) -> A
         return classes
     named = {pytorch_class(str(name)) for name in getattr(config, "architectures", None) or ()}
     return next((candidate for candidate in classes if candidate.__name__ in named), classes[0])
+
+
+def _remote_class(reference: str, checkpoint: Checkpoint) -> Any:
+    """Return a class of a checkpoint's own code, which runs.
+
+    Raises:
+        CheckpointError: the code is not there, or fails.
+    """
+    from transformers.dynamic_module_utils import get_class_from_dynamic_module
+
+    try:
+        with quiet_libraries():
+            return get_class_from_dynamic_module(reference, str(checkpoint.path), local_files_only=True)
+    except Exception as error:
+        raise CheckpointError(
+            f"the code of '{checkpoint.name}' cannot be loaded ({reference}): {first_line(error)}"
+        ) from error

@@ -62,6 +62,8 @@ def _export(parsed: argparse.Namespace) -> int:
         raise outcome.error
     if outcome.plan is None:
         raise AssertionError("a build ends with a plan or an error")
+    for remark in outcome.remarks:
+        _say(f"The checkpoint: {remark}")
     files = ", ".join((parsed.output / graph.file).as_posix() for graph in outcome.plan.graphs)
     _say(f"All good, model saved at: {files}")
     return 0

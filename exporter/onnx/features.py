@@ -120,7 +120,9 @@ class FeaturesManager:
         config = load_config(checkpoint, task.config)
         plan = plan_task(choose_task(spec, task, fill_options(Options(), spec, task)), config, is_reference=False)
         with tempfile.TemporaryDirectory(prefix="exporter-") as scratch:
-            loaded, missing = load_model(plan, convert_weights(plan, checkpoint, Path(scratch)))
-        if missing:
-            logger.warning("'%s' has no values for %s: they are random", model, ", ".join(sorted(missing)))
-        return loaded
+            loaded = load_model(plan, convert_weights(plan, checkpoint, Path(scratch)))
+        if loaded.missing:
+            logger.warning("'%s' has no values for %s: they are random", model, ", ".join(sorted(loaded.missing)))
+        for remark in loaded.remarks:
+            logger.warning("'%s': %s", model, remark)
+        return loaded.model

@@ -38,7 +38,7 @@ def verify_beside(directory: Path, plan: Plan, source: Source, progress: Callabl
         )
     progress("loading the model")
     with tempfile.TemporaryDirectory(prefix="exporter-") as scratch:
-        model, _ = load_model(plan, convert_weights(plan, checkpoint, Path(scratch)))
+        model = load_model(plan, convert_weights(plan, checkpoint, Path(scratch))).model
     # Other seeds than the build's, so that these inputs are new to the graph.
     fresh = dataclasses.replace(plan, sizes=dataclasses.replace(plan.sizes, seed=plan.sizes.seed + 2))
     oracles = {graph.component: make_oracle(FlatModel(model, graph)) for graph in plan.graphs}

@@ -56,7 +56,9 @@ def test_a_checkpoint_is_taken_with_what_lies_beside_it_and_not_verified_unless_
     checkpoint = tmp_path / "checkpoint"
     shutil.copytree(masked_lm, checkpoint)
     (checkpoint / "tokenizer_config.json").write_text('{"model_max_length": 40}', "utf-8")
-    (checkpoint / "notes.txt").write_text("nobody's business", "utf-8")
+    (checkpoint / "dict.txt").write_text("a 1", "utf-8")
+    (checkpoint / "manifest.json").write_text("{}", "utf-8")
+    (checkpoint / "optimizer.pt").write_bytes(b"x")
     built, said = run_job({"model": str(checkpoint), "verify": False}, tmp_path / "staging")
     assert built.report is None
     assert read_manifest(tmp_path / "staging")["report"] is None
@@ -64,7 +66,14 @@ def test_a_checkpoint_is_taken_with_what_lies_beside_it_and_not_verified_unless_
     assert said[0] == "opening the checkpoint"
     copied = tmp_path / "staging" / "tokenizer_config.json"
     assert copied.read_text("utf-8") == '{"model_max_length": 40}'
-    assert "notes.txt" not in built.files
+    assert "dict.txt" in built.files
+    assert "optimizer.pt" not in built.files
+    left = {"manifest.json": "names that the artifact gives to files of its own", "optimizer.pt": "training state"}
+    assert {item.name: item.reason for item in built.left} == left
+    assert read_manifest(tmp_path / "staging")["source"]["left_behind"] == left
+    assert built.remarks[-1] == (
+        "left behind: names that the artifact gives to files of its own (manifest.json); training state (optimizer.pt)"
+    )
     assert not built.plan.model.is_reference
 
 

@@ -82,8 +82,8 @@ def test_errors_without_text_are_told_by_their_kind(
         raise error
 
     checkpoint = save_config(tmp_path, model_type="bert")
-    for method in ("for_model", "from_pretrained"):
-        monkeypatch.setattr(transformers.AutoConfig, method, refuse)
+    monkeypatch.setattr(transformers.AutoConfig, "for_model", refuse)
+    monkeypatch.setattr(transformers.BertConfig, "from_dict", refuse)
     with pytest.raises(CheckpointError) as made:
         make_config("bert", {})
     assert made.value.message == f"transformers refuses the config of 'bert': {type(error).__name__}"

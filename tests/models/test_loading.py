@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 from collections.abc import Callable
@@ -18,7 +19,7 @@ from torch import nn
 import exporter
 from exporter.errors import CheckpointError
 from exporter.models.checkpoints import Checkpoint, open_directory
-from exporter.models.loading import check_missing, convert_weights, load_model, parameter_names
+from exporter.models.loading import convert_weights, load_model, parameter_names
 from exporter.planning.plan import Plan
 
 Weights = dict[str, torch.Tensor]
@@ -41,8 +42,10 @@ def change_weights(saved: Path, change: Callable[[Weights], Any]) -> None:
 
 
 def test_a_whole_checkpoint_is_loaded_in_evaluation_mode(saved: Path) -> None:
-    model, missing = load_model(*plan_of(saved), attention="eager")
-    assert missing == set()
+    loaded = load_model(*plan_of(saved), attention="eager")
+    model = loaded.model
+    assert loaded.missing == set()
+    assert loaded.remarks == ()
     assert not model.training
     assert model.config._attn_implementation == "eager"
     weights = load_file(saved / "model.safetensors")
@@ -52,9 +55,9 @@ def test_a_whole_checkpoint_is_loaded_in_evaluation_mode(saved: Path) -> None:
 
 def test_weights_the_checkpoint_lacks_are_named_and_the_same_every_time(saved: Path) -> None:
     plan, checkpoint = plan_of(saved, "text-classification")
-    (first, missing), (second, _) = (load_model(plan, checkpoint) for _ in range(2))
-    assert {"classifier.weight", "classifier.bias"} <= missing
-    assert torch.equal(first.classifier.weight, second.classifier.weight)
+    first, second = (load_model(plan, checkpoint) for _ in range(2))
+    assert {"classifier.weight", "classifier.bias"} <= first.missing
+    assert torch.equal(first.model.classifier.weight, second.model.classifier.weight)
 
 
 def test_loading_leaves_the_random_numbers_of_others_alone(saved: Path) -> None:
@@ -66,7 +69,7 @@ def test_loading_leaves_the_random_numbers_of_others_alone(saved: Path) -> None:
 
 
 def test_every_weight_has_the_dtype_of_the_build(saved: Path) -> None:
-    model, _ = load_model(*plan_of(saved, dtype="float16"))
+    model = load_model(*plan_of(saved, dtype="float16")).model
     assert {parameter.dtype for parameter in model.parameters()} == {torch.float16}
 
 
@@ -81,7 +84,7 @@ def test_every_weight_has_the_dtype_of_the_build(saved: Path) -> None:
         (
             lambda weights: weights.update({"bert.encoder.layer.2.output.dense.bias": torch.zeros(24)}),
             r"1 weights that BertForMaskedLM with this config has no place for: bert.encoder.layer.2.output.dense.bias",
-            "another depth",
+            "'num_hidden_layers' is 2, and the weights have 3 (encoder.layer.0 to encoder.layer.2)",
         ),
     ],
     ids=["wrong-shape", "another-depth"],
@@ -98,7 +101,12 @@ def test_weights_that_do_not_fit_are_named(
 def test_another_head_and_an_old_buffer_do_no_harm(saved: Path) -> None:
     extra = {"classifier.weight": torch.zeros(2, 24), "bert.embeddings.position_ids": torch.zeros(1, 40)}
     change_weights(saved, lambda weights: weights.update(extra))
-    assert load_model(*plan_of(saved))[1] == set()
+    loaded = load_model(*plan_of(saved))
+    assert loaded.missing == set()
+    assert loaded.remarks == (
+        "1 weight is left out, of other tasks: classifier.weight",
+        "1 weight is left out, computed by the model: bert.embeddings.position_ids",
+    )
 
 
 @pytest.mark.parametrize("error", [AssertionError(), RuntimeError("\n\n")], ids=repr)
@@ -125,7 +133,7 @@ def test_an_error_without_text_is_told_by_its_kind(
 def test_a_config_that_does_not_build_is_explained(saved: Path) -> None:
     path = saved / "config.json"
     path.write_text(json.dumps({**json.loads(path.read_text("utf-8")), "pad_token_id": 500}, indent=2), "utf-8")
-    with pytest.raises(CheckpointError, match="cannot be loaded as BertForMaskedLM") as failure:
+    with pytest.raises(CheckpointError, match="the config of 'mine' does not build") as failure:
         load_model(*plan_of(saved))
     assert "'pad_token_id' is 500, and the vocabulary ends at 49" in (failure.value.help or "")
 
@@ -135,12 +143,14 @@ def test_weights_of_pytorch_need_no_conversion(saved: Path, tmp_path: Path) -> N
     assert convert_weights(plan, checkpoint, tmp_path / "converted") is checkpoint
 
 
-def test_only_missing_weights_that_a_graph_uses_are_a_failure(tmp_path: Path) -> None:
-    checkpoint = Checkpoint(tmp_path, "mine", ())
-    check_missing({"pooler.weight"}, {"encoder.weight"}, checkpoint, "BertModel")
-    lacking = [f"layer.{number}" for number in range(10)]
-    with pytest.raises(CheckpointError, match=r"'mine' lacks 10 weights that BertModel needs: layer.0, .* and 2 more"):
-        check_missing(lacking, lacking, checkpoint, "BertModel")
+def test_only_missing_weights_that_a_graph_uses_are_a_failure(saved: Path) -> None:
+    plan, checkpoint = plan_of(saved, "text-classification")
+    loaded = load_model(plan, checkpoint)
+    loaded.check_used({"bert.embeddings.word_embeddings.weight"}, checkpoint)
+    lacking = r"'mine' lacks 2 weights that BertForSequenceClassification needs: classifier.bias, classifier.weight"
+    with pytest.raises(CheckpointError, match=lacking) as failure:
+        loaded.check_used({"classifier.weight", "classifier.bias"}, checkpoint)
+    assert "fine-tuned" in (failure.value.help or "")
 
 
 def test_parameters_are_known_by_their_storage() -> None:
@@ -160,9 +170,65 @@ def test_parameters_are_known_by_their_storage() -> None:
 
 def test_what_the_library_says_of_a_weight_is_told_in_one_line(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     plan, checkpoint = plan_of(saved)
-    model, _ = load_model(plan, checkpoint)
+    model = load_model(plan, checkpoint).model
     info = {"mismatched_keys": [], "unexpected_keys": [], "missing_keys": [], "error_msgs": ["\n  first\nmore", ""]}
     monkeypatch.setattr(transformers.BertForMaskedLM, "from_pretrained", lambda *_, **__: (model, info))
     with pytest.raises(CheckpointError) as failure:
         load_model(plan, checkpoint)
     assert failure.value.message == "'mine' cannot be loaded: first, no reason given"
+
+
+def test_transformers_is_given_no_directory(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would look there for weights of its own choice, and for adapters."""
+    given: list[Any] = []
+    original = transformers.BertForMaskedLM.from_pretrained
+
+    def watch(*names: Any, **options: Any) -> Any:
+        given.append(names)
+        return original(*names, **options)
+
+    (saved / "adapter_config.json").write_text('{"peft_type": "LORA"}', "utf-8")
+    (saved / "other.safetensors").write_bytes((saved / "model.safetensors").read_bytes())
+    monkeypatch.setattr(transformers.BertForMaskedLM, "from_pretrained", watch)
+    load_model(*plan_of(saved))
+    assert given == [(None,)]
+
+
+def test_the_weights_a_config_names_are_loaded_and_digested(saved: Path) -> None:
+    weights = load_file(saved / "model.safetensors")
+    save_file({name: tensor * 3 for name, tensor in weights.items()}, saved / "other.safetensors", {"format": "pt"})
+    path = saved / "config.json"
+    config = {**json.loads(path.read_text("utf-8")), "transformers_weights": "other.safetensors"}
+    path.write_text(json.dumps(config), "utf-8")
+    plan, checkpoint = plan_of(saved)
+    assert checkpoint.digests().keys() == {"config.json", "other.safetensors"}
+    name = "bert.encoder.layer.0.output.dense.weight"
+    assert torch.equal(load_model(plan, checkpoint).model.get_parameter(name).data, weights[name] * 3)
+    for wrong in ("nowhere.safetensors", "../other.safetensors", "config.json", ["other.safetensors"]):
+        path.write_text(json.dumps({**config, "transformers_weights": wrong}), "utf-8")
+        with pytest.raises(CheckpointError, match=r"'transformers_weights' in config.json") as refusal:
+            open_directory(saved, "mine")
+        assert refusal.value.help
+
+
+REMOTE = """
+import torch
+from transformers import BertForMaskedLM
+
+class OwnForMaskedLM(BertForMaskedLM):
+    def forward(self, *inputs, **named):
+        outputs = super().forward(*inputs, **named)
+        outputs.logits = outputs.logits * 2
+        return outputs
+"""
+
+
+def test_the_class_of_a_checkpoints_own_code_is_taken_where_it_may_run(saved: Path) -> None:
+    (saved / "own.py").write_text(REMOTE, "utf-8")
+    path = saved / "config.json"
+    config = {**json.loads(path.read_text("utf-8")), "auto_map": {"AutoModelForMaskedLM": "own.OwnForMaskedLM"}}
+    path.write_text(json.dumps(config), "utf-8")
+    plan, checkpoint = plan_of(saved)
+    assert type(load_model(plan, checkpoint).model) is transformers.BertForMaskedLM
+    trusted = dataclasses.replace(checkpoint, trust_remote_code=True)
+    assert type(load_model(plan, trusted).model).__name__ == "OwnForMaskedLM"

@@ -50,7 +50,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Export:
         reference_config = {**plan.model.reference_config, "tie_word_embeddings": False}
         plan = replace(plan, model=replace(plan.model, reference_config=reference_config))
         save_reference(plan, folder)
-        model, _ = load_model(plan, open_directory(folder, "the reference"), attention=attention_of(plan))
+        model = load_model(plan, open_directory(folder, "the reference"), attention=attention_of(plan)).model
         export_graph(model, plan.graphs[0], plan, folder)
         return folder, folder / plan.graphs[0].file
 

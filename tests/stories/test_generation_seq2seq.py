@@ -52,7 +52,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Export:
         reference_config = {**plan.model.reference_config, "tie_word_embeddings": False}
         plan = replace(plan, model=replace(plan.model, reference_config=reference_config))
         save_reference(plan, folder)
-        model, _ = load_model(plan, open_directory(folder, "the reference"), attention=attention_of(plan))
+        model = load_model(plan, open_directory(folder, "the reference"), attention=attention_of(plan)).model
         for graph in plan.graphs:
             with applied_patches(plan.recording.patches, model):
                 export_graph(model, graph, plan, folder)
@@ -117,11 +117,9 @@ def test_greedy_generation_is_the_models_own(architecture: str, exported: Export
 def test_a_translation_checkpoint_builds_for_what_it_was_trained(tmp_path: Path) -> None:
     """Its positions are a table of sinusoids, computed and never saved, and its class is named like no auto class."""
     save_reference(exporter.plan("marian", "text2text-generation"), tmp_path)
-    model, missing = load_model(
-        exporter.plan("marian", "feature-extraction"), open_directory(tmp_path, "the reference")
-    )
-    assert missing == set()
-    positions = model.encoder.embed_positions
+    loaded = load_model(exporter.plan("marian", "feature-extraction"), open_directory(tmp_path, "the reference"))
+    assert loaded.missing == set()
+    positions = loaded.model.encoder.embed_positions
     torch.testing.assert_close(positions.weight.data, positions.create_weight())
     (build,) = plan_builds([], {"model": str(tmp_path)})
     assert build.task == "text2text-generation-with-past"

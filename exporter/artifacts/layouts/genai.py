@@ -16,6 +16,7 @@ from exporter.models.checkpoints import Checkpoint
 from exporter.planning.arrangement import Arrangement
 from exporter.planning.plan import GraphPlan, Plan, TensorPlan
 
+_CONFIG = "genai_config.json"
 _TASK = "text-generation-with-past"
 _PAST, _PRESENT = "past_key_values.{layer}.{part}", "present.{layer}.{part}"
 _INPUTS = ("input_ids", "attention_mask", "position_ids")
@@ -59,7 +60,7 @@ def _refuse(spec: Spec, task: TaskSpec) -> None:
 
 def _finish(directory: Path, plan: Plan, checkpoint: Checkpoint, config: Any) -> None:
     text = json.dumps(describe(plan, checkpoint, config), indent=1, ensure_ascii=False)
-    (directory / "genai_config.json").write_text(text + "\n", "utf-8")
+    (directory / _CONFIG).write_text(text + "\n", "utf-8")
 
 
 def describe(plan: Plan, checkpoint: Checkpoint, config: Any) -> dict[str, Any]:
@@ -168,5 +169,6 @@ def _tokens(checkpoint: Checkpoint, text: Any) -> dict[str, int | list[int]]:
 LAYOUT = Layout(
     Arrangement("genai", targets=("onnx",), refuse=_refuse),
     "one decoder and genai_config.json, as onnxruntime-genai loads them",
+    files=(_CONFIG,),
     finish=_finish,
 )

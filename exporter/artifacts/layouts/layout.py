@@ -31,6 +31,7 @@ class Layout:
         library: what the hub calls the library that loads it; None for the target's own.
         check: raises `ExporterError` for a checkpoint (None: a reference) without the files the layout needs for a
             task.
+        files: what the layout writes itself, whatever a checkpoint has under these names.
         finish: adds the layout's own files to a directory, from the plan, the checkpoint and the model's config.
     """
 
@@ -38,6 +39,7 @@ class Layout:
     description: str
     library: str | None = None
     check: Callable[[Checkpoint | None, TaskSpec], None] = _nothing_to_check
+    files: tuple[str, ...] = ()
     finish: Callable[[Path, Plan, Checkpoint, Any], None] = _nothing_to_add
 
     @property

@@ -190,6 +190,7 @@ def outcome_data(outcome: Outcome) -> dict[str, Any]:
         "report": outcome.report.to_data() if outcome.report is not None else None,
         "files": dict(outcome.files),
         "remarks": list(outcome.remarks),
+        "left_behind": {item.name: item.reason for item in outcome.left},
     }
 
 

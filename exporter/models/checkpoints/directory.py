@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-import json
+import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from exporter.errors import CheckpointError, UsageError, first_line
+from exporter.errors import CheckpointError, UsageError, first_line, some
+from exporter.models.checkpoints.json_file import read_json
+from exporter.models.checkpoints.links import check_links
+from exporter.models.checkpoints.plausibility import Extent, check_plausible
 from exporter.models.checkpoints.safetensors_file import check_safetensors, safetensors_framework
 
 FRAMEWORKS = {"pt": "PyTorch", "tf": "TensorFlow", "flax": "Flax"}
@@ -34,39 +37,6 @@ _REFUSED = (
     ("*.gguf", "GGUF weights", "are quantised, and a graph of them would compute something else"),
     ("*.index", "a TensorFlow 1 checkpoint", "names variables of a program that is not here"),
     ("*/*.index", "a TensorFlow 1 checkpoint", "names variables of a program that is not here"),
-)
-# Files of a checkpoint that a runtime needs beside the graph. They are copied as they are: a tokenizer saved again by
-# this version of transformers could not be read by older tools.
-COMPANIONS = (
-    "config.json",
-    "generation_config.json",
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-    "added_tokens.json",
-    "vocab.txt",
-    "vocab.json",
-    "merges.txt",
-    "spiece.model",
-    "sentencepiece.bpe.model",
-    "spm.model",
-    "tokenizer.model",
-    "source.spm",
-    "target.spm",
-    "target_vocab.json",
-    "bpe.codes",
-    "emoji.json",
-    "normalizer.json",
-    "chat_template.jinja",
-    "chat_template.json",
-    "preprocessor_config.json",
-    "processor_config.json",
-    "feature_extractor_config.json",
-    "video_preprocessor_config.json",
-    "modules.json",
-    "config_sentence_transformers.json",
-    "sentence_bert_config.json",
-    "1_Pooling/config.json",
 )
 _BLOCK = 1 << 22
 
@@ -107,6 +77,10 @@ class Checkpoint:
         """The directory whose weights PyTorch can load."""
         return self.converted or self.path
 
+    def pytorch_files(self) -> list[Path]:
+        """Return the files with the weights that PyTorch can load."""
+        return [self.converted / "model.safetensors"] if self.converted is not None else self.weight_paths()
+
     def weight_paths(self) -> list[Path]:
         """Return the files with weights in them, without the indices of shards."""
         return [self.path / name for name in self.weight_files if not name.endswith(".json")]
@@ -114,10 +88,6 @@ class Checkpoint:
     def read_config(self) -> dict[str, Any]:
         """Return ``config.json`` as data."""
         return read_json(self.path / "config.json")
-
-    def companions(self) -> Iterator[Path]:
-        """Iterate over the files that go beside the graph."""
-        return (self.path / name for name in COMPANIONS if (self.path / name).is_file())
 
     def digests(self) -> dict[str, str]:
         """Return the SHA-256 of config and weight files, by name."""
@@ -145,8 +115,11 @@ def open_directory(path: Path, name: str, commit: str | None = None, framework: 
         )
     if not (path / "config.json").is_file():
         raise CheckpointError(f"there is no config.json in '{name}'", help="save the model with save_pretrained(DIR)")
-    _refuse_quantised(path / "config.json", name)
-    present = list(_find_weights(path))
+    check_links(path, name, [path / "config.json"])
+    config = read_json(path / "config.json")
+    _refuse_quantised(config, name)
+    named = config.get("transformers_weights")
+    present = list(_named_weights(path, named) if named is not None else _find_weights(path))
     chosen = min(
         (weights for weights in present if framework in (None, weights.framework)),
         key=lambda weights: list(FRAMEWORKS).index(weights.framework),
@@ -154,8 +127,8 @@ def open_directory(path: Path, name: str, commit: str | None = None, framework: 
     )
     if chosen is None:
         raise _without_weights(path, name, framework, present)
-    for file in chosen.files:
-        _check_file(file, chosen, name)
+    check_links(path, name, (*chosen.files, *chosen.beside))
+    check_plausible(path / "config.json", config, _check_files(chosen, name))
     files = {file.relative_to(path).as_posix() for file in (*chosen.files, *chosen.beside)}
     return Checkpoint(path, name, tuple(sorted(files)), commit, chosen.framework, chosen.container)
 
@@ -184,10 +157,36 @@ def _find_weights(path: Path) -> Iterator[_Weights]:
                 data = tuple(sorted(file.parent.glob("variables.data-*-of-*")))
                 yield _Weights("tf", container, file, (file, *data))
                 continue
-            index = (file,) if file.suffix == ".json" else ()
-            files = tuple(_shards(file)) if index else (file,)
-            framework = _FRAMEWORK_OF.get(container) or _framework_of_safetensors(files[0])
-            yield _Weights(framework, container, file, files, index)
+            yield _weights_of(file, container)
+
+
+def _named_weights(path: Path, named: Any) -> Iterator[_Weights]:
+    """Yield the weights that ``transformers_weights`` of a config names in place of the usual files.
+
+    Raises:
+        CheckpointError: it is no name of a file in the directory.
+    """
+    if not isinstance(named, str) or Path(named).name != named:
+        raise CheckpointError(
+            f"'transformers_weights' in config.json is {named!r}, which names no file of the checkpoint",
+            help="remove 'transformers_weights' from config.json, or name a file beside it",
+        )
+    kinds = {".safetensors": "safetensors", ".safetensors.index.json": "safetensors", ".bin": "bin"}
+    kinds[".bin.index.json"] = "bin"
+    container = next((kind for ending, kind in kinds.items() if named.endswith(ending)), None)
+    if container is None or not (path / named).is_file():
+        raise CheckpointError(
+            f"'transformers_weights' in config.json names '{named}', and there are no weights of that name",
+            help="remove 'transformers_weights' from config.json, or copy the file too",
+        )
+    yield _weights_of(path / named, container)
+
+
+def _weights_of(file: Path, container: str) -> _Weights:
+    index = (file,) if file.suffix == ".json" else ()
+    files = tuple(_shards(file)) if index else (file,)
+    framework = _FRAMEWORK_OF.get(container) or _framework_of_safetensors(files[0])
+    return _Weights(framework, container, file, files, index)
 
 
 def _framework_of_safetensors(file: Path) -> str:
@@ -197,7 +196,38 @@ def _framework_of_safetensors(file: Path) -> str:
         return "pt"  # what is wrong with the file is told when it is checked
 
 
-def _check_file(file: Path, weights: _Weights, name: str) -> None:
+def _check_files(weights: _Weights, name: str) -> Extent:
+    """Check that the files of weights are whole, and return how much they hold, as far as their headers say.
+
+    Raises:
+        CheckpointError: a file is missing, empty or damaged, or the index of shards names other weights than they hold.
+    """
+    held: dict[str, tuple[int, ...]] = {}
+    in_shard: dict[str, str] = {}
+    for file in weights.files:
+        for weight, shape in _check_file(file, weights, name).items():
+            if weight in held:
+                raise CheckpointError(
+                    f"the weight '{weight}' of '{name}' is in two shards: {in_shard[weight]} and {file.name}",
+                    help="copy the whole checkpoint again",
+                )
+            held[weight], in_shard[weight] = shape, file.name
+    if weights.container != "safetensors":
+        size = sum(file.stat().st_size for file in weights.files)
+        return Extent(size, size)
+    for index in weights.beside:
+        named = read_json(index)["weight_map"]
+        wrong = sorted(weight for weight, shard in named.items() if in_shard.get(weight) != shard)
+        if wrong:
+            raise CheckpointError(
+                f"{index.name} names {len(wrong)} weights that are not in the shard it says: {some(wrong)}",
+                help="copy the whole checkpoint again",
+            )
+    return Extent(len(held), sum(math.prod(shape) for shape in held.values()))
+
+
+def _check_file(file: Path, weights: _Weights, name: str) -> dict[str, tuple[int, ...]]:
+    """Check one file, and return the names and shapes in it where its header has them."""
     if not file.is_file():
         raise CheckpointError(
             f"the shard {file.name} named by {weights.named_by.name} is missing in '{name}'",
@@ -210,13 +240,12 @@ def _check_file(file: Path, weights: _Weights, name: str) -> None:
         raise CheckpointError(f"{file.name} cannot be read: {first_line(error.strerror or error)}") from None
     if file.stat().st_size == 0:
         raise CheckpointError(f"{file.name} in '{name}' is empty", help="download or copy the file again")
-    if weights.container == "safetensors":
-        check_safetensors(file)
+    return check_safetensors(file) if weights.container == "safetensors" else {}
 
 
-def _refuse_quantised(config: Path, name: str) -> None:
+def _refuse_quantised(config: Mapping[str, Any], name: str) -> None:
     """Refuse quantised weights: their model has operators of its own, and a graph of plain ones would differ."""
-    settings = read_json(config).get("quantization_config")
+    settings = config.get("quantization_config")
     if settings is not None:
         method = settings.get("quant_method") if isinstance(settings, dict) else None
         raise CheckpointError(
@@ -272,23 +301,6 @@ def check_architecture(checkpoint: Checkpoint, architecture: str) -> None:
 def pytorch_class(name: str) -> str:
     """Return the PyTorch class of a model class named in a config: ``TFXModel`` and ``FlaxXModel`` are ``XModel``."""
     return re.sub(r"\A(TF|Flax)(?=[A-Z])", "", name)
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """Return a JSON file that must hold a mapping.
-
-    Raises:
-        CheckpointError: it cannot be read or is not a JSON mapping.
-    """
-    try:
-        data = json.loads(path.read_text("utf-8"))
-    except OSError as error:
-        raise CheckpointError(f"{path.name} cannot be read: {first_line(error.strerror or error)}") from None
-    except (ValueError, RecursionError) as error:
-        raise CheckpointError(f"{path.name} is not valid JSON: {first_line(error)}") from None
-    if not isinstance(data, dict):
-        raise CheckpointError(f"{path.name} does not hold a JSON object")
-    return data
 
 
 def digest_file(path: Path) -> str:

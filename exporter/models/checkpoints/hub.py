@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import replace
+from glob import escape
 from pathlib import Path
 
-from exporter.errors import CheckpointError, UsageError, first_line
-from exporter.models.checkpoints.directory import COMPANIONS, Checkpoint, open_directory
+from exporter.errors import CheckpointError, ExporterError, UsageError, first_line
+from exporter.models.checkpoints.directory import Checkpoint, open_directory
+from exporter.models.checkpoints.file_kinds import undownloaded
+from exporter.models.checkpoints.modules import read_modules
 from exporter.models.checkpoints.source import Source
 
 _HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?\Z")
 _WEIGHT_PATTERNS = (
-    ("pt", ["*.safetensors", "*.safetensors.index.json"]),
+    ("pt", ["model*.safetensors", "model.safetensors.index.json"]),
     ("pt", ["pytorch_model*.bin", "pytorch_model.bin.index.json"]),
     ("tf", ["tf_model*.h5", "tf_model.h5.index.json", "*.safetensors"]),
     ("tf", ["saved_model/*"]),
     ("flax", ["flax_model*.msgpack", "flax_model.msgpack.index.json", "*.safetensors"]),
 )
+# Folders whose files are data whatever they are called, such as a language model of speech recognition.
+_WITH_DATA = ("language_model/*",)
 _COMMIT = re.compile(r"[0-9a-f]{40}\Z")
 
 
@@ -46,21 +52,33 @@ def _download(source: Source) -> Path:
     """Return the directory of the cache with config, companions and one framework's weights of a hub id."""
     from huggingface_hub import errors, snapshot_download
 
-    companions = [*COMPANIONS, "[0-9]_*/*", *(["*.py"] if source.trust_remote_code else [])]
+    revision = source.revision
+
+    def download(allow: list[str] | None, ignore: list[str] | None = None) -> Path:
+        snapshot = snapshot_download(
+            source.name,
+            revision=revision,
+            cache_dir=source.cache_dir,
+            allow_patterns=allow,
+            ignore_patterns=ignore,
+            etag_timeout=5,
+        )
+        return Path(snapshot)
+
     # One framework's weights are enough, and the first of them that is there.
     attempts = [weights for owner, weights in _WEIGHT_PATTERNS if source.framework in (None, owner)]
     try:
+        directory = download(None, list(undownloaded(trust_remote_code=source.trust_remote_code)))
+        # A branch may move on between the downloads.
+        revision = directory.name if _COMMIT.match(directory.name) else revision
+        code = [] if source.trust_remote_code else ["*.py"]
+        download([*_WITH_DATA, *_module_patterns(directory, source.name)], code)
         for weights in attempts:
-            snapshot = snapshot_download(
-                source.name,
-                revision=source.revision,
-                cache_dir=source.cache_dir,
-                allow_patterns=[*companions, *weights],
-                etag_timeout=5,
-            )
-            directory = Path(snapshot)
+            directory = download(weights)
             if any(file for pattern in weights for file in directory.glob(pattern)):
                 break
+    except ExporterError:
+        raise
     except errors.HFValidationError as error:
         raise UsageError(
             f"'{source.name}' is neither a directory nor a hub id: {first_line(error)}",
@@ -85,3 +103,10 @@ def _download(source: Source) -> Path:
     except Exception as error:
         raise CheckpointError(f"'{source.name}' cannot be downloaded: {first_line(error)}") from error
     return directory
+
+
+def _module_patterns(directory: Path, name: str) -> Iterator[str]:
+    """Yield the patterns of the folders of modules behind the model, whose weights are not the model's."""
+    for module in read_modules(directory, name)[1:]:
+        if module.folder.parts:
+            yield f"{escape(str(module.folder))}/*"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from exporter.models.checkpoints.contradictions import explain_ids, explain_shapes
+from exporter.models.checkpoints.contradictions import Depths, explain_depth, explain_ids, explain_shapes, is_depth
 
 
 @pytest.fixture
@@ -41,3 +41,25 @@ def test_ids_beyond_the_vocabulary_are_told_where_the_config_sets_them(config: P
     assert explain_ids(config, values) == ("line 4 of config.json: 'pad_token_id' is 60, and the vocabulary ends at 49")
     assert explain_ids(config, {**values, "vocab_size": 61}) is None
     assert explain_ids(config, {"pad_token_id": 60}) is None
+
+
+@pytest.mark.parametrize(
+    ("in_file", "in_model", "explained"),
+    [
+        ([0, 1, 2], [0, 1], "config.json does not set 'n_layer', whose default is 2, and the weights have 3"),
+        ([0], [0, 1], "config.json does not set 'n_layer', whose default is 2, and the weights have 1"),
+        ([0, 1], [0, 1], None),
+    ],
+)
+def test_another_number_of_layers_is_told(
+    in_file: list[int], in_model: list[int], explained: str | None, config: Path
+) -> None:
+    depths = Depths([f"h.{layer}.bias" for layer in in_file], [f"h.{layer}.bias" for layer in in_model])
+    told = explain_depth(config, {"n_layer": 2, "hidden_size": 2}, ["h.1.bias"], depths)
+    assert (told or "").startswith(explained or "")
+    assert bool(told) == bool(explained)
+
+
+def test_a_depth_is_told_by_its_key() -> None:
+    assert all(map(is_depth, ["num_hidden_layers", "n_layer", "layers", "depths", "decoder_layers", "num_blocks"]))
+    assert not any(map(is_depth, ["hidden_size", "layer_norm_eps", "layerdrop", "output_past"]))

@@ -45,7 +45,7 @@ def test_a_checkpoint_computes_what_its_framework_computed(directory: Path, tmp_
         if (spec.model_class or "") == architecture or heads(spec.auto_class, config) == architecture
     )
     plan = exporter.plan(config.model_type, task, model=directory)
-    model, _ = load_model(plan, convert_weights(plan, checkpoint, tmp_path))
+    model = load_model(plan, convert_weights(plan, checkpoint, tmp_path)).model
     saved = np.load(directory / "io.npz")
     inputs = {name[3:]: torch.from_numpy(saved[name]) for name in saved if name.startswith("in_")}
     with torch.no_grad():

@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 
 from exporter.errors import CheckpointError, UsageError
 from exporter.models.checkpoints import check_architecture, digest_file, open_directory, pytorch_class
-from exporter.models.checkpoints.directory import read_json
+from exporter.models.checkpoints.json_file import read_json
 
 FIXTURES = REPOSITORY / "tests" / "foreign"
 
@@ -30,11 +30,8 @@ def make_directory(folder: Path, config: dict[str, object] | None = None, *weigh
 
 def test_a_directory_is_opened_with_its_files_and_their_digests(tmp_path: Path) -> None:
     make_directory(tmp_path, None, "model.safetensors")
-    (tmp_path / "vocab.txt").write_text("a", "utf-8")
-    (tmp_path / "notes.txt").write_text("a", "utf-8")
     checkpoint = open_directory(tmp_path, "mine", "0" * 40)
     assert (checkpoint.name, checkpoint.commit, checkpoint.framework) == ("mine", "0" * 40, "pt")
-    assert [path.name for path in checkpoint.companions()] == ["config.json", "vocab.txt"]
     assert checkpoint.digests() == {
         name: hashlib.sha256((tmp_path / name).read_bytes()).hexdigest()
         for name in ("config.json", "model.safetensors")
@@ -44,7 +41,8 @@ def test_a_directory_is_opened_with_its_files_and_their_digests(tmp_path: Path) 
 
 def test_shards_are_those_the_index_names(tmp_path: Path) -> None:
     make_directory(tmp_path, None, "one.safetensors", "two.safetensors", "stray.safetensors")
-    index = {"weight_map": {"a": "one.safetensors", "b": "two.safetensors", "c": "one.safetensors"}}
+    save_file({"b": torch.zeros(3)}, tmp_path / "two.safetensors", {"format": "pt"})
+    index = {"weight_map": {"a": "one.safetensors", "b": "two.safetensors"}}
     (tmp_path / "model.safetensors.index.json").write_text(json.dumps(index), "utf-8")
     checkpoint = open_directory(tmp_path, "sharded")
     assert [path.name for path in checkpoint.weight_paths()] == ["one.safetensors", "two.safetensors"]
@@ -52,6 +50,27 @@ def test_shards_are_those_the_index_names(tmp_path: Path) -> None:
     (tmp_path / "two.safetensors").unlink()
     with pytest.raises(CheckpointError, match=r"the shard two.safetensors named by model.safetensors.index.json"):
         open_directory(tmp_path, "sharded")
+
+
+@pytest.mark.parametrize(
+    "name", ["config.json", "model.safetensors", "model.safetensors.index.json", "one.safetensors"]
+)
+def test_a_config_or_weights_that_are_links_out_of_the_checkpoint_are_refused(name: str, tmp_path: Path) -> None:
+    folder = make_directory(tmp_path / "checkpoint", None, "one.safetensors")
+    if name == "model.safetensors":
+        (folder / "one.safetensors").rename(folder / name)
+    else:
+        index = {"weight_map": {"a": "one.safetensors"}}
+        (folder / "model.safetensors.index.json").write_text(json.dumps(index), "utf-8")
+    open_directory(folder, "mine")
+    (folder / name).rename(tmp_path / "elsewhere")
+    (folder / name).symlink_to("../elsewhere")
+    with pytest.raises(CheckpointError, match=f"{name} of 'mine' is a link that leaves the checkpoint"):
+        open_directory(folder, "mine")
+    (folder / name).unlink()
+    (tmp_path / "elsewhere").rename(folder / "inside")
+    (folder / name).symlink_to("inside")
+    open_directory(folder, "mine")
 
 
 @pytest.mark.parametrize(
@@ -133,10 +152,11 @@ def test_what_is_no_json_mapping_is_told(text: str, message: str, tmp_path: Path
 
 
 def test_a_system_error_without_a_reason_is_told_by_its_kind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*_: object) -> str:
+    def refuse(*_: object) -> bytes:
         raise PermissionError
 
-    monkeypatch.setattr(Path, "read_text", refuse)
+    (tmp_path / "config.json").touch()
+    monkeypatch.setattr(Path, "read_bytes", refuse)
     with pytest.raises(CheckpointError, match=r"config.json cannot be read: PermissionError"):
         read_json(tmp_path / "config.json")
 
@@ -150,3 +170,23 @@ def test_a_digest_is_of_the_whole_file(tmp_path: Path) -> None:
     content = bytes(range(256)) * 20_000  # more than one block
     (tmp_path / "file").write_bytes(content)
     assert digest_file(tmp_path / "file") == hashlib.sha256(content).hexdigest()
+
+
+def test_an_index_that_names_other_weights_than_its_shards_hold_is_refused(tmp_path: Path) -> None:
+    make_directory(tmp_path, None, "one.safetensors")
+    save_file({"b": torch.zeros(3)}, tmp_path / "two.safetensors", {"format": "pt"})
+    path = tmp_path / "model.safetensors.index.json"
+    path.write_text(json.dumps({"weight_map": {"a": "two.safetensors", "b": "one.safetensors"}}), "utf-8")
+    with pytest.raises(CheckpointError, match="names 2 weights that are not in the shard it says: a, b"):
+        open_directory(tmp_path, "sharded")
+    save_file({"a": torch.zeros(3)}, tmp_path / "two.safetensors", {"format": "pt"})
+    with pytest.raises(
+        CheckpointError, match=r"'a' of 'sharded' is in two shards: one.safetensors and two.safetensors"
+    ):
+        open_directory(tmp_path, "sharded")
+
+
+def test_a_config_beyond_its_weights_is_refused_before_anything_is_loaded(tmp_path: Path) -> None:
+    make_directory(tmp_path, {"model_type": "bert", "num_hidden_layers": 10**9}, "model.safetensors")
+    with pytest.raises(CheckpointError, match=r"'num_hidden_layers' is 1,000,000,000, and there are 1 weights at most"):
+        open_directory(tmp_path, "mine")

@@ -16,7 +16,7 @@ from huggingface_hub import errors
 from safetensors.torch import save_file
 
 from exporter.errors import CheckpointError, ExporterError, UsageError
-from exporter.models.checkpoints import Source, open_checkpoint
+from exporter.models.checkpoints import Source, find_companions, open_checkpoint
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 Download = Callable[..., str]
@@ -34,7 +34,11 @@ class Hub:
         self.calls.append({"name": name, **options})
         self.snapshot.mkdir(exist_ok=True)
         for file, content in self.files.items():
-            if any(fnmatch(file, pattern) for pattern in options["allow_patterns"]):
+            allowed, ignored = options.get("allow_patterns"), options.get("ignore_patterns") or ()
+            if allowed is not None and not any(fnmatch(file, pattern) for pattern in allowed):
+                continue
+            if not any(fnmatch(file, pattern) for pattern in ignored):
+                (self.snapshot / file).parent.mkdir(parents=True, exist_ok=True)
                 (self.snapshot / file).write_bytes(content)
         return str(self.snapshot)
 
@@ -60,14 +64,44 @@ def test_one_set_of_weights_is_downloaded_and_the_commit_is_known(hub: Hub) -> N
     checkpoint = open_checkpoint(Source("somebody/model", revision="main", cache_dir="cache"))
     assert (checkpoint.name, checkpoint.commit, checkpoint.path) == ("somebody/model", COMMIT, hub.snapshot)
     assert sorted(path.name for path in hub.snapshot.iterdir()) == ["config.json", "model.safetensors", "vocab.txt"]
-    (call,) = hub.calls
-    assert (call["name"], call["revision"], call["cache_dir"]) == ("somebody/model", "main", "cache")
+    for call, revision in zip(hub.calls, ("main", COMMIT, COMMIT), strict=True):
+        # What comes later is of the commit that the branch was at first.
+        assert (call["name"], call["revision"], call["cache_dir"]) == ("somebody/model", revision, "cache")
+
+
+def test_everything_is_downloaded_but_what_stays_behind(hub: Hub) -> None:
+    kept = (
+        *("sentencepiece.model", "dict.txt", "LICENSE", "README.md", "additional_chat_templates/tool_use.jinja"),
+        *("language_model/5gram.bin", "language_model/model.bin", "language_model/attrs.json"),
+        *("modules.json", "1_Pooling/config.json", "2_Dense/config.json", "2_Dense/model.safetensors"),
+    )
+    lost = (
+        *("onnx/model.onnx", "onnx/config.json", "optimizer.pt", "runs/a/events.out.tfevents.1", ".gitattributes"),
+        *("model.gguf", "consolidated.safetensors", "openvino/openvino_model.bin", "2_Dense/own.py", "tf_model.h5"),
+        *("checkpoint-5/model.safetensors", "3_Other/model.safetensors"),
+    )
+    hub.files.update(dict.fromkeys((*kept, *lost), b"x"))
+    hub.files["language_model/model.bin"] = b"mmap lm http://kheafield.com/code format version 5"
+    hub.files["modules.json"] = json.dumps(
+        [{"type": "T", "path": ""}, {"type": "P", "path": "1_Pooling"}, {"type": "D", "path": "2_Dense"}]
+    ).encode()
+    checkpoint = open_checkpoint(Source("somebody/model"))
+    names = {path.relative_to(hub.snapshot).as_posix() for path in hub.snapshot.rglob("*") if path.is_file()}
+    assert names == {"config.json", "vocab.txt", "model.safetensors", *kept}
+    assert set(find_companions(checkpoint).files) == {"config.json", "vocab.txt", *kept}
+    assert find_companions(checkpoint).left == ()
+
+
+def test_modules_that_lead_out_are_refused(hub: Hub) -> None:
+    hub.files["modules.json"] = json.dumps([{"type": "T", "path": ""}, {"type": "P", "path": "../.."}]).encode()
+    with pytest.raises(CheckpointError, match="which is outside the checkpoint"):
+        open_checkpoint(Source("somebody/model"))
 
 
 def test_the_next_kind_of_weights_is_asked_for_where_one_is_not_there(hub: Hub) -> None:
     del hub.files["model.safetensors"]
     assert open_checkpoint(Source("model")).container == "bin"
-    assert len(hub.calls) == 2
+    assert len(hub.calls) == 4
 
 
 def test_a_framework_is_downloaded_alone(hub: Hub) -> None:
