@@ -258,8 +258,13 @@ def _tasks_of(request: Request, spec: Spec, checkpoint: Checkpoint | None) -> It
             yield task, f"from its architectures: {name}"
             return
     shown = ", ".join(map(str, saved)) or "none"
+    from exporter.models.serving import tasks_by_weights  # imports torch, which no other way to a task needs
+
+    for task in tasks_by_weights(spec, checkpoint)[:1]:
+        yield task, f"from its weights; its architectures: {shown}"
+        return
     raise UsageError(
-        f"the task of '{checkpoint.name}' cannot be told from its config.json (architectures: {shown})",
+        f"the task of '{checkpoint.name}' cannot be told from its config.json (architectures: {shown}) or its weights",
         help=f"give --task: {', '.join(spec.tasks)}",
     )
 
@@ -272,6 +277,7 @@ _HEADS = {
     "ForConditionalGeneration": _GENERATION,
     "MTModel": _GENERATION,
     "EncoderDecoderModel": _GENERATION,
+    "EncoderModel": ("TextEncoding",),
     "ForSequenceClassification": ("SequenceClassification", "AudioClassification"),
 }
 
@@ -295,8 +301,8 @@ def _auto_classes(name: str, known: Iterable[str]) -> Iterator[str]:
     heads = next((heads for suffix, heads in _HEADS.items() if name.endswith(suffix)), None)
     if heads is not None:
         yield from (f"AutoModelFor{head}" for head in heads)
-    elif "For" in name:
-        head = name.rpartition("For")[2]
+    elif (head_at := re.search(r"For(?=[A-Z])(?!.*For[A-Z])", name)) is not None:
+        head = name[head_at.end() :]
         yield f"AutoModelFor{head}"
         for auto_class in known:
             own = auto_class.removeprefix("AutoModelFor")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping
@@ -108,7 +109,7 @@ def check_size(skeleton: Skeleton, weights: Weights, checkpoint: Checkpoint) -> 
         CheckpointError: names the line of ``config.json`` where one can be told.
     """
     wanted = sum(shape.numel() for shape in skeleton.shapes.values())
-    held = sum(torch.Size(_shape(tensor)).numel() for tensor in weights.tensors.values())
+    held = sum(math.prod(weights.shape(name)) for name in weights.tensors)
     if wanted <= max(_LARGE, _LARGER * held):
         return
     differing = list(_differing(skeleton, weights))
@@ -119,17 +120,13 @@ def check_size(skeleton: Skeleton, weights: Weights, checkpoint: Checkpoint) -> 
     )
 
 
-def _shape(tensor: Any) -> tuple[int, ...]:
-    return tuple(tensor.get_shape() if hasattr(tensor, "get_shape") else tensor.shape)
-
-
 def _differing(skeleton: Skeleton, weights: Weights) -> Iterator[tuple[str, tuple[int, ...], tuple[int, ...]]]:
-    for name, tensor in weights.tensors.items():
+    for name in weights.tensors:
         for candidate in (name, f"{skeleton.prefix}.{name}", name.removeprefix(f"{skeleton.prefix}.")):
             shape = skeleton.shapes.get(candidate)
             if shape is not None:
-                if tuple(shape) != _shape(tensor):
-                    yield candidate, _shape(tensor), tuple(shape)
+                if tuple(shape) != weights.shape(name):
+                    yield candidate, weights.shape(name), tuple(shape)
                 break
 
 

@@ -125,30 +125,40 @@ def find_class(plan: Plan, config: Any, checkpoint: Checkpoint | None = None) ->
 
     Raises:
         ExportError: the class does not exist, or the auto class does not know the config.
+        CheckpointError: the checkpoint's own code cannot be loaded.
     """
-    if plan.model.model_class is not None:
-        model_class = getattr(transformers, plan.model.model_class, None)
-        if model_class is None:
-            raise ExportError(f"transformers {transformers.__version__} has no class '{plan.model.model_class}'")
-        return model_class
-    auto = getattr(transformers, plan.model.auto_class or "", None)
-    if auto is None:
-        raise ExportError(f"transformers {transformers.__version__} has no auto class '{plan.model.auto_class}'")
-    if checkpoint is not None and checkpoint.trust_remote_code:
+    if checkpoint is not None and checkpoint.trust_remote_code and plan.model.model_class is None:
         reference = (getattr(config, "auto_map", None) or {}).get(plan.model.auto_class)
         if reference is not None:
             return _remote_class(reference, checkpoint)
+    return class_for(plan.model.auto_class, plan.model.model_class, config, plan.model.architecture)
+
+
+def class_for(auto_class: str | None, model_class: str | None, config: Any, architecture: str) -> Any:
+    """Return the model class of transformers that a task names, or that its auto class has for a config.
+
+    Raises:
+        ExportError: the class does not exist, or the auto class does not know the config.
+    """
+    if model_class is not None:
+        named = getattr(transformers, model_class, None)
+        if named is None:
+            raise ExportError(f"transformers {transformers.__version__} has no class '{model_class}'")
+        return named
+    auto = getattr(transformers, auto_class or "", None)
+    if auto is None:
+        raise ExportError(f"transformers {transformers.__version__} has no auto class '{auto_class}'")
     mapping = auto._model_mapping
     if type(config) not in mapping:
         raise ExportError(
-            f"{plan.model.auto_class} does not know the architecture '{plan.model.architecture}'",
+            f"{auto_class} does not know the architecture '{architecture}'",
             help="remove the task from the spec, or name the class under 'class:'",
         )
     classes = mapping[type(config)]
     if not isinstance(classes, tuple):
         return classes
-    named = {pytorch_class(str(name)) for name in getattr(config, "architectures", None) or ()}
-    return next((candidate for candidate in classes if candidate.__name__ in named), classes[0])
+    architectures = {pytorch_class(str(name)) for name in getattr(config, "architectures", None) or ()}
+    return next((candidate for candidate in classes if candidate.__name__ in architectures), classes[0])
 
 
 def _remote_class(reference: str, checkpoint: Checkpoint) -> Any:

@@ -38,6 +38,10 @@ from exporter.language.loading import load_spec
         ("OwlViTForObjectDetection", "owlvit", "zero-shot-object-detection"),
         ("HubertForSequenceClassification", "hubert", "audio-classification"),
         ("Wav2Vec2ForCTC", "wav2vec2", "automatic-speech-recognition"),
+        ("RoFormerModel", "roformer", "feature-extraction"),
+        ("RoFormerForMaskedLM", "roformer", "fill-mask"),
+        ("T5EncoderModel", "t5", "text-encoding"),
+        ("LongT5EncoderModel", "longt5", "text-encoding"),
         ("BertForPreTraining", "bert", None),
     ],
 )

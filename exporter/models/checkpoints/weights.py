@@ -46,6 +46,11 @@ class Weights:
     in_file: Mapping[str, str]
     wrapping: tuple[str, ...] = ()
 
+    def shape(self, name: str) -> tuple[int, ...]:
+        """Return the shape of a weight, read from its file's header where the file is mapped."""
+        tensor = self.tensors[name]
+        return tuple(tensor.get_shape() if hasattr(tensor, "get_shape") else tensor.shape)
+
     def name_in_file(self, name: str, prefix: str) -> str:
         """Return a model's name for a weight as the file would spell it; ``prefix`` is that of the base model.
 
