@@ -26,16 +26,18 @@ def make_dummies(graph: GraphPlan, point: Point, seed: int) -> dict[str, Array]:
     """
     rng = np.random.default_rng([seed, *point.name.encode()])
     return {
-        tensor.name: fill_array(
-            tensor.fill, tensor.sizes_at(point.sizes), NUMPY_DTYPES[tensor.dtype], rng, all_padded=point.all_padded
-        )
+        tensor.name: fill_array(tensor.fill, tensor.sizes_at(point.sizes), NUMPY_DTYPES[tensor.dtype], rng, point)
         for tensor in graph.inputs
         if tensor.fill is not None
     }
 
 
 def fill_array(
-    fill: FillPlan, shape: tuple[int, ...], dtype: np.dtype[Any], rng: np.random.Generator, *, all_padded: bool = False
+    fill: FillPlan,
+    shape: tuple[int, ...],
+    dtype: np.dtype[Any],
+    rng: np.random.Generator,
+    point: Point | None = None,
 ) -> Array:
     """Return an array of ``shape`` made as ``fill`` says (see docs/spec-language.md, Fills).
 
@@ -44,10 +46,13 @@ def fill_array(
         shape: the sizes of its axes.
         dtype: the dtype of its elements.
         rng: the source of random values.
-        all_padded: pad a mask in its first row too, which otherwise has none.
+        point: what says how a mask is padded: in its first row too, which otherwise has no padding, or wholly in its
+            last row.
     """
-    make = _all_padding if all_padded and fill.name == "padding" else _FILLS[fill.name]
+    make = _all_padding if fill.name == "padding" and point is not None and point.all_padded else _FILLS[fill.name]
     array: Array = make(fill.args, shape, rng).astype(dtype)
+    if fill.name == "padding" and point is not None and point.blank_row and array.size > shape[-1]:
+        array.reshape(-1, shape[-1])[-1] = 0
     if fill.ending is not None and array.size:
         array[..., -1] = fill.ending
     return array

@@ -147,11 +147,13 @@ class Point:
     """A size for every dynamic dim at once: what a graph is traced at, or verified at.
 
     ``all_padded`` says that masks are padded in every row, their first row too, so that a batch of one row has padding.
+    ``blank_row`` says that the last row of a mask with several rows is nothing but padding.
     """
 
     name: str
     sizes: Mapping[str, int]
     all_padded: bool = False
+    blank_row: bool = False
 
     def renamed(self, names: Mapping[str, str]) -> Point:
         """Return the point with other names for its dims."""

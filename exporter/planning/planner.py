@@ -43,6 +43,9 @@ from exporter.planning.sizes import Sizes
 # A checkpoint is never held closer than this part of the largest value of an output: bounds are measured on references
 # of a few layers, and every layer of a deep model rounds once more.
 CHECKPOINT_RTOL = 1e-5
+# Where graphs are checked in a row of nothing but padding. In half precision many models hide what is padded with the
+# lowest number there is, and what that makes of such a row hangs on how each runtime rounds beyond it.
+_BLANK_ROW_DTYPES = ("float32",)
 
 
 def find_task(spec: Spec, name: str) -> TaskSpec:
@@ -100,7 +103,7 @@ def plan_task(
         recording=_plan_recording(choice),
         bound=_plan_bound(choice, is_reference=is_reference),
         sizes=SizePlan(
-            points=tuple(plan_points(sizes, graphs, target)),
+            points=tuple(plan_points(sizes, graphs, target, blank_rows=choice.computed in _BLANK_ROW_DTYPES)),
             probes=dict(plan_probes(sizes, graphs)) if target.probed else {},
             fixed=fixed,
             seed=options.seed,

@@ -40,7 +40,9 @@ def open_dims(sizes: Sizes, graphs: Iterable[GraphPlan]) -> tuple[list[DynamicDi
     return [dim for name, dim in dims.items() if name in met and isinstance(dim, DynamicDim)], derived
 
 
-def plan_points(sizes: Sizes, graphs: Iterable[GraphPlan], target: Target) -> Iterator[Point]:
+def plan_points(
+    sizes: Sizes, graphs: Iterable[GraphPlan], target: Target, *, blank_rows: bool = True
+) -> Iterator[Point]:
     """Yield the trace point, then the check points: the k-th takes the k-th size of every dim.
 
     A list of sizes that is too short starts again: with ``batch: {check: [1, 3]}`` and ``sequence: {check: [4, 7, 9]}``
@@ -49,6 +51,12 @@ def plan_points(sizes: Sizes, graphs: Iterable[GraphPlan], target: Target) -> It
     Where the target fixes all sizes, or no dim of the graphs is dynamic, the first check point has the traced sizes:
     graphs are traced with every row padded, and checked there with a first row that is not. A batch of one row would
     otherwise be compared in one of the two ways only.
+
+    Args:
+        sizes: the dims and their sizes.
+        graphs: those that are built.
+        target: what they are built as.
+        blank_rows: whether the check points have a row of nothing but padding, where they have several rows.
     """
     dims, derived = open_dims(sizes, graphs)
     traced = _point("trace", {dim.name: dim.trace for dim in dims}, sizes, derived)
@@ -61,7 +69,7 @@ def plan_points(sizes: Sizes, graphs: Iterable[GraphPlan], target: Target) -> It
         traced = dataclasses.replace(traced, all_padded=True)
     yield traced
     for number, point in enumerate(checks, start=1):
-        yield dataclasses.replace(point, name=f"check {number}")
+        yield dataclasses.replace(point, name=f"check {number}", blank_row=blank_rows)
 
 
 def plan_probes(sizes: Sizes, graphs: Iterable[GraphPlan]) -> Iterator[tuple[str, tuple[Point, ...]]]:

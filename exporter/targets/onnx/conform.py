@@ -20,6 +20,7 @@ from onnxscript.optimizer import fold_constants_ir
 from exporter.errors import ExportError
 from exporter.planning.dtypes import NUMPY_DTYPES
 from exporter.planning.plan import GraphPlan, TensorPlan
+from exporter.targets.onnx.padded_rows import move_factors
 from exporter.targets.onnx.portable import rewrite_portably
 from exporter.targets.onnx.tracers import Trace
 from exporter.targets.onnx.transposes import fold_transposes
@@ -43,6 +44,7 @@ def finish_graph(trace: Trace, graph: GraphPlan, opset: int) -> ir.Model:
     _conform_values(model.graph, graph)
     _attach_weights(model.graph, trace.weights)
     fold_transposes(model.graph)
+    move_factors(model.graph)
     rewrite_portably(model)
     common.RemoveUnusedNodesPass()(model)
     _sort_initializers(model.graph)

@@ -15,22 +15,23 @@ import onnx
 import onnx_ir as ir
 import torch
 
+from exporter.models.attention import plain_attention
 from exporter.models.flat_model import FlatModel
 from exporter.planning.plan import GraphPlan
 from exporter.targets.onnx.tracers import Trace
 from exporter.targets.onnx.tracers.pooling import adaptive_pooling
 from exporter.targets.quiet import quiet_libraries
 
-# sdpa has no symbolic below opset 14; eager attention is the same arithmetic in operators every opset has.
-ATTENTION = "eager"
+# The model's own choice of attention, recorded in operators that every opset has.
+ATTENTION: str | None = None
 
 
 def record(flat: FlatModel, graph: GraphPlan, tensors: tuple[torch.Tensor, ...], opset: int) -> Trace:
     """Trace ``flat`` on ``tensors`` and return its graph, weights apart."""
     buffer = io.BytesIO()
     named = {tensor.name: tensor.dynamic_axes() for tensor in (*graph.inputs, *graph.outputs)}
-    quiet, own_operators = quiet_libraries("torch.onnx"), _copies_as_values(opset)
-    with torch.no_grad(), quiet, _weights_out_of_passes(), own_operators, adaptive_pooling(opset):
+    quiet = quiet_libraries("torch.onnx")
+    with torch.no_grad(), quiet, _weights_out_of_passes(), _own_operators(opset):
         torch.onnx.export(
             flat,
             tensors,
@@ -46,6 +47,13 @@ def record(flat: FlatModel, graph: GraphPlan, tensors: tuple[torch.Tensor, ...],
     model = ir.from_proto(onnx.load_from_string(buffer.getvalue()))
     _restore_inputs(model.graph, graph)
     return Trace(model, _take_weights(model.graph, flat, graph))
+
+
+@contextmanager
+def _own_operators(opset: int) -> Iterator[None]:
+    """Write what the tracer lacks an operator for, or has one for in some opsets only."""
+    with _copies_as_values(opset), adaptive_pooling(opset), plain_attention():
+        yield
 
 
 def _restore_inputs(recorded: Any, graph: GraphPlan) -> None:
