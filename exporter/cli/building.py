@@ -67,8 +67,12 @@ def build(specs: tuple[str, ...], jobs: int, as_json: bool, **options: Any) -> i
             for line in render.summarize(outcome):
                 click.echo(line)
     errors = [outcome.error for outcome in outcomes if outcome.error is not None]
+    unproved = sum(
+        outcome.error is None and outcome.report is not None and outcome.report.unproved != () for outcome in outcomes
+    )
     if len(outcomes) > 1:
-        click.echo(f"{len(outcomes) - len(errors)} built, {len(errors)} failed", err=True)
+        doubt = f", {unproved} of them not proved" if unproved else ""
+        click.echo(f"{len(outcomes) - len(errors)} built{doubt}, {len(errors)} failed", err=True)
     return max((error.exit_code for error in errors), default=0)
 
 

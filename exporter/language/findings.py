@@ -115,6 +115,7 @@ REFERENCE_DOES_NOT_BUILD = declare("EXP604", "reference-does-not-build", needs_m
 SHAPE_DISAGREES = declare("EXP605", "shape-disagrees", needs_models=True)
 UNDECLARED_OUTPUT = declare("EXP606", "undeclared-output", needs_models=True)
 MISSING_OUTPUT = declare("EXP607", "missing-output", needs_models=True)
+NOT_PROVED = declare("EXP608", "not-proved", needs_models=True)
 
 # EXP7: how a document is written.
 MISSING_SCHEMA_LINE = declare("EXP701", "missing-schema-line", severity=Severity.WARNING)

@@ -21,6 +21,7 @@ from exporter.language.expressions import expression_names, expression_paths
 from exporter.language.findings import (
     MISSING_OUTPUT,
     NO_AUTO_CLASS,
+    NOT_PROVED,
     REFERENCE_DOES_NOT_BUILD,
     SHAPE_DISAGREES,
     UNDECLARED_OUTPUT,
@@ -42,8 +43,9 @@ from exporter.language.text import Span
 from exporter.models.arrays import to_torch
 from exporter.models.configs import find_class, make_config
 from exporter.models.flat_model import FlatModel, find_module, undeclared_outputs
-from exporter.models.oracle import run_model
+from exporter.models.oracle import make_oracle, run_model
 from exporter.models.references import make_reference
+from exporter.planning.dependence import CLEARLY, Observed, find_independent
 from exporter.planning.dummies import make_dummies
 from exporter.planning.options import Options
 from exporter.planning.plan import GraphPlan, Plan, Point, TensorPlan
@@ -235,9 +237,24 @@ class _Examiner:
                     yield mismatch.rule.at(mismatch.message, _place(graph, mismatch.output), mismatch.help)
                 if mismatches:
                     break
+            else:
+                yield from _unproved(model, graph, planned, plan)
 
     def _reference_place(self) -> Span:
         return next(iter(self.spec.reference_spans.values()), self.spec.span)
+
+
+def _unproved(model: Any, graph: GraphSpec, planned: GraphPlan, plan: Plan) -> Iterator[Diagnostic]:
+    """Yield what agreement with a reference would prove nothing about."""
+    run = make_oracle(FlatModel(model, planned))
+    inputs = make_dummies(planned, plan.sizes.trace, plan.sizes.seed)
+    observed = Observed(plan.sizes.trace, inputs, run(inputs))
+    for line in find_independent(run, planned, observed, plan.bound, CLEARLY[plan.model.dtype]):
+        yield NOT_PROVED.at(
+            line,
+            graph.span,
+            "make the reference depend on its inputs, or say with 'unused: true' and 'because:' what an input is for",
+        )
 
 
 def _kinds_of_parts(values: Mapping[str, Data]) -> dict[str, Data]:

@@ -13,6 +13,8 @@ from exporter.planning.plan import Plan
 from exporter.planning.words import sizes_text
 
 _SHOWN = 20
+# What follows from the fields of a report.
+_CONCLUSIONS = ("passed", "verdict")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +60,8 @@ class Report:
 
     ``runtime`` names what ran the graphs; ``atol`` and ``rtol`` are the bound. ``problems`` has a line for everything
     that is wrong beside the numbers. ``open_dims`` has, for each graph whose dims were probed one by one, a verdict on
-    each.
+    each. ``unproved`` has a line for everything that the comparisons prove nothing about, good as they are: outputs
+    that depend on no input, and inputs that no output depends on.
     """
 
     runtime: str
@@ -67,11 +70,19 @@ class Report:
     comparisons: tuple[Comparison, ...]
     problems: tuple[str, ...]
     open_dims: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    unproved: tuple[str, ...] = ()
 
     @property
     def passed(self) -> bool:
         """Whether something was compared, the structure is as planned, and every comparison holds."""
         return bool(self.comparisons) and not self.problems and all(each.passed for each in self.comparisons)
+
+    @property
+    def verdict(self) -> str:
+        """The verdict in words: ``verified``, ``not proved`` where good comparisons prove nothing, or ``failed``."""
+        if not self.passed:
+            return "failed"
+        return "not proved" if self.unproved else "verified"
 
     @property
     def summary(self) -> dict[str, Any]:
@@ -82,6 +93,8 @@ class Report:
             "atol": self.atol,
             "rtol": self.rtol,
             "passed": self.passed,
+            "verdict": self.verdict,
+            "unproved": list(self.unproved),
             "comparisons": len(self.comparisons),
             "worst": [{name: getattr(worst, name) for name in kept} for worst in self.worst().values()],
         }
@@ -97,7 +110,7 @@ class Report:
 
     def to_data(self) -> dict[str, Any]:
         """Return the report as JSON-serialisable data, with the verdict."""
-        return {**records.to_data(self), "passed": self.passed}
+        return {**records.to_data(self), **{name: getattr(self, name) for name in _CONCLUSIONS}}
 
     @staticmethod
     def from_data(data: Mapping[str, Any]) -> Report:
@@ -106,7 +119,7 @@ class Report:
         Raises:
             KeyError, TypeError, ValueError: the data is not that of a report.
         """
-        return records.from_data(Report, {name: value for name, value in data.items() if name != "passed"})
+        return records.from_data(Report, {name: value for name, value in data.items() if name not in _CONCLUSIONS})
 
     def failures(self) -> list[str]:
         """Return what failed in the terms of the model, worst first, one line each."""

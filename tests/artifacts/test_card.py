@@ -26,7 +26,7 @@ def render(plan: Plan, *, start: int = 0, **changes: Any) -> str:
     manifest: dict[str, Any] = {
         "source": {"kind": "reference", "name": None, "commit": None, "files": {}, "remarks": []},
         "versions": {"exporter": "1.2.3", "torch": "4.5.6"},
-        "report": {"passed": True, "runtime": "onnxruntime", "comparisons": 12, "worst": WORST},
+        "report": {"passed": True, "runtime": "onnxruntime", "comparisons": 12, "worst": WORST, "unproved": []},
         "files": {"model.onnx": {}, "config.json": {}, "test_data_set_0/input_0.pb": {}},
     }
     return render_card(plan, {**manifest, **changes}, start)
@@ -44,6 +44,15 @@ def test_a_card_has_the_tensors_the_bound_and_what_was_measured() -> None:
     assert "exporter 1.2.3" in text
     assert "`config.json`" in text
     assert "test_data_set_0/input_0.pb" not in text
+
+
+def test_a_card_says_what_was_not_proved() -> None:
+    report = {"passed": True, "runtime": "onnxruntime", "comparisons": 12, "worst": WORST}
+    plan = exporter.plan("bert", "fill-mask")
+    text = render(plan, report={**report, "unproved": ["model: 'logits' is zero, whatever the inputs"]})
+    assert "proves nothing about some of it" in text
+    assert "- model: 'logits' is zero, whatever the inputs" in text
+    assert "proves nothing" not in render(plan)
 
 
 def test_a_card_says_that_nothing_was_verified() -> None:

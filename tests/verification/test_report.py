@@ -105,3 +105,14 @@ def test_the_error_carries_the_report_and_tells_the_worst():
     assert len(lines) == 21
     assert error.report is failed
     assert error.exit_code == 1
+
+
+def test_good_comparisons_that_prove_nothing_pass_and_are_not_called_verified():
+    good = report(comparison("logits", "trace", 0.1))
+    idle = dataclasses.replace(good, unproved=("model: 'logits' is zero, whatever the inputs",))
+    assert (good.verdict, idle.verdict, report().verdict) == ("verified", "not proved", "failed")
+    assert idle.passed
+    assert (idle.summary["verdict"], idle.summary["unproved"]) == ("not proved", list(idle.unproved))
+    data = idle.to_data()
+    assert data["verdict"] == "not proved"
+    assert Report.from_data(data) == idle

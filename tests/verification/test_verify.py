@@ -13,15 +13,19 @@ import exporter
 from exporter.planning.plan import Plan
 from exporter.planning.target import Target
 from exporter.targets import registry
+from exporter.verification.comparison import Sample
 from exporter.verification.expected import LiveModel
 from exporter.verification.verify import verify_artifact
 
 FILES = ("model.stub", "model.compiled.stub")
+# The ids and the mask, each of which is changed alone to see whether the outputs depend on it.
+CHANGES = 2
 
 
 def compute(inputs):
     """Stand for a model that gives hidden states ``[batch, sequence, 2]``, all of them 1 or more."""
-    return [(inputs["input_ids"][..., None] % 5 + [[[1, 2]]]).astype("float32")]
+    states = inputs["input_ids"] % 5 + inputs["attention_mask"]
+    return [(states[..., None] + [[[1, 2]]]).astype("float32")]
 
 
 @dataclasses.dataclass
@@ -84,6 +88,20 @@ def runtime(monkeypatch: pytest.MonkeyPatch) -> Runtime:
 EXPECTED = LiveModel({"model": compute})
 
 
+@dataclasses.dataclass
+class Remembered:
+    """Stands for golden vectors: samples without a model."""
+
+    remembered: list[Sample]
+    is_live = False
+
+    def samples(self, graph, sizes):
+        yield from self.remembered
+
+    def probe(self, graph, point, seed):
+        return None
+
+
 def test_every_file_runs_at_every_point_and_the_shipped_session_at_the_traced_one(runtime, plan, tmp_path):
     report = verify_artifact(tmp_path, plan, EXPECTED)
     assert report.passed
@@ -92,9 +110,10 @@ def test_every_file_runs_at_every_point_and_the_shipped_session_at_the_traced_on
     traced = tuple(plan.sizes.trace.sizes.values())
     for file in FILES:
         shapes = [shape for ran, shipped, shape in runtime.ran if ran == file and not shipped]
-        assert shapes == [tuple(point.sizes.values()) for point in plan.sizes.points for _ in range(2)]
+        points = [tuple(point.sizes.values()) for point in plan.sizes.points for _ in range(2)]
+        assert shapes == ([traced] * CHANGES if file == FILES[0] else []) + points
         assert [shape for ran, shipped, shape in runtime.ran if ran == file and shipped] == [traced]
-    assert len(report.comparisons) == len(runtime.ran)
+    assert len(report.comparisons) == len(runtime.ran) - CHANGES
     assert report.open_dims == {}
 
 
@@ -152,9 +171,42 @@ def test_a_feeble_reference_is_a_problem_and_a_feeble_checkpoint_is_not(runtime,
     expected = LiveModel({"model": feeble})
     report = verify_artifact(tmp_path, plan, expected)
     assert not report.passed
-    assert ["is feeble" in problem for problem in report.problems] == [True]
+    assert ["is feeble" in problem for problem in report.problems] == [True, False]
     trained = dataclasses.replace(plan, model=dataclasses.replace(plan.model, is_reference=False))
-    assert verify_artifact(tmp_path, trained, expected).passed
+    of_trained = verify_artifact(tmp_path, trained, expected)
+    assert (of_trained.passed, of_trained.verdict) == (True, "not proved")
+    (line,) = of_trained.unproved
+    assert line.startswith("model: 'last_hidden_state' depends on no input")
+
+
+@pytest.mark.parametrize("live", [True, False])
+def test_an_input_that_changes_nothing_is_told(runtime, plan, tmp_path, live):
+    def maskless(inputs):
+        return compute({**inputs, "attention_mask": 1})
+
+    runtime.answer = maskless
+    samples = list(LiveModel({"model": maskless}).samples(plan.graphs[0], plan.sizes))
+    expected = LiveModel({"model": maskless}) if live else Remembered(samples)
+    trained = dataclasses.replace(plan, model=dataclasses.replace(plan.model, is_reference=False))
+    report = verify_artifact(tmp_path, trained, expected)
+    assert (report.verdict, report.unproved) == ("not proved", ("model: no output depends on 'attention_mask'",))
+    of_reference = verify_artifact(tmp_path, plan, expected)
+    assert (of_reference.verdict, of_reference.problems) == ("failed", report.unproved)
+    half = dataclasses.replace(plan, model=dataclasses.replace(plan.model, dtype="float16"))
+    assert verify_artifact(tmp_path, half, expected).verdict == "not proved"
+
+
+def test_a_runtime_that_fails_on_one_changed_input_is_told(runtime, plan, tmp_path):
+    calls = iter(range(100))
+
+    def answer(inputs):
+        if next(calls) == 1:
+            raise RuntimeError("\nno such kernel\nat line 3")
+        return compute(inputs)
+
+    runtime.answer = answer
+    report = verify_artifact(tmp_path, plan, EXPECTED)
+    assert "model: the runtime fails where one input changes: no such kernel" in report.problems
 
 
 def test_nothing_compared_never_passes(runtime, plan, tmp_path):
@@ -187,7 +239,7 @@ def test_it_is_told_what_is_being_done(runtime, plan, tmp_path):
     told: list[str] = []
     verify_artifact(tmp_path, plan, EXPECTED, told.append)
     assert told[0].startswith("verifying model at batch ")
-    assert len(told) == len(runtime.ran)
+    assert len(told) == len(runtime.ran) - CHANGES
 
 
 def test_a_target_that_is_none_of_ours_is_refused(plan, tmp_path):

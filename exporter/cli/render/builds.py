@@ -39,6 +39,10 @@ def outcome_line(outcome: Outcome) -> str:
         return f"✗ {title}"
     if outcome.report is None:
         return f"✓ {title}  NOT VERIFIED  → {build.output}"
+    if outcome.report.unproved:
+        first, *others = outcome.report.unproved
+        more = f" (and {len(others)} more)" if others else ""
+        return f"! {title}  NOT PROVED: {first}{more}  → {build.output}"
     share = max((comparison.share for comparison in outcome.report.comparisons), default=0.0)
     return f"✓ {title}  verified, largest difference {share:.0%} of its bound  → {build.output}"
 
@@ -57,10 +61,10 @@ def summarize(outcome: Outcome) -> Iterator[str]:
         for *cells, measured in rows:
             padded = [cell.ljust(width) for cell, width in zip(cells, widths, strict=True)]
             yield f"    {'  '.join((*padded, measured))}".rstrip()
-    for note in plan.notes:
-        yield f"  note: {note}"
     for remark in outcome.remarks:
         yield f"  the checkpoint: {remark}"
+    for note in plan.notes:
+        yield f"  note: {note}"
     for patch, reason in plan.recording.patches.items():
         yield f"  recorded with the patch {patch}: {reason}"
     if report is None:
@@ -68,7 +72,9 @@ def summarize(outcome: Outcome) -> Iterator[str]:
     else:
         sizes = "; ".join(sizes_text(point.sizes) for point in plan.sizes.points)
         compared = f"{len(report.comparisons)} comparisons within {bound_text(plan.bound)}"
-        yield f"  verified in {report.runtime}: {compared} at {sizes}"
+        yield f"  {report.verdict} in {report.runtime}: {compared} at {sizes}"
+        for line in report.unproved:
+            yield f"    {line}"
 
 
 def _rows(graph: GraphPlan, report: Report | None) -> Iterator[tuple[str, str, str, str]]:
@@ -99,7 +105,9 @@ def report_text(report: Report) -> Iterator[str]:
         yield f"{graph}  {output}  max difference {worst.max_abs:.1e}, {share}, at {worst.point}"
     if report.passed:
         bound = f"atol {report.atol:.1e}, rtol {report.rtol:.1e}"
-        yield f"verified in {report.runtime}: {len(report.comparisons)} comparisons, {bound}"
+        yield f"{report.verdict} in {report.runtime}: {len(report.comparisons)} comparisons, {bound}"
+    for line in report.unproved:
+        yield f"not proved: {line}"
 
 
 def _passing_text(tensor: TensorPlan) -> str:

@@ -47,6 +47,24 @@ def test_an_outcome_is_a_line(built: Outcome):
     assert outcome_line(replace(built, error=UsageError("no"))) == "✗ bert fill-mask  2.3 s"
 
 
+UNPROVED = ("model: no output depends on 'attention_mask'", "model: no output depends on 'token_type_ids'")
+
+
+def test_what_proves_nothing_is_never_called_verified(built: Outcome, report: Report):
+    idle = replace(report, unproved=UNPROVED)
+    line = outcome_line(replace(built, report=idle))
+    assert line == f"! bert fill-mask  2.3 s  NOT PROVED: {UNPROVED[0]} (and 1 more)  → out"
+    assert outcome_line(replace(built, report=replace(idle, unproved=UNPROVED[:1]))).endswith("'attention_mask'  → out")
+    *_, verdict, first, second = summarize(replace(built, report=idle))
+    assert verdict.startswith("  not proved in onnxruntime 1.0: 3 comparisons within ")
+    assert (first.strip(), second.strip()) == UNPROVED
+    _, verdict, *reasons = report_text(idle)
+    assert verdict == "not proved in onnxruntime 1.0: 3 comparisons, atol 1.0e-05, rtol 1.0e-05"
+    assert reasons == [f"not proved: {reason}" for reason in UNPROVED]
+    data = outcome_data(replace(built, report=idle))
+    assert (data["ok"], data["report"]["verdict"]) == (True, "not proved")
+
+
 def test_a_summary_has_every_tensor_and_how_far_the_outputs_are(built: Outcome, plan: Plan):
     first, file, *rows, verified = summarize(built)
     assert first == "out  (BertForMaskedLM, float32, opset 18, torchscript tracer)"

@@ -98,6 +98,12 @@ BAD = {
         "dim",
         "",
     ),
+    "a reference that nothing gets through": (
+        replace_in_spec("reference: {", "reference: {gain: 1.0e-9, "),
+        "not-proved",
+        "feature-extraction",
+        "'last_hidden_state' depends on no input",
+    ),
     "an axis too few": (
         replace_in_spec(OUTPUT, "last_hidden_state: 'float[batch, hidden]'"),
         "shape-disagrees",
