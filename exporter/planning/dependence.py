@@ -108,8 +108,10 @@ def _shares(outputs: list[Array], before: list[Array], bound: Bound) -> list[flo
             shares.append(0.0 if np.array_equal(left, right) else np.inf)
             continue
         scale = np.abs(right) if bound.rtol_of == "element" else np.abs(right).max()
-        limit = np.maximum(bound.atol + bound.rtol * scale, np.finfo(np.float64).tiny)
-        shares.append(float(np.nanmax(np.abs(left - right) / limit, initial=0.0)))
+        limit = bound.atol + bound.rtol * scale
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            share = np.where(left == right, 0.0, np.abs(left - right) / limit)
+        shares.append(float(np.nanmax(share)))
     return shares
 
 

@@ -102,7 +102,7 @@ BAD = {
         replace_in_spec("reference: {", "reference: {gain: 1.0e-9, "),
         "not-proved",
         "feature-extraction",
-        "'last_hidden_state' depends on no input",
+        "model: no output depends on 'attention_mask'",
     ),
     "an axis too few": (
         replace_in_spec(OUTPUT, "last_hidden_state: 'float[batch, hidden]'"),
