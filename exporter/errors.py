@@ -51,14 +51,25 @@ class EngineError(ExporterError):
     exit_code = 3
 
 
+# Names that are compared with a word, and characters of one; names that are listed. More is no help to anybody.
+_MAX_COMPARED, _MAX_WORD, _MAX_LISTED = 2_000, 100, 150
+
+
 def did_you_mean(word: str, candidates: Iterable[str], *, otherwise: str | None = None) -> str | None:
-    """Return ``did you mean 'x'?`` for the nearest candidate, else ``otherwise`` listing what is possible."""
+    """Return ``did you mean 'x'?`` for the nearest candidate, else ``otherwise`` listing what is possible.
+
+    Very long words and very many candidates are not compared, and of many candidates the first are listed.
+    """
     names = sorted(candidates)
-    close = difflib.get_close_matches(word, names, n=1, cutoff=0.6)
-    if close:
-        return f"did you mean '{close[0]}'?"
+    if len(word) <= _MAX_WORD and len(names) <= _MAX_COMPARED:
+        short = [name for name in names if len(name) <= _MAX_WORD]
+        close = difflib.get_close_matches(word, short, n=1, cutoff=0.6)
+        if close:
+            return f"did you mean '{close[0]}'?"
     if otherwise is not None and names:
-        return f"{otherwise}: {', '.join(names)}"
+        listed = [name if len(name) <= _MAX_WORD else f"{name[:_MAX_WORD]}…" for name in names[:_MAX_LISTED]]
+        more = f" and {len(names) - _MAX_LISTED:,} more" if len(names) > _MAX_LISTED else ""
+        return f"{otherwise}: {', '.join(listed)}{more}"
     return None
 
 

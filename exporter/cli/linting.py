@@ -87,7 +87,10 @@ def lint(
     else:
         if result.diagnostics:
             click.echo(text.render_diagnostics(result.diagnostics, color=sys.stdout.isatty()) + "\n")
-        click.echo((f"{fixed} fixed; " if fixed else "") + text.render_summary(result.diagnostics, len(result.files)))
+        click.echo(
+            (f"{fixed} fixed; " if fixed else "")
+            + text.render_summary(result.diagnostics, len(result.files), result.count)
+        )
     return 0 if result.passed else 1
 
 

@@ -129,7 +129,8 @@ def _is_directory(path: Path) -> bool:
 def find_family(name: str, near: Path | None) -> Document | None:
     """Return the family document: from ``families/`` beside the spec, else from the catalogue."""
     folders = [near.parent / "families"] if near is not None else []
-    for folder in (*folders, spec_directory() / "families"):
+    # A family is a file of these directories, and of no other.
+    for folder in (*folders, spec_directory() / "families") if Path(name).name == name else ():
         path = folder / f"{name}.yaml"
         if _is_file(path):
             return _load_family(path, path.stat().st_mtime_ns)
@@ -167,7 +168,8 @@ def expand_paths(paths: Iterable[str]) -> list[Path]:
     for name in paths:
         path = Path(name)
         if _is_directory(path):
-            files.update(dict.fromkeys(sorted((*path.rglob("*.yaml"), *path.rglob("*.yml")))))
+            found = sorted((*path.rglob("*.yaml"), *path.rglob("*.yml")))
+            files.update(dict.fromkeys(file for file in found if not _is_directory(file)))
         elif _is_file(path):
             files[path] = None
         else:

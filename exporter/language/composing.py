@@ -18,19 +18,21 @@ import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from exporter.errors import did_you_mean
 from exporter.language.catalog import family_names, find_family, load_tasks, scalar_text, task_of_word
 from exporter.language.diagnostics import Diagnostic, Edit, Fix
 from exporter.language.document import Document, Mapping, Node, Scalar
-from exporter.language.findings import REMOVES_NOTHING, UNKNOWN_COMPONENT, UNKNOWN_FAMILY, UNKNOWN_TASK, Rule
+from exporter.language.effort import spend, suggest
+from exporter.language.findings import REMOVES_NOTHING, TOO_LARGE, UNKNOWN_COMPONENT, UNKNOWN_FAMILY, UNKNOWN_TASK, Rule
 from exporter.language.merging import GRAPH, cache_last, child, is_null, merge_all, monolith_of, only, without
 from exporter.language.reading import Reader, read_config, read_float, read_minimum_opsets, read_text, read_variants
 from exporter.language.schema import check_schema
-from exporter.language.spec import WITH_PAST, Spec
+from exporter.language.spec import WITH_PAST, Spec, TaskSpec
 from exporter.language.text import Span
 
 _SHARED = ("inputs", "arguments", "outputs_ignored", "tolerances", "tracer", "refused", "targets", "patches", "notes")
 _PICKS = ("components", "merged")
+# Of all tasks of a spec. The largest spec of the catalogue has a tenth of them.
+MAX_TENSORS = 5_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +97,7 @@ class _Composer:
                 UNKNOWN_FAMILY,
                 f"no family '{extends.value}'",
                 extends.span,
-                did_you_mean(str(extends.value), names, otherwise="the families are"),
+                suggest(str(extends.value), names, otherwise="the families are"),
             )
             return None, None
         base = self.family.root
@@ -117,6 +119,7 @@ class _Composer:
         dims = dict(reader.dims(dims_node))
         bodies = dict(self._task_bodies(base, root))
         tasks = {name: reader.task(name, key, body) for name, (key, body) in bodies.items()}
+        self._limit_tensors(tasks, root)
         reference = child(root, "reference", "config")
         spec = Spec(
             architecture=str(architecture.value),
@@ -152,6 +155,7 @@ class _Composer:
             return
         for key, node in picked.entries:
             name = str(key.value)
+            spend(20)
             stem = name.removesuffix(WITH_PAST)
             with_past = name != stem
             if is_null(node) or not self._is_known(key, picked, base, cache):
@@ -179,9 +183,7 @@ class _Composer:
             current = task_of_word(name)
             message = f"unknown task '{name}'"
             if current is None:
-                self._report(
-                    UNKNOWN_TASK, message, key.span, did_you_mean(stem, load_tasks(), otherwise="the tasks are")
-                )
+                self._report(UNKNOWN_TASK, message, key.span, suggest(stem, load_tasks(), otherwise="the tasks are"))
             else:
                 # Renamed beside another name of the same task, the key would be given twice.
                 tasks = [task_of_word(str(other.value)) for other, _ in picked.entries]
@@ -198,7 +200,7 @@ class _Composer:
                 UNKNOWN_TASK,
                 f"the family '{family}' has no task '{name}' and the spec does not define its outputs",
                 key.span,
-                did_you_mean(name, names, otherwise=f"the family '{family}' offers"),
+                suggest(name, names, otherwise=f"the family '{family}' offers"),
             )
             return False
         if name != stem and cache is None:
@@ -238,7 +240,7 @@ class _Composer:
                     UNKNOWN_COMPONENT,
                     f"no component '{name}' is offered",
                     key.span,
-                    did_you_mean(name, known, otherwise="the components are"),
+                    suggest(name, known, otherwise="the components are"),
                 )
                 continue
             before = merge_all((template, picked))
@@ -263,6 +265,15 @@ class _Composer:
 
     # Findings
 
+    def _limit_tensors(self, tasks: dict[str, TaskSpec], root: Mapping) -> None:
+        """Report a spec whose tasks have very many tensors together, each of which a plan spells out."""
+        graphs = [graph for task in tasks.values() for graph in task.all_graphs]
+        count = sum(len(graph.inputs) + len(graph.outputs) + len(graph.built) for graph in graphs)
+        key = root.key("tasks")
+        if count > MAX_TENSORS and key is not None:
+            message = f"the tasks have {count:,} tensors together; at most {MAX_TENSORS:,} are allowed"
+            self._report(TOO_LARGE, message, key.span, "pick fewer tasks, or declare fewer tensors")
+
     def _report_idle_removals(self, base: Mapping, root: Mapping) -> None:
         """Report a null of the spec that has nothing to remove: it was meant for a name that exists."""
         for part in ("dims", *_SHARED, "components"):
@@ -275,7 +286,7 @@ class _Composer:
                         REMOVES_NOTHING,
                         f"'{key.value}: null' removes nothing: the family has no '{key.value}' in '{part}'",
                         key.span,
-                        did_you_mean(str(key.value), names, otherwise="the family has"),
+                        suggest(str(key.value), names, otherwise="the family has"),
                     )
 
     def _report(self, rule: Rule, message: str, span: Span, help_: str | None = None) -> None:

@@ -1,16 +1,18 @@
 """Text, places in it, and YAML nodes that remember their place.
 
 The loader accepts the JSON-like core of YAML 1.2: mappings, sequences and scalars. Anchors, aliases, tags,
-merge keys and several documents in one file are refused, which also makes alias bombs impossible; size and
-depth are bounded. Nodes are built from the event stream, so a document is abandoned at the first event that
-breaks a bound.
+merge keys and several documents in one file are refused, which also makes alias bombs impossible; size, depth
+and the number of values are bounded. Nodes are built from the event stream, so a document is abandoned at the first
+event that breaks a bound.
 """
 
 from __future__ import annotations
 
+import os
 import re
+import stat
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -18,11 +20,13 @@ import yaml
 
 from exporter.errors import first_line
 from exporter.language.diagnostics import Diagnostic
-from exporter.language.findings import DUPLICATE_KEY, FORBIDDEN_YAML, WRONG_TYPE, YAML_SYNTAX, Rule
+from exporter.language.findings import DUPLICATE_KEY, FORBIDDEN_YAML, TOO_LARGE, WRONG_TYPE, YAML_SYNTAX, Rule
 from exporter.language.text import Span, Text
 
 MAX_BYTES = 1_000_000
 MAX_DEPTH = 32
+# Keys count as values. The largest document of the catalogue has a hundredth of these.
+MAX_VALUES = 200_000
 
 _Loader: type = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff\ud800-\udfff]")
@@ -43,7 +47,7 @@ class Scalar:
     @property
     def content(self) -> Span:
         """The span of the characters themselves, inside any quotes."""
-        quoted = self.span.text[:1] in ("'", '"')
+        quoted = self.span.source.text[self.span.start : self.span.start + 1] in ("'", '"')
         return self.span.within(1, self.span.end - self.span.start - 1) if quoted else self.span
 
 
@@ -61,14 +65,23 @@ class Mapping:
 
     entries: tuple[tuple[Scalar, Node], ...]
     span: Span
+    # Made when a key is first looked up.
+    _found: dict[str, tuple[Scalar, Node]] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def get(self, key: str) -> Node | None:
         """Return the node under ``key``, or None."""
-        return next((node for name, node in self.entries if name.value == key), None)
+        entry = self._entry(key)
+        return entry[1] if entry is not None else None
 
     def key(self, key: str) -> Scalar | None:
         """Return the key itself, with its place, or None."""
-        return next((name for name, _ in self.entries if name.value == key), None)
+        entry = self._entry(key)
+        return entry[0] if entry is not None else None
+
+    def _entry(self, key: str) -> tuple[Scalar, Node] | None:
+        if not self._found:
+            self._found.update({str(entry[0].value): entry for entry in reversed(self.entries)})
+        return self._found.get(key)
 
     def items(self) -> Iterator[tuple[str, Node]]:
         """Iterate over ``(key, node)``."""
@@ -90,11 +103,19 @@ def to_data(node: Node) -> Data:
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A parsed file: its root node where there is one, and what was wrong with the syntax."""
+    """A parsed file: its root node where there is one, and what was wrong with the syntax.
+
+    Attributes:
+        source: its text.
+        root: its root node.
+        diagnostics: what was wrong with the syntax.
+        quoted: where each text in quotes or of a block begins and ends, in order. A ``#`` in one begins no comment.
+    """
 
     source: Text
     root: Mapping | None
     diagnostics: tuple[Diagnostic, ...]
+    quoted: tuple[tuple[int, int], ...] = ()
 
     def kind(self) -> str:
         """Return what the document declares itself to be: ``spec``, ``family``, ``tasks`` or ``build``."""
@@ -107,10 +128,17 @@ class Document:
 def read_source(path: Path, name: str | None = None) -> Text | Document:
     """Read a file as UTF-8; a file that is too big or not text comes back as a Document with the finding."""
     shown = name or path.as_posix()
-    data = path.read_bytes() if path.stat().st_size <= MAX_BYTES else b""
     empty = Text(shown, "", path)
-    if path.stat().st_size > MAX_BYTES:
-        message = f"the file has {path.stat().st_size:,} bytes; a document may have {MAX_BYTES:,}"
+    # Opened without waiting for whoever may write to a pipe of that name.
+    handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+    status = os.fstat(handle)
+    if not stat.S_ISREG(status.st_mode):
+        os.close(handle)
+        return _refused(empty, "this is a directory, a device or a pipe, and no file", "name a file")
+    with os.fdopen(handle, "rb") as file:
+        data = file.read(MAX_BYTES + 1)
+    if len(data) > MAX_BYTES:
+        message = f"the file has {max(status.st_size, len(data)):,} bytes; a document may have {MAX_BYTES:,}"
         return _refused(empty, message, "split the file, or check that this is the file you meant")
     try:
         return Text(shown, data.decode("utf-8-sig"), path)
@@ -146,7 +174,7 @@ def parse_document(source: Text) -> Document:
         message = "the document is empty" if root is None else "the document is not a mapping of keys to values"
         finding = WRONG_TYPE.at(message, span, help="start with 'spec_version: 1'")
         return Document(source, None, (*builder.diagnostics, finding))
-    return Document(source, root, tuple(builder.diagnostics))
+    return Document(source, root, tuple(builder.diagnostics), tuple(builder.quoted))
 
 
 class _Refusal(Exception):
@@ -163,6 +191,8 @@ class _NodeBuilder:
     def __init__(self, source: Text) -> None:
         self.source = source
         self.diagnostics: list[Diagnostic] = []
+        self.quoted: list[tuple[int, int]] = []
+        self.count = 0
         self.events = yaml.parse(source.text, Loader=_Loader)
 
     def build(self) -> Node | None:
@@ -181,6 +211,15 @@ class _NodeBuilder:
             self._refuse(event, f"anchor '&{event.anchor}'", "write the value out; shared facts belong in the family")
         if getattr(event, "tag", None) is not None:
             self._refuse(event, f"tag '{event.tag}'", "remove the tag; values are plain YAML 1.2 data")
+        self.count += 1
+        if self.count > MAX_VALUES:
+            raise _Refusal(
+                TOO_LARGE.at(
+                    f"the document has more than {MAX_VALUES:,} values",
+                    self._span(event, event),
+                    "split the document, or check that this is the file you meant",
+                )
+            )
         if depth > MAX_DEPTH:
             self._refuse(event, f"nesting deeper than {MAX_DEPTH} levels", "flatten the document")
         if isinstance(event, yaml.MappingStartEvent):
@@ -219,6 +258,8 @@ class _NodeBuilder:
 
     def _scalar(self, event: Any) -> Scalar:
         span = self._span(event, event)
+        if event.style:
+            self.quoted.append((span.start, span.end))
         # libyaml says "" where the Python parser says None for a scalar without quotes.
         return Scalar(event.value if event.style else _resolve(event.value), span)
 
@@ -243,7 +284,7 @@ def _resolve(text: str) -> bool | int | float | str | None:
         return _BOOLS[text]
     if _INT.match(text):
         # CPython refuses to parse very long integers; no size in a model has 19 digits.
-        return int(text, 0) if text[:2] in ("0o", "0x") else int(text) if len(text) < 20 else text
+        return text if len(text) >= 20 else int(text, 0) if text[:2] in ("0o", "0x") else int(text)
     if _FLOAT.match(text):
         return float(text)
     return _INFS.get(text.lower(), text)

@@ -1,29 +1,40 @@
-"""Evaluate the expressions of ``dims:`` and ``when:`` in a sandbox, and list the names they read.
+"""Evaluate the expressions of ``dims:`` and ``when:``, and list the names they read.
 
-An expression is a Jinja *expression*, not a template: ``config.n_embd // config.n_head``. It sees ``config``,
-``processor`` and the sizes of other static dims, and can call nothing.
+An expression is written as a Jinja *expression*, not a template: ``config.n_embd // config.n_head``. It sees
+``config``, ``processor`` and the sizes of other static dims, and can call nothing. Jinja parses the text and runs
+nothing of it: each kind of node is evaluated here, with a bound on what it may take and give, or it is refused.
 """
 
 from __future__ import annotations
 
 import math
+import operator
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, NoReturn
 
 import jinja2
 from jinja2 import nodes
-from jinja2.sandbox import SandboxedEnvironment
+from jinja2.parser import Parser
 
-from exporter.errors import did_you_mean, first_line
+from exporter.errors import first_line
+from exporter.language.effort import spend, suggest
 
 MAX_LENGTH = 500
-# A product of halvings (`2 ** stages`) is a size; anything beyond these is work that grows with a number in the text.
-_MAX_BASE, _MAX_EXPONENT = 1 << 10, 64
+MAX_NODES = 200
+MAX_NESTING = 24
+# A size is far below this, and arithmetic on whole numbers of 64 bits takes one step whatever their digits are.
+MAX_NUMBER = 2**63 - 1
+# Of a list that is searched, compared or added up, and of a text that is compared. An architecture has fewer layers.
+MAX_ITEMS = 1024
+_MAX_EXPONENT = 64
 # What an expression may name beside dims.
 ROOTS = ("config", "processor")
-_PATH = re.compile(r"config(\.[A-Za-z_][A-Za-z0-9_]*|\[\d+\])+\Z")
+# What Jinja says of a text that ends in the middle of an expression.
+_EARLY = ("unexpected ')'", "unexpected 'end of template'")
+_PATH = re.compile(r"config(\.[A-Za-z_][A-Za-z0-9_]*|\[\d{1,4}\])+\Z")
 
 
 class ExpressionError(Exception):
@@ -50,35 +61,137 @@ class ProcessorValues:
         return None if key.startswith("_") else self._values.get(key)
 
 
-class _Sandbox(SandboxedEnvironment):
-    """Attributes and items only: no calls, no private names, no work that grows with a number in the text."""
+class _Refused(Exception):
+    """What an expression asks for is not in the language, or goes beyond a bound."""
 
-    intercepted_binops = frozenset({"**", "*"})
+    def __init__(self, message: str, culprit: str | None = None, help: str | None = None) -> None:
+        super().__init__(message)
+        self.message, self.culprit, self.help = message, culprit, help
 
-    def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:
-        return not attr.startswith("_") and not callable(value)
 
-    def is_safe_callable(self, obj: Any) -> bool:
-        return False
+@dataclass(frozen=True, slots=True)
+class _Missing:
+    """What the config does not have: `is defined` may ask about it, and anything else is an error."""
 
-    def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
-        bounded = (
-            isinstance(left, int) and isinstance(right, int) and abs(left) <= _MAX_BASE and 0 <= right <= _MAX_EXPONENT
-        )
-        if (operator == "**" and not bounded) or not all(isinstance(side, int | float) for side in (left, right)):
-            raise jinja2.exceptions.SecurityError(f"operator '{operator}' on {left!r} and {right!r}")
-        return super().call_binop(context, operator, left, right)
+    name: str
 
 
 @lru_cache(maxsize=1)
-def _environment() -> _Sandbox:
-    environment = _Sandbox(undefined=jinja2.StrictUndefined, cache_size=0, autoescape=False)
-    environment.globals.clear()
-    kept = {"int", "abs", "first", "last", "length", "max", "min", "sum"}
-    environment.filters = {name: value for name, value in environment.filters.items() if name in kept}
-    environment.filters["convolved"] = convolved_length
-    environment.filters["product"] = _product
-    return environment
+def _environment() -> jinja2.Environment:
+    return jinja2.Environment(cache_size=0, autoescape=False)
+
+
+# Values
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float)
+
+
+def _number(value: Any, taker: str) -> Any:
+    """Return a value that is a number within the bounds."""
+    if not _is_number(value):
+        raise _Refused(f"{taker} takes numbers, not {_kind(value)}")
+    return _bounded(value)
+
+
+def _bounded(value: Any) -> Any:
+    """Return a value, refusing a number that is no size of anything."""
+    if isinstance(value, int) and not -MAX_NUMBER <= value <= MAX_NUMBER:
+        raise _Refused(f"a number is beyond {MAX_NUMBER:,}")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise _Refused("a number is not finite")
+    return value
+
+
+def _listed(value: Any, taker: str) -> list[Any] | tuple[Any, ...]:
+    """Return a value that is a list of at most `MAX_ITEMS`."""
+    if not isinstance(value, list | tuple):
+        raise _Refused(f"{taker} takes a list, not {_kind(value)}")
+    if len(value) > MAX_ITEMS:
+        raise _Refused(f"{taker} takes a list of at most {MAX_ITEMS:,}, not of {len(value):,}")
+    spend(len(value))
+    return value
+
+
+def _numbers(value: Any, taker: str) -> list[Any]:
+    return [_number(item, taker) for item in _listed(value, taker)]
+
+
+def _comparable(value: Any, taker: str = "a comparison") -> Any:
+    """Return a value that is compared in few steps: one that is no collection, or a short list of those."""
+    if isinstance(value, _Missing):
+        _refuse_missing(value)
+    if isinstance(value, str) and len(value) > MAX_ITEMS:
+        raise _Refused(f"{taker} takes text of at most {MAX_ITEMS:,} characters, not of {len(value):,}")
+    if isinstance(value, list | tuple):
+        for item in _listed(value, taker):
+            if isinstance(item, list | tuple | Mapping) or (isinstance(item, str) and len(item) > MAX_ITEMS):
+                raise _Refused(f"{taker} takes a list of numbers and short texts")
+    elif isinstance(value, Mapping):
+        raise _Refused(f"{taker} takes no mapping")
+    return value
+
+
+def _kind(value: Any) -> str:
+    if isinstance(value, _Missing):
+        _refuse_missing(value)
+    names = {str: "text", list: "a list", tuple: "a list", dict: "a mapping", type(None): "nothing"}
+    return names.get(type(value), "a config")
+
+
+def _refuse_missing(value: _Missing) -> NoReturn:
+    raise _Refused(f"the config has no '{value.name}'", f".{value.name}")
+
+
+# Operators
+
+
+def _power(base: Any, exponent: Any) -> Any:
+    if not isinstance(base, int) or not isinstance(exponent, int) or not 0 <= exponent <= _MAX_EXPONENT:
+        raise _Refused(f"'**' takes whole numbers, and exponents of 0 to {_MAX_EXPONENT}", "**")
+    return base**exponent
+
+
+_BINARY: dict[type[nodes.BinExpr], tuple[str, Callable[[Any, Any], Any]]] = {
+    nodes.Add: ("+", operator.add),
+    nodes.Sub: ("-", operator.sub),
+    nodes.Mul: ("*", operator.mul),
+    nodes.Div: ("/", operator.truediv),
+    nodes.FloorDiv: ("//", operator.floordiv),
+    nodes.Mod: ("%", operator.mod),
+    nodes.Pow: ("**", _power),
+}
+_UNARY: dict[type[nodes.UnaryExpr], tuple[str, Callable[[Any], Any]]] = {
+    nodes.Neg: ("-", operator.neg),
+    nodes.Pos: ("+", operator.pos),
+}
+_EQUALITY: dict[str, Callable[[Any, Any], bool]] = {"eq": operator.eq, "ne": operator.ne}
+_ORDER: dict[str, Callable[[Any, Any], bool]] = {
+    "lt": operator.lt,
+    "lteq": operator.le,
+    "gt": operator.gt,
+    "gteq": operator.ge,
+}
+
+
+def _compare(kind: str, left: Any, right: Any) -> bool:
+    if kind in _ORDER:
+        return _ORDER[kind](_number(left, "an order"), _number(right, "an order"))
+    if kind in _EQUALITY:
+        return bool(_EQUALITY[kind](_comparable(left), _comparable(right)))
+    # `in` and `not in`: a key of a mapping, an item of a list, a part of a text.
+    _comparable(left, "'in'")
+    if isinstance(right, Mapping):
+        return (isinstance(left, str | int) and left in right) is (kind == "in")
+    if not isinstance(_comparable(right, "'in'"), list | tuple | str) or (
+        isinstance(right, str) and not isinstance(left, str)
+    ):
+        raise _Refused(f"'in' takes a list, a mapping or texts, not {_kind(right)}")
+    return (left in right) is (kind == "in")
+
+
+# Filters and tests
 
 
 def _product(sizes: Any) -> int:
@@ -89,7 +202,7 @@ def _product(sizes: Any) -> int:
         or not all(type(size) is int for size in sizes)
     ):
         raise ValueError(f"a product is of at most {_MAX_EXPONENT} whole numbers")
-    return math.prod(sizes)
+    return math.prod(_bounded(size) for size in sizes)
 
 
 def convolved_length(length: int, kernels: Any, strides: Any, padding: int = 0, times: int = 1) -> int:
@@ -105,15 +218,17 @@ def convolved_length(length: int, kernels: Any, strides: Any, padding: int = 0, 
         times: how often the layers are repeated; 0 leaves the length as it is.
 
     Raises:
-        ValueError: a size is no whole number, the layers do not pair up, or nothing is left.
+        ValueError: a size is no whole number, the layers do not pair up or are too many, or nothing is left.
     """
-    listed = [list(sizes) if isinstance(sizes, list | tuple) else [sizes] for sizes in (kernels, strides)]
-    if len(listed[0]) != len(listed[1]):
-        raise ValueError(f"{len(listed[0])} kernels and {len(listed[1])} strides")
+    listed = [sizes if isinstance(sizes, list | tuple) else [sizes] for sizes in (kernels, strides)]
+    if len(listed[0]) != len(listed[1]) or len(listed[0]) > _MAX_EXPONENT:
+        counts = f"{len(listed[0])} kernels and {len(listed[1])} strides"
+        raise ValueError(f"{counts}: there are as many of each, at most {_MAX_EXPONENT}")
     if not all(type(size) is int for size in (length, padding, times, *listed[0], *listed[1])):
         raise ValueError("lengths, kernels, strides, padding and times are whole numbers")
     if not 0 <= times <= _MAX_EXPONENT or min(listed[1], default=1) < 1:
         raise ValueError(f"strides start at 1, and layers repeat at most {_MAX_EXPONENT} times")
+    spend(times * len(listed[0]))
     for _ in range(times):
         for kernel, stride in zip(*listed, strict=True):
             length = (length + 2 * padding - kernel) // stride + 1
@@ -122,37 +237,171 @@ def convolved_length(length: int, kernels: Any, strides: Any, padding: int = 0, 
     return length
 
 
-@lru_cache(maxsize=4096)
-def _parse(text: str) -> nodes.Template:
+def _end(index: int, name: str) -> Callable[[Any], Any]:
+    def end(value: Any) -> Any:
+        if not isinstance(value, list | tuple) or not value:
+            raise _Refused(f"'{name}' takes a list of at least one, not {_kind(value) if value != [] else 'none'}")
+        return value[index]
+
+    return end
+
+
+def _length(value: Any) -> int:
+    if not isinstance(value, list | tuple | str | Mapping):
+        raise _Refused(f"'length' takes a list, a mapping or text, not {_kind(value)}")
+    return len(value)
+
+
+def _extreme(choose: Callable[[list[Any]], Any], name: str) -> Callable[[Any], Any]:
+    def extreme(value: Any) -> Any:
+        return choose(_numbers(value, f"'{name}'"))
+
+    return extreme
+
+
+# What a filter is given besides the value before the bar, and what it computes.
+_FILTERS: dict[str, Callable[..., Any]] = {
+    "int": lambda value: int(_number(value, "'int'")),
+    "abs": lambda value: abs(_number(value, "'abs'")),
+    "first": _end(0, "first"),
+    "last": _end(-1, "last"),
+    "length": _length,
+    "max": _extreme(max, "max"),
+    "min": _extreme(min, "min"),
+    "sum": _extreme(sum, "sum"),
+    "product": _product,
+    "convolved": convolved_length,
+}
+_TESTS: dict[str, Callable[[Any], bool]] = {
+    "none": lambda value: value is None,
+    "iterable": lambda value: isinstance(value, list | tuple | str | Mapping),
+    "sequence": lambda value: isinstance(value, list | tuple | str | Mapping),
+    "mapping": lambda value: isinstance(value, Mapping),
+    "string": lambda value: isinstance(value, str),
+    "number": _is_number,
+    "integer": lambda value: isinstance(value, int) and not isinstance(value, bool),
+    "float": lambda value: isinstance(value, float),
+    "boolean": lambda value: isinstance(value, bool),
+    "true": lambda value: value is True,
+    "false": lambda value: value is False,
+}
+_ASKS_WHETHER_THERE = {"defined": True, "undefined": False}
+
+_ALLOWED: tuple[type[nodes.Node], ...] = (
+    *_BINARY,
+    *_UNARY,
+    nodes.Name,
+    nodes.Const,
+    nodes.Getattr,
+    nodes.Getitem,
+    nodes.Not,
+    nodes.And,
+    nodes.Or,
+    nodes.Compare,
+    nodes.Operand,
+    nodes.CondExpr,
+    nodes.List,
+    nodes.Tuple,
+    nodes.Filter,
+    nodes.Test,
+    nodes.Keyword,
+)
+_WORDS: dict[type[nodes.Node], str] = {
+    nodes.Concat: "'~' joins texts, and an expression computes sizes",
+    nodes.Slice: "a part of a list cannot be taken, only an item of it",
+    nodes.Dict: "an expression cannot make a mapping",
+    nodes.TemplateData: "this is not one expression",
+}
+
+
+# Parsing
+
+
+@lru_cache(maxsize=512)
+def _parse(text: str) -> nodes.Expr:
     if len(text) > MAX_LENGTH:
-        raise ExpressionError(f"the expression has {len(text)} characters; at most {MAX_LENGTH} are allowed", text)
+        raise ExpressionError(f"the expression has {len(text):,} characters; at most {MAX_LENGTH} are allowed", text)
+    if not text.strip():
+        raise ExpressionError("the expression is empty", text)
     try:
-        tree = _environment().parse("{{ (" + text + ") }}")
-        # What the author wrote must be one expression; "}}" would otherwise close ours.
-        output = tree.body[0] if len(tree.body) == 1 else None
-        if not isinstance(output, nodes.Output) or len(output.nodes) != 1:
+        parser = Parser(_environment(), text, state="variable")
+        expression = parser.parse_expression()
+        if not parser.stream.eos:
             raise ExpressionError("this is not one expression", text)
-        _compile(text)
+        _check(expression)
     except jinja2.TemplateError as error:
-        # The parenthesis that ends too early is the one put around the text above.
-        reason = "it ends too early" if error.message == "unexpected ')'" else error.message or first_line(error)
+        early = error.message is not None and error.message.endswith(_EARLY)
+        reason = "it ends too early" if early else error.message or first_line(error)
         raise ExpressionError(f"malformed expression: {reason}", text) from None
+    except _Refused as refused:
+        raise ExpressionError(refused.message, text, refused.culprit, refused.help) from None
     except RecursionError:
         raise ExpressionError("the expression is nested too deeply", text) from None
-    for call in tree.find_all(nodes.Call):
-        name = call.node.attr if isinstance(call.node, nodes.Getattr) else getattr(call.node, "name", "")
-        raise ExpressionError("an expression cannot call anything", text, str(name) or None)
-    return tree
+    except (ValueError, OverflowError, Warning) as error:  # of a literal: an escape that ends nowhere, too many digits
+        raise ExpressionError(f"malformed expression: {first_line(error)}", text) from None
+    return expression
 
 
-@lru_cache(maxsize=4096)
-def _compile(text: str) -> Any:
-    return _environment().compile_expression(text, undefined_to_none=False)
+def _check(expression: nodes.Expr) -> None:
+    """Refuse what the language does not have, before anything is evaluated."""
+    level: list[nodes.Node] = [expression]
+    count = 0
+    for _ in range(MAX_NESTING):
+        count += len(level)
+        if count > MAX_NODES:
+            raise _Refused(f"the expression has more than {MAX_NODES} parts")
+        for node in level:
+            _check_node(node)
+        level = [child for node in level for child in node.iter_child_nodes()]
+        if not level:
+            return
+    raise _Refused("the expression is nested too deeply")
+
+
+def _check_node(node: nodes.Node) -> None:
+    if isinstance(node, nodes.Call):
+        name = node.node.attr if isinstance(node.node, nodes.Getattr) else getattr(node.node, "name", "")
+        raise _Refused("an expression cannot call anything", str(name) or None)
+    if not isinstance(node, _ALLOWED):
+        raise _Refused(_WORDS.get(type(node), f"an expression has no {type(node).__name__.lower()}"))
+    if isinstance(node, nodes.Getattr):
+        _check_attribute(node.attr)
+    if isinstance(node, nodes.BinExpr) and type(node) in _BINARY:
+        for side in (node.left, node.right):
+            if isinstance(side, nodes.List | nodes.Tuple) or (
+                isinstance(side, nodes.Const) and not _is_number(side.value)
+            ):
+                sign = _BINARY[type(node)][0]
+                raise _Refused(f"'{sign}' takes numbers, and one of these is text or a list", sign)
+    if isinstance(node, nodes.Filter):
+        if node.name not in _FILTERS:
+            hint = suggest(node.name, _FILTERS, otherwise="the filters are")
+            raise _Refused(f"there is no filter '{node.name}'", node.name, hint)
+        _refuse_unpacking(node)
+    if isinstance(node, nodes.Test):
+        if node.name not in (*_TESTS, *_ASKS_WHETHER_THERE):
+            hint = suggest(node.name, (*_TESTS, *_ASKS_WHETHER_THERE), otherwise="the tests are")
+            raise _Refused(f"there is no test '{node.name}'", node.name, hint)
+        if node.args or node.kwargs:
+            raise _Refused(f"the test '{node.name}' takes nothing else", node.name)
+        _refuse_unpacking(node)
+
+
+def _refuse_unpacking(node: nodes.Filter | nodes.Test) -> None:
+    if node.node is None or node.dyn_args is not None or node.dyn_kwargs is not None:
+        raise _Refused(f"'{node.name}' is given its values one by one", node.name)
+
+
+def _check_attribute(name: str) -> None:
+    if name.startswith("_"):
+        raise _Refused(f"'{name}' is private", name)
 
 
 @lru_cache(maxsize=4096)
 def _names(text: str) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(node.name for node in _parse(text).find_all(nodes.Name)))
+    expression = _parse(text)
+    own = (expression.name,) if isinstance(expression, nodes.Name) else ()
+    return tuple(dict.fromkeys((*own, *(node.name for node in expression.find_all(nodes.Name)))))
 
 
 def expression_names(text: str) -> list[str]:
@@ -161,15 +410,23 @@ def expression_names(text: str) -> list[str]:
     Raises:
         ExpressionError: ``text`` is not an expression.
     """
+    # As much for a text that was parsed before, so that the count does not depend on what was.
+    spend(1 + min(len(text), MAX_LENGTH))
     return list(_names(text))
 
 
 def expression_paths(text: str) -> list[str]:
     """Return the config paths an expression reads, such as ``vision_config.image_size``, outermost first."""
-    read = _parse(text).find_all((nodes.Getattr, nodes.Getitem))
-    nested = {_dotted(node): None for node in read if _root(node) == "config"}
+    spend(1 + min(len(text), MAX_LENGTH))
+    expression = _parse(text)
+    steps = [expression, *expression.find_all((nodes.Getattr, nodes.Getitem))]
+    read = [node for node in steps if isinstance(node, nodes.Getattr | nodes.Getitem) and _root(node) == "config"]
+    nested = {_dotted(node): None for node in read}
     paths = [path for path in nested if path]
     return [path for path in paths if not any(other != path and other.startswith(path + ".") for other in paths)]
+
+
+# Evaluating
 
 
 def evaluate_expression(
@@ -184,73 +441,166 @@ def evaluate_expression(
         processor: what ``processor`` stands for. Default: a processor that says nothing.
 
     Raises:
-        ExpressionError: the text is malformed, or reads an attribute the config does not have.
+        ExpressionError: the text is malformed, reads an attribute the config does not have, or goes beyond a bound.
     """
-    if _PATH.match(text.strip()):
-        value = _walk(text.strip(), config)
-        if value is not _MISSING:
-            return value
+    path = text.strip()
+    value = _walk(path, config) if len(path) <= MAX_LENGTH and _PATH.match(path) else _ABSENT
+    if value is not _ABSENT:
+        return value
     sizes = sizes or {}
-    known = {*ROOTS, *sizes}
-    names = expression_names(text)
-    for name in names:
-        if name not in known:
-            hint = did_you_mean(name, known, otherwise="an expression may name")
+    for name in expression_names(text):
+        if name not in ROOTS and name not in sizes:
+            hint = suggest(name, {*ROOTS, *sizes}, otherwise="an expression may name")
             raise ExpressionError(f"unknown name '{name}' in an expression", text, name, help=hint)
     try:
-        values = {name: sizes[name] for name in names if name not in ROOTS}
-        value = _compile(text)(config=config, processor=processor or ProcessorValues(), **values)
-    except jinja2.exceptions.UndefinedError as error:
-        raise _undefined(text, config, first_line(error)) from None
-    except jinja2.TemplateError as error:
-        raise ExpressionError(f"the expression is not allowed: {first_line(error)}", text) from None
+        value = _Evaluation(config, processor or ProcessorValues(), sizes).value(_parse(text))
+        if isinstance(value, _Missing):
+            _refuse_missing(value)
+        return _bounded(value)
+    except _Refused as refused:
+        missing = _undefined(text, config) if refused.message.startswith("the config has no") else None
+        raise missing or ExpressionError(refused.message, text, refused.culprit, refused.help) from None
     except (ArithmeticError, TypeError, ValueError, LookupError, AttributeError) as error:
         raise ExpressionError(f"the expression failed: {first_line(error)}", text) from None
-    # A missing attribute alone does not raise: it is returned.
-    if isinstance(value, jinja2.Undefined):
-        raise _undefined(text, config, "missing")
-    return value
 
 
-_MISSING = object()
+class _Evaluation:
+    """One evaluation of an expression, against a config and the sizes of dims."""
+
+    def __init__(self, config: Any, processor: ProcessorValues, sizes: Mapping[str, int]) -> None:
+        self.roots, self.sizes = dict(zip(ROOTS, (config, processor), strict=True)), sizes
+
+    def value(self, node: nodes.Node) -> Any:
+        """Return the value of a node that was checked."""
+        spend()
+        match node:
+            case nodes.Const():
+                return node.value
+            case nodes.Name():
+                return self.roots[node.name] if node.name in self.roots else self.sizes[node.name]
+            case nodes.Getattr():
+                return _step(self.given(node.node), node.attr)
+            case nodes.Getitem():
+                return _step(self.given(node.node), self.given(node.arg))
+            case nodes.List() | nodes.Tuple():
+                return [self.given(item) for item in node.items]
+            case nodes.CondExpr():
+                return self._choice(node)
+            case nodes.And() | nodes.Or():
+                left = self.given(node.left)
+                return self.given(node.right) if bool(left) is isinstance(node, nodes.And) else left
+            case nodes.Not():
+                return not self.given(node.node)
+            case nodes.Compare():
+                return self._comparison(node)
+            case nodes.Filter():
+                return self._filtered(node)
+            case nodes.Test():
+                return self._tested(node)
+            case nodes.UnaryExpr():
+                sign, compute = _UNARY[type(node)]
+                return compute(_number(self.given(node.node), f"'{sign}'"))
+            case nodes.BinExpr():
+                sign, combine = _BINARY[type(node)]
+                left, right = (_number(self.given(side), f"'{sign}'") for side in (node.left, node.right))
+                return _bounded(combine(left, right))
+        raise _Refused(f"an expression has no {type(node).__name__.lower()}")
+
+    def given(self, node: nodes.Node | None) -> Any:
+        """Return the value of a node, which the config must have."""
+        value = self.value(node) if node is not None else None
+        if isinstance(value, _Missing):
+            _refuse_missing(value)
+        return value
+
+    def _choice(self, node: nodes.CondExpr) -> Any:
+        if self.given(node.test):
+            return self.given(node.expr1)
+        if node.expr2 is None:
+            raise _Refused("the expression has no value where its condition is false", help="write 'a if b else c'")
+        return self.given(node.expr2)
+
+    def _comparison(self, node: nodes.Compare) -> bool:
+        left = self.given(node.expr)
+        for operand in node.ops:
+            right = self.given(operand.expr)
+            if not _compare(operand.op, left, right):
+                return False
+            left = right
+        return True
+
+    def _filtered(self, node: nodes.Filter) -> Any:
+        args = [self.given(item) for item in (node.node, *node.args)]
+        named = {str(pair.key): self.given(pair.value) for pair in node.kwargs}
+        return _bounded(_FILTERS[node.name](*args, **named))
+
+    def _tested(self, node: nodes.Test) -> bool:
+        if node.name in _ASKS_WHETHER_THERE:
+            return isinstance(self.value(node.node), _Missing) is not _ASKS_WHETHER_THERE[node.name]
+        return _TESTS[node.name](self.given(node.node))
+
+
+def _step(value: Any, key: Any) -> Any:
+    """Return an attribute of a config, an item of a list, or an entry of a mapping; `_Missing` where there is none."""
+    if isinstance(value, list | tuple):
+        if type(key) is not int:
+            raise _Refused(f"an item of a list is asked for by its number, not by {key!r:.40}")
+        return value[key] if -len(value) <= key < len(value) else _Missing(str(key))
+    if not isinstance(key, str):
+        if isinstance(value, Mapping) and type(key) is int:
+            return value.get(key, _Missing(str(key)))
+        raise _Refused(f"{_kind(value)} has no item {key!r:.40}")
+    _check_attribute(key)
+    if isinstance(value, Mapping):
+        return value.get(key, _Missing(key))
+    if value is None or isinstance(value, str | int | float):
+        return _Missing(key)
+    found = getattr(value, key, _ABSENT)
+    if callable(found):
+        raise _Refused(f"'{key}' is a method, which an expression cannot call", key)
+    return _Missing(key) if found is _ABSENT else found
+
+
+_ABSENT = object()
 
 
 def _walk(path: str, config: Any) -> Any:
-    """Follow ``config.a.b[0]`` without the template engine, which is most of what specs say."""
+    """Follow ``config.a.b[0]`` without a parser, which is most of what specs say."""
     value = config
-    for step in re.findall(r"\.(\w+)|\[(\d+)\]", path):
+    for name, number in re.findall(r"\.(\w+)|\[(\d+)\]", path):
         try:
-            value = getattr(value, step[0]) if step[0] else value[int(step[1])]
+            value = getattr(value, name) if name else value[int(number)]
         except (AttributeError, TypeError, LookupError):
-            return _MISSING
-        if step[0].startswith("_") or callable(value):
-            return _MISSING
-    return value
+            return _ABSENT
+        if name.startswith("_") or callable(value):
+            return _ABSENT
+    return value if not isinstance(value, int) or -MAX_NUMBER <= value <= MAX_NUMBER else _ABSENT
 
 
-def _undefined(text: str, config: Any, reason: str) -> ExpressionError:
+def _undefined(text: str, config: Any) -> ExpressionError | None:
+    """Return an error that names the first key on an expression's paths which the config lacks."""
     for path in expression_paths(text):
         value = config
         for step in path.split("."):
             if isinstance(value, list | tuple) and step.isdigit():
-                value = value[int(step)] if int(step) < len(value) else _MISSING
+                value = value[int(step)] if int(step) < len(value) else _ABSENT
+            elif isinstance(value, Mapping):
+                value = value.get(step, _ABSENT)
             else:
-                value = getattr(value, step, _MISSING)
-            if value is _MISSING:
+                value = getattr(value, step, _ABSENT)
+            if value is _ABSENT:
                 return ExpressionError(
                     f"the config has no '{path}'",
                     text,
                     f".{step}" if f".{step}" in text else None,
                     help=_nearest(step, config),
                 )
-    return ExpressionError(f"the expression failed: {reason}", text)
+    return None
 
 
 def _nearest(name: str, config: Any) -> str | None:
     return (
-        did_you_mean(name, [key for key in vars(config) if not key.startswith("_")])
-        if hasattr(config, "__dict__")
-        else None
+        suggest(name, [key for key in vars(config) if not key.startswith("_")]) if hasattr(config, "__dict__") else None
     )
 
 

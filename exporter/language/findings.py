@@ -11,9 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from exporter.language.diagnostics import Diagnostic, Fix, Severity
+from exporter.language.effort import spend
 from exporter.language.text import Span
 
 _PAGES = Path(__file__).with_name("rules") / "pages"
+_MAX_MESSAGE = 4_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +50,13 @@ class Rule:
             help: what to write instead.
             fix: a change of the text that removes the finding.
         """
-        return Diagnostic(self.name, message, span, self.severity, help=help, fix=fix)
+        # Names are as long as a stranger likes, and a finding repeats them.
+        spend(5 + len(message) // 40)
+        return Diagnostic(self.name, _cut(message), span, self.severity, help=_cut(help) if help else help, fix=fix)
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _MAX_MESSAGE else f"{text[:_MAX_MESSAGE]}…"
 
 
 RULES: dict[str, Rule] = {}
@@ -72,6 +80,7 @@ UNKNOWN_KEY = declare("EXP101", "unknown-key")
 MISSING_KEY = declare("EXP102", "missing-key")
 WRONG_TYPE = declare("EXP103", "wrong-type")
 WRONG_VALUE = declare("EXP104", "wrong-value")
+TOO_LARGE = declare("EXP105", "too-large", suppressible=False)
 
 # EXP2: names that point at something else.
 UNKNOWN_FAMILY = declare("EXP201", "unknown-family")
@@ -120,10 +129,12 @@ NOT_PROVED = declare("EXP608", "not-proved", needs_models=True)
 # EXP7: how a document is written.
 MISSING_SCHEMA_LINE = declare("EXP701", "missing-schema-line", severity=Severity.WARNING)
 
-# EXP9: suppressions, and rules that crash.
+# EXP9: suppressions, rules that crash, and what was left out of a listing or of linting.
 UNUSED_SUPPRESSION = declare("EXP901", "unused-suppression", severity=Severity.WARNING, suppressible=False)
 SUPPRESSION_WITHOUT_REASON = declare(
     "EXP902", "suppression-without-reason", severity=Severity.WARNING, suppressible=False
 )
 UNKNOWN_SUPPRESSION = declare("EXP903", "unknown-suppression", severity=Severity.WARNING, suppressible=False)
 RULE_CRASHED = declare("EXP904", "rule-crashed", suppressible=False)
+TOO_MANY_FINDINGS = declare("EXP905", "too-many-findings", severity=Severity.WARNING, suppressible=False)
+TOO_MUCH_WORK = declare("EXP906", "too-much-work", suppressible=False)

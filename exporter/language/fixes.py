@@ -22,10 +22,8 @@ def fixed_texts(result: LintResult) -> dict[Path, tuple[str, str]]:
     """Return, for each linted file that safe fixes change, the text before and after one round of them."""
     edits: dict[Path, list[tuple[Text, Edit]]] = {}
     linted = {path.resolve() for path in result.paths}
-    for finding in result.diagnostics:
-        if finding.fix is None or not finding.fix.safe:
-            continue
-        for edit in finding.fix.edits:
+    for fix in result.fixes:
+        for edit in fix.edits if fix.safe else ():
             path = edit.span.source.path
             if path is not None and path.resolve() in linted:
                 edits.setdefault(path, []).append((edit.span.source, edit))
@@ -36,14 +34,16 @@ def fixed_texts(result: LintResult) -> dict[Path, tuple[str, str]]:
 
 
 def _apply_edits(text: str, edits: Iterable[Edit]) -> str:
-    """Apply edits from the end of the text to its start; of two that overlap the first stands."""
+    """Apply edits to a text; of two that overlap the first stands."""
     chosen: list[Edit] = []
     for edit in sorted(dict.fromkeys(edits), key=lambda edit: (edit.span.start, edit.span.end)):
         if not chosen or edit.span.start >= chosen[-1].span.end:
             chosen.append(edit)
-    for edit in reversed(chosen):
-        text = text[: edit.span.start] + edit.replacement + text[edit.span.end :]
-    return text
+    parts, at = [], 0
+    for edit in chosen:
+        parts += [text[at : edit.span.start], edit.replacement]
+        at = edit.span.end
+    return "".join([*parts, text[at:]])
 
 
 def fix_files(lint: Callable[[], LintResult]) -> tuple[LintResult, int]:
@@ -53,7 +53,7 @@ def fix_files(lint: Callable[[], LintResult]) -> tuple[LintResult, int]:
         lint: lints the same files again.
     """
     result = lint()
-    before = len(result.diagnostics)
+    before = result.count
     for _ in range(_MAX_ROUNDS):
         changes = {path: after for path, (text, after) in fixed_texts(result).items() if after != text}
         if not changes:
@@ -61,7 +61,7 @@ def fix_files(lint: Callable[[], LintResult]) -> tuple[LintResult, int]:
         for path, text in changes.items():
             _write_text(path, text)
         result = lint()
-    return result, before - len(result.diagnostics)
+    return result, before - result.count
 
 
 def _write_text(path: Path, text: str) -> None:

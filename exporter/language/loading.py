@@ -6,7 +6,6 @@ from pathlib import Path
 
 from exporter.errors import UsageError
 from exporter.language.catalog import display_name, find_spec
-from exporter.language.composing import compose_spec
 from exporter.language.diagnostics import SpecError
 from exporter.language.document import load_document
 from exporter.language.linting import check_spec
@@ -25,11 +24,10 @@ def load_spec(name: str | Path) -> Spec:
         document = load_document(path, display_name(path))
     except OSError as error:
         raise UsageError(f"'{path}' cannot be read: {error.strerror}") from None
-    composition = compose_spec(document)
-    errors = check_spec(document, composition)
+    composition, errors = check_spec(document)
     if errors:
         raise SpecError(errors)
-    if composition.spec is None:
+    if composition is None or composition.spec is None:
         raise UsageError(
             f"'{path}' is not a spec", help="a spec starts with 'spec_version', 'architecture' and 'extends'"
         )

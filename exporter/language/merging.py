@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 from functools import reduce
 
 from exporter.language.document import Mapping, Node, Scalar
+from exporter.language.effort import spend
 
 # What a graph is made of.
 GRAPH = ("inputs", "outputs", "arguments", "outputs_ignored")
@@ -21,6 +22,7 @@ def merge_nodes(base: Node | None, over: Node | None) -> Node | None:
         return over if base is None else base
     if not isinstance(base, Mapping) or not isinstance(over, Mapping):
         return over
+    spend(len(base.entries) + len(over.entries))
     merged: dict[str, tuple[Scalar, Node]] = {str(key.value): (key, node) for key, node in base.entries}
     for key, node in over.entries:
         name = str(key.value)
@@ -40,6 +42,7 @@ def strip_nulls(node: Node) -> Node:
     """
     if not isinstance(node, Mapping):
         return node
+    spend(len(node.entries))
     return Mapping(tuple((key, strip_nulls(value)) for key, value in node.entries if not is_null(value)), node.span)
 
 
@@ -89,6 +92,7 @@ def cache_last(body: Mapping, cached: Mapping, before: Mapping | None) -> Mappin
             def is_cached(name: str, brought: Node | None = brought, earlier: Node | None = earlier) -> bool:
                 return child(brought, name) is not None and child(earlier, name) is None
 
+            spend(2 * len(node.entries))
             node = Mapping(tuple(sorted(node.entries, key=lambda entry: is_cached(str(entry[0].value)))), node.span)
         entries.append((key, node))
     return Mapping(tuple(entries), body.span)

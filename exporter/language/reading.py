@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-from exporter.errors import did_you_mean
 from exporter.language.catalog import feature_of, load_tasks
 from exporter.language.diagnostics import Diagnostic
 from exporter.language.document import Data, Mapping, Node, Scalar, Sequence, to_data
-from exporter.language.expressions import ExpressionError, expression_names
+from exporter.language.effort import spend, suggest
+from exporter.language.expressions import ExpressionError, evaluate_expression, expression_names
 from exporter.language.findings import MALFORMED_EXPRESSION, MALFORMED_TENSOR, MISSING_KEY, Rule
 from exporter.language.merging import child
 from exporter.language.spec import (
@@ -52,6 +52,7 @@ class Reader:
         """Yield the dims of a merged ``dims:``, by name."""
         for key, value in node.entries if node is not None else ():
             name = str(key.value)
+            spend(5)
             derived = child(value, "derived")
             if isinstance(value, Mapping) and isinstance(derived, Scalar):
                 if value.get("trace") is not None or value.get("check") is not None:
@@ -92,8 +93,10 @@ class Reader:
 
     def _expression(self, node: Scalar) -> Expression:
         text, span = str(node.value), node.content
+        spend(5)
         try:
-            expression_names(text)
+            if not expression_names(text):
+                evaluate_expression(text, None)  # what reads no config fails on every one, or on none
         except ExpressionError as error:
             self._report(
                 MALFORMED_EXPRESSION,
@@ -213,7 +216,7 @@ class Reader:
                     MALFORMED_TENSOR,
                     f"'{tensor.name}' counts the positions of '{fill.args[0].value}', which is no input of the graph",
                     place,
-                    did_you_mean(str(fill.args[0].value), names, otherwise="the inputs are"),
+                    suggest(str(fill.args[0].value), names, otherwise="the inputs are"),
                 )
 
     def _tensors(self, node: Node | None, *, needs_fill: bool) -> Iterator[TensorSpec]:
@@ -235,6 +238,7 @@ class Reader:
         if not isinstance(line, Scalar) or not isinstance(line.value, str):
             return
         span = line.content
+        spend(20 + len(line.value) // 4)
         try:
             tensor_type = parse_tensor_type(line.value)
         except TensorTypeError as error:
@@ -331,8 +335,18 @@ def read_float(node: Node | None, otherwise: float) -> float:
 
 def read_config(node: Node | None) -> dict[str, Data]:
     """Return a mapping of config values as data; empty where there is none."""
-    data = to_data(node) if node is not None else {}
+    if not isinstance(node, Mapping):
+        return {}
+    spend(_count(node))
+    data = to_data(node)
     return data if isinstance(data, dict) else {}
+
+
+def _count(node: Node) -> int:
+    """Return how many values a node has."""
+    if isinstance(node, Mapping):
+        return 1 + sum(_count(value) for _, value in node.entries)
+    return 1 + sum(map(_count, node.items)) if isinstance(node, Sequence) else 1
 
 
 def _targets(node: Node | None) -> Iterator[tuple[str, TargetLimit]]:

@@ -2,12 +2,14 @@
 
 The schemas are written so that one mistake violates one keyword: forms are chosen by ``if: {type: …}``, never by a bare
 ``oneOf``. A string marked ``x-parsed`` is read by a parser of ours, which gives a better message than its pattern.
+A collection or text that is larger than its schema allows is one finding, and what is in it is not looked at.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import math
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -15,10 +17,10 @@ from typing import Any
 import jsonschema
 from jsonschema.exceptions import ValidationError
 
-from exporter.errors import did_you_mean
 from exporter.language.diagnostics import Diagnostic
 from exporter.language.document import Document, Mapping, Node, Scalar, Sequence, to_data
-from exporter.language.findings import MISSING_KEY, UNKNOWN_KEY, WRONG_TYPE, WRONG_VALUE
+from exporter.language.effort import spend, suggest
+from exporter.language.findings import MISSING_KEY, TOO_LARGE, UNKNOWN_KEY, WRONG_TYPE, WRONG_VALUE
 from exporter.language.text import Span
 
 KINDS = ("spec", "family", "tasks", "build")
@@ -66,7 +68,78 @@ def _follow(validator: Any, reference: str, instance: Any, _: Any) -> Iterator[V
     yield from validator.descend(instance, _definitions()[reference.rpartition("/")[2]])
 
 
-_Validator: Any = jsonschema.validators.extend(jsonschema.Draft202012Validator, {"$ref": _follow})  # type: ignore[no-untyped-call]
+Keyword = Callable[[Any, Any, Any, Any], Iterator[ValidationError]]
+
+
+def _counted(keyword: Keyword) -> Keyword:
+    """Return a keyword whose use is counted, and which does not look into what is larger than its schema allows."""
+
+    def validate(validator: Any, value: Any, instance: Any, schema: Any) -> Iterator[ValidationError]:
+        spend(10)
+        if not isinstance(schema, dict) or not _is_too_large(instance, schema):
+            yield from keyword(validator, value, instance, schema)
+
+    return validate
+
+
+def _is_too_large(instance: Any, schema: dict[str, Any]) -> bool:
+    bounds: dict[type, str] = {dict: "maxProperties", list: "maxItems", str: "maxLength"}
+    bound = schema.get(bounds[type(instance)]) if type(instance) in bounds else None
+    return bound is not None and len(instance) > int(bound)
+
+
+def _limit(validator: Any, value: Any, instance: Any, schema: Any) -> Iterator[ValidationError]:
+    """Hold a size against its bound. The library's own keywords repeat the whole collection in their message."""
+    if isinstance(instance, dict | list | str) and len(instance) > value:
+        yield ValidationError(f"{len(instance):,}")
+
+
+def _limit_values(validator: Any, value: Any, instance: Any, schema: Any) -> Iterator[ValidationError]:
+    """Hold the number of values at any depth against a bound: ``x-max-values``, of what has no schema of its own."""
+    if sum(1 for _ in zip(range(value + 1), _inner_values(instance), strict=False)) > value:
+        yield ValidationError(f"more than {value:,}")
+
+
+def _limit_numbers(validator: Any, value: Any, instance: Any, schema: Any) -> Iterator[ValidationError]:
+    """Hold whole numbers at any depth against a bound: ``x-max-number``, of what has no schema of its own."""
+    bound = schema["x-max-values"]
+    for _, each in zip(range(bound), _inner_values(instance), strict=False):
+        if type(each) is int and abs(each) > value:
+            yield ValidationError(f"{each:,}")
+            return
+
+
+def _inner_values(instance: Any) -> Iterator[Any]:
+    """Yield what collections hold, and what the collections in them hold."""
+    waiting = [instance]
+    while waiting:
+        spend()
+        each = waiting.pop()
+        inner = list(each.values()) if isinstance(each, dict) else each if isinstance(each, list) else []
+        yield from inner
+        waiting += (value for value in inner if isinstance(value, dict | list))
+
+
+_BASE = jsonschema.Draft202012Validator
+_LIMITS = ("maxProperties", "maxItems", "maxLength")
+_UNITS = {**dict(zip(_LIMITS, ("entries", "items", "characters"), strict=True)), "x-max-values": "values within"}
+_Validator: Any = jsonschema.validators.extend(  # type: ignore[no-untyped-call]
+    _BASE,
+    {
+        **{name: _counted(keyword) for name, keyword in _BASE.VALIDATORS.items()},
+        **dict.fromkeys(_LIMITS, _limit),
+        "x-max-values": _limit_values,
+        "x-max-number": _limit_numbers,
+        "$ref": _counted(_follow),
+    },
+    # `8.0` is no size, and a bound that is not a number bounds nothing.
+    type_checker=_BASE.TYPE_CHECKER.redefine_many(
+        {
+            "integer": lambda _, value: type(value) is int,
+            "number": lambda _, value: type(value) in (int, float) and math.isfinite(value),
+        }
+    ),
+)
 
 
 @lru_cache(maxsize=4)
@@ -76,11 +149,14 @@ def _validator(kind: str) -> Any:
 
 def check_schema(document: Document) -> list[Diagnostic]:
     """Return one diagnostic per violation of the schema of the document's kind."""
-    if document.root is None:
-        return []
-    root = document.root
-    validator = _validator(document.kind())
-    return [finding for error in validator.iter_errors(to_data(root)) for finding in _diagnose(error, root)]
+    return list(find_violations(document))
+
+
+def find_violations(document: Document) -> Iterator[Diagnostic]:
+    """Yield what `check_schema` returns, each finding as soon as it is made."""
+    if document.root is not None:
+        for error in _validator(document.kind()).iter_errors(to_data(document.root)):
+            yield from _diagnose(error, document.root)
 
 
 def _diagnose(error: ValidationError, root: Mapping) -> Iterator[Diagnostic]:
@@ -90,6 +166,7 @@ def _diagnose(error: ValidationError, root: Mapping) -> Iterator[Diagnostic]:
         return
     if isinstance(error.schema, dict) and error.validator == "pattern" and "x-parsed" in error.schema:
         return
+    spend(20)
     node, key = _locate(root, list(error.absolute_path))
     where = f" of '{key.value}'" if key is not None else ""
     purpose = error.schema.get("description") if isinstance(error.schema, dict) else None
@@ -104,9 +181,18 @@ def _diagnose(error: ValidationError, root: Mapping) -> Iterator[Diagnostic]:
             words = " or ".join(_WORDS[kind] for kind in kinds)
             name = f"'{key.value}'" if key is not None else "the document"
             yield WRONG_TYPE.at(f"{name} is {_describe(node)}, not {words}", _place(node), help=purpose)
+        case "maxProperties" | "maxItems" | "maxLength" | "x-max-values":
+            name = f"'{key.value}'" if key is not None else "the document"
+            unit = _UNITS[str(error.validator)]
+            message = f"{name} has {error.message} {unit}; at most {value:,} are allowed"
+            yield TOO_LARGE.at(message, _place(node) if key is None else key.span, help=purpose)
+        case "x-max-number":
+            name = f"'{key.value}'" if key is not None else "the document"
+            message = f"{name} has the number {error.message}; at most {value:,} is allowed"
+            yield WRONG_VALUE.at(message, _place(node) if key is None else key.span, help=purpose)
         case "enum":
             values = ", ".join(f"'{item}'" for item in value)
-            hint = did_you_mean(str(error.instance), [str(item) for item in value]) or f"one of {values}"
+            hint = suggest(str(error.instance), [str(item) for item in value]) or f"one of {values}"
             yield WRONG_VALUE.at(f"{_describe(node)} is not a value{where}", _place(node), help=hint)
         case "const":
             yield WRONG_VALUE.at(f"{_describe(node)} is not the value{where}", _place(node), help=f"write {value!r}")
@@ -134,10 +220,10 @@ def _diagnose(error: ValidationError, root: Mapping) -> Iterator[Diagnostic]:
 
 def _unknown_keys(error: ValidationError, node: Node, where: str) -> Iterator[Diagnostic]:
     assert isinstance(error.schema, dict)
-    allowed = list(error.schema.get("properties", {}))
+    allowed = error.schema.get("properties", {})
     for name, _ in node.entries if isinstance(node, Mapping) else ():
         if name.value not in allowed:
-            hint = did_you_mean(str(name.value), allowed, otherwise="the keys here are")
+            hint = suggest(str(name.value), allowed, otherwise="the keys here are")
             yield UNKNOWN_KEY.at(f"unknown key '{name.value}'{where}", name.span, help=hint)
 
 
@@ -148,7 +234,7 @@ def _missing_keys(error: ValidationError, node: Node, key: Scalar | None) -> Ite
     for missing in error.validator_value if isinstance(error.validator_value, list) else ():
         if missing not in present and error.message.startswith(repr(missing)):
             strangers = present - set(error.schema.get("properties", {}))
-            if did_you_mean(missing, strangers):
+            if suggest(missing, strangers):
                 continue  # it is there, misspelt: unknown-key says so
             owner = f"'{key.value}'" if key is not None else "the document"
             property_ = error.schema.get("properties", {}).get(missing, {})
@@ -170,7 +256,7 @@ def _locate(root: Mapping, path: list[str | int]) -> tuple[Node, Scalar | None]:
     key: Scalar | None = None
     for step in path:
         if isinstance(node, Mapping):
-            key, node = next((name, value) for name, value in node.entries if name.value == step)
+            key, node = node.key(str(step)) or key, node.get(str(step)) or node
         elif isinstance(node, Sequence):
             node = node.items[int(step)]
     return node, key
@@ -183,7 +269,7 @@ def _describe(node: Node) -> str:
         return "a list"
     if node.value is None:
         return "empty"
-    text = node.span.text
+    text = node.span.within(0, 41).text
     return text if len(text) <= 40 else text[:37] + "..."
 
 
@@ -194,6 +280,6 @@ def _place(node: Node) -> Span:
 
 
 def _first_line(node: Node) -> Span:
-    text = node.span.text
-    width = len(text.split("\n", 1)[0].rstrip())
-    return node.span.within(0, max(width, 0))
+    source, start = node.span.source, node.span.start
+    end = source.text.find("\n", start, node.span.end)
+    return source.span(start, start + len(source.text[start : end if end >= 0 else node.span.end].rstrip()))

@@ -8,7 +8,9 @@ from typing import Any
 
 from exporter.errors import UsageError, did_you_mean
 from exporter.language.catalog import resolve_task
+from exporter.language.diagnostics import SpecError
 from exporter.language.expressions import ProcessorValues
+from exporter.language.findings import TOO_LARGE
 from exporter.language.spec import (
     LAYER_DIM,
     LAYER_SLOT,
@@ -40,6 +42,8 @@ from exporter.planning.plan import (
 from exporter.planning.points import open_dims, plan_points, plan_probes
 from exporter.planning.sizes import Sizes
 
+# Each brings tensors to the plan. The deepest models have a tenth of them.
+_MAX_LAYERS = 2_000
 # A checkpoint is never held closer than this part of the largest value of an output: bounds are measured on references
 # of a few layers, and every layer of a deep model rounds once more.
 CHECKPOINT_RTOL = 1e-5
@@ -183,7 +187,20 @@ def _plan_graph(graph: GraphSpec, sizes: Sizes, choice: Choice) -> GraphPlan:
 def _repeat_name(name: str, sizes: Sizes, span: Span) -> list[str]:
     if LAYER_SLOT not in name:
         return [name]
-    return [name.replace(LAYER_SLOT, str(layer)) for layer in range(sizes.static(LAYER_DIM, span))]
+    return [name.replace(LAYER_SLOT, str(layer)) for layer in _layers(sizes, span)]
+
+
+def _layers(sizes: Sizes, span: Span) -> range:
+    """Return the layers that a name is repeated for.
+
+    Raises:
+        SpecError: there are more of them than any model has.
+    """
+    count = sizes.static(LAYER_DIM, span)
+    if count > _MAX_LAYERS:
+        message = f"a name is repeated for {count:,} layers; at most {_MAX_LAYERS:,} are allowed"
+        raise SpecError([TOO_LARGE.at(message, span, "see what the config says of the number of layers")])
+    return range(count)
 
 
 def _plan_tensors(tensors: Iterable[TensorSpec], sizes: Sizes, dtype: str, *, is_input: bool) -> Iterator[TensorPlan]:
@@ -194,7 +211,7 @@ def _plan_tensors(tensors: Iterable[TensorSpec], sizes: Sizes, dtype: str, *, is
             group.append(tensor)
             continue
         if group:
-            for layer in range(sizes.static(LAYER_DIM, group[0].span)):
+            for layer in _layers(sizes, group[0].span):
                 for member in group:
                     yield from _plan_tensor(member, sizes, dtype, layer, is_input=is_input)
             group = []

@@ -130,7 +130,7 @@ def test_a_terminal_shows_one_line_of_progress(monkeypatch: pytest.MonkeyPatch, 
         (["bert", "--select", ""], "there is no rule ''"),
         (["bert", "--format", "xml"], "'xml' is not one of"),
         (["dangling.yaml"], "there is no spec 'dangling.yaml'"),
-        (["folders"], "'folders/x.yaml' cannot be read"),
+        (["folders"], "there is nothing to lint"),
     ],
 )
 def test_what_cannot_be_linted_is_refused(arguments: list[str], said: str, tmp_path: Path, refuse: Callable[..., str]):

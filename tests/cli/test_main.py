@@ -167,15 +167,15 @@ def test_a_file_that_may_not_be_read_is_no_bug(
     (tmp_path / "folder").mkdir()
     for path in (tmp_path / "folder" / "locked.yaml", tmp_path / "locked.yaml"):
         path.write_text(SPEC, "utf-8")
-    read = Path.read_bytes
+    opened = os.open
 
-    def read_bytes(path: Path) -> bytes:
+    def refuse_locked(path: str | Path, flags: int, *more: int) -> int:
         # The superuser may read every file, so the question is answered for it.
-        if path.name == "locked.yaml":
+        if Path(path).name == "locked.yaml":
             raise PermissionError(errno.EACCES, "Permission denied", str(path))
-        return read(path)
+        return opened(path, flags, *more)
 
-    monkeypatch.setattr(Path, "read_bytes", read_bytes)
+    monkeypatch.setattr(os, "open", refuse_locked)
     said = refuse(2, *command.split())
     assert re.search(r"locked\.yaml' cannot be (used|read): Permission denied", said)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -152,3 +153,31 @@ def test_there_must_be_something_to_lint(tmp_path: Path):
         lint_paths([str(tmp_path)])
     with pytest.raises(UsageError):
         lint_paths([str(tmp_path / "nowhere.yaml")])
+
+
+def test_what_a_directory_holds_beside_files_does_not_stop_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "example.yaml").write_text(SPEC, "utf-8")
+    (tmp_path / "folder.yaml").mkdir()
+    (tmp_path / "device.yaml").symlink_to("/dev/zero")
+    (tmp_path / "nowhere.yaml").symlink_to("gone.yaml")
+    os.mkfifo(tmp_path / "pipe.yaml")
+    result = lint_paths(["."])
+    assert [(finding.span.source.name, finding.rule) for finding in result.diagnostics] == [
+        ("device.yaml", "forbidden-yaml"),
+        ("gone.yaml", "yaml-syntax"),  # by what the link points to
+        ("pipe.yaml", "forbidden-yaml"),
+    ]
+
+
+def test_a_family_is_looked_for_in_its_directories_alone(tmp_path: Path, lint):
+    (tmp_path / "families").mkdir()
+    (tmp_path / "other.yaml").write_text("spec_version: 1\nfamily: other\n", "utf-8")
+    rules = {finding.rule for finding in lint(SPEC.replace("encoder", "../other")).diagnostics}
+    assert {"wrong-value", "unknown-family"} & rules == {"wrong-value"}
+
+
+@pytest.mark.parametrize("bound", [".nan", ".inf", "1.0e999"])
+def test_a_bound_that_bounds_nothing_is_found(lint, bound: str):
+    text = SPEC + f"tolerances: {{float32: {{atol: {bound}, rtol: 1.0e-5, because: it was measured}}}}\n"
+    assert "wrong-type" in {finding.rule for finding in lint(text).diagnostics}

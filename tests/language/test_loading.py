@@ -99,9 +99,9 @@ def test_a_spec_that_is_not_there_or_cannot_be_read_is_a_mistake_of_the_request(
         load_spec("brt")
     name = save(SPEC)
 
-    def refuse(*_: object) -> bytes:
+    def refuse(*_: object) -> int:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(Path, "read_bytes", refuse)
+    monkeypatch.setattr("exporter.language.document.os.open", refuse)
     with pytest.raises(UsageError, match=r"^'example.yaml' cannot be read: Permission denied$"):
         load_spec(name)

@@ -229,3 +229,46 @@ def test_every_reference_is_to_a_shared_definition(kind: str):
         assert document == ("" if kind == "defs" else "defs.schema.json")
         assert name in definitions
     assert ('"$defs"' in text) is (kind == "defs")
+
+
+@pytest.mark.parametrize("kind", [*KINDS, "defs"])
+def test_everything_a_stranger_may_repeat_is_bounded(kind: str):
+    def bare(schema: Any, path: str):
+        if not isinstance(schema, dict):
+            return
+        kinds = schema.get("type", ())
+        kinds = {kinds} if isinstance(kinds, str) else set(kinds)
+        is_open = "object" in kinds and schema.get("additionalProperties") is not False
+        needed = {"maxItems": "array" in kinds, "maxLength": "string" in kinds, "maxProperties": is_open}
+        # An `if` chooses between forms and takes nothing in.
+        if not path.endswith("/if") and any(needed[name] and name not in schema for name in needed):
+            yield path
+        for key, value in schema.items():
+            yield from bare(value, f"{path}/{key}")
+
+    assert list(bare(load_schema(kind), "")) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"dims": {f"d{at}": 1 for at in range(501)}}, "'dims' has 501 entries; at most 500 are allowed"),
+        ({"description": "x" * 4001}, "'description' has 4,001 characters; at most 4,000 are allowed"),
+        (
+            {"dims": {"a": {"trace": 2, "check": [1] * 65}}},
+            "'check' has 65 items; at most 64 are allowed",
+        ),
+        (
+            {"reference": {"config": {"a": [[1] * 6000, [1] * 6000]}}},
+            "'config' has more than 10,000 values within; at most 10,000 are allowed",
+        ),
+    ],
+)
+def test_what_is_too_large_is_one_finding(change, message):
+    (finding,) = check_schema(document({**VALID, **change}))
+    assert (finding.rule, finding.message) == ("too-large", message)
+
+
+def test_a_number_of_a_config_is_one_of_a_tiny_model():
+    (finding,) = check_schema(document({**VALID, "reference": {"config": {"a": [{"layers": 10**9}]}}}))
+    assert finding.message == "'config' has the number 1,000,000,000; at most 1,000,000 is allowed"

@@ -101,6 +101,43 @@ def test_a_suppression_without_a_reason_leaves_the_finding(lint_text, complete):
     assert rules == {"loose-tolerance", "suppression-without-reason"}
 
 
+QUOTED = {
+    "in quotes": "description: 'x # exporter: ignore[loose-tolerance] why'\n",
+    "in double quotes": 'description: "x # exporter: ignore[loose-tolerance] why"\n',
+    "in quotes of two lines": "description: 'x\n  # exporter: ignore[loose-tolerance] why'\n",
+    "in a block": "description: |\n  x # exporter: ignore[EXP501] why\n  # exporter: ignore[fixed-float] why\n",
+    "in a folded block": "description: >-\n  x # exporter: ignore[loose-tolerance] why\n",
+    "in a quoted key": "outputs_ignored: {'x # exporter: ignore[loose-tolerance] why': a reason for it}\n",
+}
+
+
+@pytest.mark.parametrize("text", QUOTED.values(), ids=QUOTED)
+def test_a_text_that_looks_like_a_comment_is_none(fix_text, lint_text, complete, text: str):
+    assert lint_text(complete(text)) == ()
+    assert fix_text(text) == text
+
+
+def test_a_comment_behind_a_text_that_looks_like_one_is_one(fix_text):
+    text = "description: 'x # exporter: ignore[fixed-float] a'"
+    assert fix_text(f"{text}  # exporter: ignore[fixed-float] b\n") == f"{text}\n"
+
+
+@pytest.mark.parametrize("names", ["", " ", ",", " , "])
+def test_a_suppression_that_names_no_rule_is_found(find_marked, names: str):
+    (finding,) = find_marked("unknown-suppression", f"{LOOSE}  «# exporter: ignore[{names}] why»\n")
+    assert finding.message == "the suppression names no rule"
+
+
+def test_a_finding_at_the_beginning_does_not_hide_that_a_rule_crashed(lint_text, monkeypatch: pytest.MonkeyPatch):
+    def crash(subject, subjects):
+        raise LookupError("nothing here")
+
+    monkeypatch.setitem(RULES, "crasher", Rule("EXP999", "crasher"))
+    monkeypatch.setitem(CHECKS, "crasher", crash)
+    rules = {(finding.rule, finding.span.start) for finding in lint_text("colour: blue\n")}
+    assert {("missing-key", 0), ("unknown-key", 0), ("rule-crashed", 0)} <= rules
+
+
 @pytest.mark.parametrize(
     ("text", "fixed"),
     [

@@ -379,3 +379,8 @@ def test_a_task_is_found_by_its_name_and_by_its_retired_name():
     spec = load_spec("gpt2")
     task = spec.tasks["text-generation-with-past"]
     assert find_task(spec, "causal-lm-with-past") is find_task(spec, "text-generation-with-past") is task
+
+
+def test_layers_beyond_any_models_are_refused():
+    with pytest.raises(SpecError, match="a name is repeated for 999,999,999 layers; at most 2,000 are allowed"):
+        exporter.plan("gpt2", "text-generation-with-past", config={"n_layer": 999_999_999})

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 
 from exporter.errors import ExporterError
 from exporter.language.diagnostics import Diagnostic, Label, Severity, SpecError
+from exporter.language.findings import TOO_MANY_FINDINGS
 from exporter.language.text import Span
 
 _WIDTH = 120
@@ -27,16 +28,23 @@ def render_error(error: ExporterError) -> str:
     return f"error: {error.message}" + (f"\n  = help: {error.help}" if error.help else "")
 
 
-def render_summary(diagnostics: Iterable[Diagnostic], files: int) -> str:
-    """Return one line that says how many findings there are."""
-    findings = list(diagnostics)
+def render_summary(diagnostics: Iterable[Diagnostic], files: int, count: int = 0) -> str:
+    """Return one line that says how many findings there are.
+
+    Args:
+        diagnostics: the findings that are listed.
+        files: how many files were linted.
+        count: how many findings there are, where not all are listed.
+    """
+    findings = [finding for finding in diagnostics if finding.rule != TOO_MANY_FINDINGS.name]
     checked = f"{files} file" + ("s" if files != 1 else "")
     if not findings:
         return f"{checked} checked, nothing found"
     counts = [(sum(finding.severity is severity for finding in findings), severity.value) for severity in Severity]
     text = " and ".join(f"{count} {word}" + ("s" if count != 1 else "") for count, word in counts if count)
     fixable = sum(finding.fix is not None and finding.fix.safe for finding in findings)
-    return f"{checked} checked: {text}" + (f"; --fix removes {fixable}" if fixable else "")
+    more = f", and {count - len(findings):,} more that are not listed" if count > len(findings) else ""
+    return f"{checked} checked: {text}{more}" + (f"; --fix removes {fixable}" if fixable else "")
 
 
 def _render(finding: Diagnostic, color: bool) -> Iterator[str]:

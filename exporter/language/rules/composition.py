@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from exporter.language.diagnostics import Diagnostic, Edit, Fix
 from exporter.language.document import Mapping, Node, Scalar, to_data
+from exporter.language.effort import spend
 from exporter.language.expressions import ExpressionError, expression_names
 from exporter.language.findings import (
     CACHE_LENGTH_MISMATCH,
@@ -56,6 +57,7 @@ def _cache_length_mismatch(subject: Subject, _: tuple[Subject, ...]) -> Iterator
 
 
 def _check_cache(graph: GraphSpec) -> Iterator[Diagnostic]:
+    spend(len(graph.inputs) + len(graph.outputs))
     pasts = {tensor.argument: tensor for tensor in graph.inputs if tensor.argument.startswith("past_key_values.")}
     presents = {tensor.field: tensor for tensor in graph.outputs if tensor.field.startswith("past_key_values.")}
     for group in (pasts, presents):
@@ -246,7 +248,9 @@ def _tasks(subject: Subject) -> Iterator[TaskSpec]:
 
 def _graphs(subject: Subject) -> Iterator[GraphSpec]:
     for task in _tasks(subject):
-        yield from task.all_graphs
+        for graph in task.all_graphs:
+            spend(1 + len(graph.inputs) + len(graph.outputs))
+            yield graph
 
 
 @check(WITH_PAST_WITHOUT_CACHE)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from exporter.errors import did_you_mean
 from exporter.language.catalog import scalar_text
 from exporter.language.diagnostics import Diagnostic
 from exporter.language.document import Mapping
+from exporter.language.effort import spend, suggest
 from exporter.language.expressions import ROOTS, ExpressionError, expression_names
 from exporter.language.findings import DUPLICATE_ARCHITECTURE, FILE_NAME_MISMATCH, UNKNOWN_DIM
 from exporter.language.rules.registry import Subject, check
@@ -36,13 +36,13 @@ def _unknown_dim(subject: Subject, _: tuple[Subject, ...]) -> Iterator[Diagnosti
                 yield UNKNOWN_DIM.at(
                     message,
                     tensor.type_span.within(term.start, term.end),
-                    did_you_mean(term.value, spec.dims, otherwise="the dims are"),
+                    suggest(term.value, spec.dims, otherwise="the dims are"),
                 )
         if tensor.beyond is not None and tensor.beyond not in spec.dims:
             yield UNKNOWN_DIM.at(
                 f"'{tensor.name}' goes on beyond an unknown dim '{tensor.beyond}'",
                 tensor.span,
-                did_you_mean(tensor.beyond, spec.dims, otherwise="the dims are"),
+                suggest(tensor.beyond, spec.dims, otherwise="the dims are"),
             )
         if LAYER_SLOT in tensor.name and LAYER_DIM not in spec.dims:
             yield UNKNOWN_DIM.at(
@@ -58,7 +58,7 @@ def _unknown_dim(subject: Subject, _: tuple[Subject, ...]) -> Iterator[Diagnosti
                     yield UNKNOWN_DIM.at(
                         f"'{name}', which {target} bakes in, is no dynamic dim",
                         limit.span,
-                        did_you_mean(name, dynamic, otherwise="the dynamic dims are"),
+                        suggest(name, dynamic, otherwise="the dynamic dims are"),
                     )
     static = {name for name, dim in spec.dims.items() if isinstance(dim, StaticDim)}
     derived = {id(dim.value) for dim in spec.dims.values() if isinstance(dim, DerivedDim)}
@@ -77,7 +77,7 @@ def _unknown_dim(subject: Subject, _: tuple[Subject, ...]) -> Iterator[Diagnosti
                 yield UNKNOWN_DIM.at(
                     f"'{name}' in an expression {reason}",
                     expression.span.within(at, at + len(name)),
-                    did_you_mean(name, {*ROOTS, *known}, otherwise="an expression may name"),
+                    suggest(name, {*ROOTS, *known}, otherwise="an expression may name"),
                 )
 
 
@@ -100,10 +100,11 @@ def _duplicate_architecture(subject: Subject, subjects: tuple[Subject, ...]) -> 
     if subject.kind != "spec" or name is None:
         return
     for other in subjects:
+        spend()
         if other is subject:
             return  # the first of several is the one that stands
         earlier = scalar_text(other.document, "architecture")
-        if other.kind == "spec" and earlier is not None and earlier.value == name.value:
+        if earlier is not None and earlier.value == name.value and other.kind == "spec":
             yield DUPLICATE_ARCHITECTURE.at(
                 f"the architecture '{name.value}' has two specs",
                 name.span,
@@ -116,7 +117,9 @@ def tensors_of(spec: Spec) -> Iterator[TensorSpec]:
     """Iterate over every tensor of every task of a spec."""
     for task in spec.tasks.values():
         for graph in task.all_graphs:
-            yield from (*graph.built, *graph.inputs, *graph.outputs)
+            for tensor in (*graph.built, *graph.inputs, *graph.outputs):
+                spend(1 + len(tensor.type.dims))
+                yield tensor
 
 
 def expressions_of(spec: Spec) -> Iterator[Expression]:

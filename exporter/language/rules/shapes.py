@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from exporter.language.diagnostics import Diagnostic
+from exporter.language.effort import spend
 from exporter.language.findings import (
     CHECK_EQUALS_TRACE,
     FILL_DTYPE_MISMATCH,
@@ -37,20 +38,22 @@ def _trace_sizes_collide(subject: Subject, _: tuple[Subject, ...]) -> Iterator[D
     spec = subject.spec
     seen: set[tuple[str, str]] = set()
     for graph in _graphs(spec):
-        dims = (
-            [dim for dim in spec.dims.values() if isinstance(dim, DynamicDim) and dim.name in _names(graph)]
-            if spec
-            else []
-        )
-        for index, dim in enumerate(dims):
-            for other in dims[:index]:
-                if other.trace == dim.trace and (other.name, dim.name) not in seen:
+        named = _names(graph)
+        dynamic = [dim for dim in spec.dims.values() if isinstance(dim, DynamicDim)] if spec is not None else []
+        alike: dict[int, list[DynamicDim]] = {}
+        spend(len(dynamic))
+        for dim in (dim for dim in dynamic if dim.name in named):
+            others = alike.setdefault(dim.trace, [])
+            spend(len(others))
+            for other in others:
+                if (other.name, dim.name) not in seen:
                     seen.add((other.name, dim.name))
                     yield TRACE_SIZES_COLLIDE.at(
                         f"'{dim.name}' and '{other.name}' are both traced at {dim.trace}",
                         dim.trace_span,
                         f"choose another size for one of them; '{other.name}' is at {other.trace_span.location()}",
                     )
+            others.append(dim)
 
 
 @check(CHECK_EQUALS_TRACE)
@@ -140,10 +143,11 @@ def _width_before_height(subject: Subject, _: tuple[Subject, ...]) -> Iterator[D
     for graph in _graphs(subject.spec):
         for tensor in (*graph.inputs, *graph.outputs):
             axes = [str(dim) for dim in tensor.type.dims]
+            last = {axis: index for index, axis in enumerate(axes)}
             for index, axis in enumerate(axes):
                 wide = next((word for word in _ROWS_FIRST if axis.endswith(word)), None)
                 high = axis.removesuffix(wide) + _ROWS_FIRST[wide] if wide is not None else None
-                if high is not None and high in axes[index + 1 :]:
+                if high is not None and last.get(high, -1) > index:
                     yield WIDTH_BEFORE_HEIGHT.at(
                         f"'{axis}' is before '{high}' in the shape of '{tensor.name}'",
                         tensor.type_span,
@@ -186,7 +190,9 @@ def _dynamic_dims(subject: Subject) -> Iterator[DynamicDim]:
 
 def _graphs(spec: Spec | None) -> Iterator[GraphSpec]:
     for task in spec.tasks.values() if spec is not None else ():
-        yield from task.all_graphs
+        for graph in task.all_graphs:
+            spend(1 + len(graph.inputs) + len(graph.outputs) + len(graph.built))
+            yield graph
 
 
 def _names(graph: GraphSpec) -> set[str]:

@@ -9,14 +9,14 @@ from typing import Any
 
 from exporter.language.diagnostics import Diagnostic
 from exporter.language.document import Scalar
-from exporter.language.expressions import ExpressionError, evaluate_expression
+from exporter.language.effort import spend
+from exporter.language.expressions import ROOTS, ExpressionError, evaluate_expression, expression_names
 from exporter.language.findings import AMBIGUOUS_REFERENCE, LOOSE_TOLERANCE, UNTESTED_OVERRIDE
 from exporter.language.rules.references import child_mapping
 from exporter.language.rules.registry import Subject, check
 from exporter.language.spec import (
     LAYER_DIM,
     LAYER_SLOT,
-    DerivedDim,
     DynamicDim,
     Expression,
     Spec,
@@ -62,8 +62,8 @@ def _ambiguous_reference(subject: Subject, _: tuple[Subject, ...]) -> Iterator[D
         if key not in known:
             known[key] = _known_sizes(spec, task)
         sizes = known[key]
-        for first, second in _pairs(spec, task):
-            if first in sizes and sizes.get(first) == sizes.get(second) and (first, second) not in seen:
+        for first, second in _pairs(spec, task, sizes):
+            if (first, second) not in seen:
                 seen.add((first, second))
                 yield AMBIGUOUS_REFERENCE.at(
                     f"'{first}' and '{second}' are both {sizes[first]} in the reference, "
@@ -84,13 +84,13 @@ def _untested_override(subject: Subject, _: tuple[Subject, ...]) -> Iterator[Dia
     inherited, own = child_mapping(family, "dims"), child_mapping(subject.document.root, "dims")
     if spec is None or inherited is None or own is None:
         return
-    config = _stand_in(spec, None)
+    static = _StaticSizes(spec, _stand_in(spec, None))
     for key, node in own.entries:
         name = str(key.value)
         base, dim = inherited.get(name), spec.dims.get(name)
         if not isinstance(base, Scalar) or not isinstance(node, Scalar) or not isinstance(dim, StaticDim):
             continue
-        mine, theirs = (_value(item, config, spec, {}) for item in (node.value, base.value))
+        mine, theirs = (static.evaluate(item) for item in (node.value, base.value))
         if mine is not None and mine == theirs and node.value != base.value:
             yield UNTESTED_OVERRIDE.at(
                 f"'{name}' is {mine} in the reference by the family's '{base.value}' as well, "
@@ -102,33 +102,48 @@ def _untested_override(subject: Subject, _: tuple[Subject, ...]) -> Iterator[Dia
 
 def _known_sizes(spec: Spec, task: TaskSpec) -> dict[str, int]:
     """Return the sizes that the reference alone decides, without those of dims that read a default of the config."""
-    config = _stand_in(spec, task)
-    sizes: dict[str, int] = {}
+    static = _StaticSizes(spec, _stand_in(spec, task))
     traced = {name: dim.trace for name, dim in spec.dims.items() if isinstance(dim, DynamicDim)}
+    sizes: dict[str, int] = {}
     for name, dim in spec.dims.items():
-        known = traced if isinstance(dim, DerivedDim) else {}
-        value = dim.trace if isinstance(dim, DynamicDim) else _value(dim.value, config, spec, known)
+        if isinstance(dim, DynamicDim):
+            value: int | None = dim.trace
+        else:
+            value = static.size(name) if isinstance(dim, StaticDim) else static.evaluate(dim.value.text, traced)
         if value is not None:
             sizes[name] = value
     return sizes
 
 
-def _value(value: Any, config: Any, spec: Spec, traced: Mapping[str, int], depth: int = 0) -> int | None:
-    text = value.text if isinstance(value, Expression) else value
-    if isinstance(text, int):
-        return text
-    try:
-        sizes = {
-            name: _value(dim.value, config, spec, {}, depth + 1)
-            for name, dim in spec.dims.items()
-            if isinstance(dim, StaticDim) and depth < 3 and name in str(text)
-        }
-        # A name whose size only the config's defaults tell makes the expression unknown too.
-        names = {name: size for name, size in sizes.items() if size is not None}
-        size = evaluate_expression(str(text), config, {**names, **traced})
-    except ExpressionError:
-        return None
-    return size if isinstance(size, int) and not isinstance(size, bool) else None
+class _StaticSizes:
+    """The static dims of a spec on what is known of a config, each evaluated once."""
+
+    def __init__(self, spec: Spec, config: Any) -> None:
+        self.spec, self.config = spec, config
+        # None while a dim is evaluated too, so that one which asks for itself has no size.
+        self.known: dict[str, int | None] = {}
+
+    def size(self, name: str) -> int | None:
+        """Return the size of a dim, or None where only the config's defaults tell it, or nothing does."""
+        if name not in self.known:
+            self.known[name] = None
+            dim = self.spec.dims.get(name)
+            if isinstance(dim, StaticDim):
+                self.known[name] = self.evaluate(dim.value.text if isinstance(dim.value, Expression) else dim.value)
+        return self.known[name]
+
+    def evaluate(self, value: Any, traced: Mapping[str, int] | None = None) -> int | None:
+        """Return what a value of ``dims:`` gives, which may name dims that are ``traced`` at a size."""
+        if isinstance(value, int):
+            return value
+        try:
+            # A name whose size only the config's defaults tell makes the expression unknown too.
+            names = {name: self.size(name) for name in expression_names(str(value)) if name not in ROOTS}
+            sizes = {name: size for name, size in names.items() if size is not None}
+            size = evaluate_expression(str(value), self.config, {**sizes, **(traced or {})})
+        except (ExpressionError, RecursionError):
+            return None
+        return size if isinstance(size, int) and not isinstance(size, bool) else None
 
 
 def _stand_in(spec: Spec, task: TaskSpec | None) -> Any:
@@ -139,39 +154,48 @@ def _stand_in(spec: Spec, task: TaskSpec | None) -> Any:
 
 def _namespace(value: Any) -> Any:
     if isinstance(value, dict):
+        spend(len(value))
         return SimpleNamespace(**{key: _namespace(item) for key, item in value.items()})
     return value
 
 
-def _pairs(spec: Spec, task: TaskSpec) -> Iterator[tuple[str, str]]:
-    """Yield pairs of dims that occur in one graph's shapes (or repeat its names) and are bound differently."""
+def _pairs(spec: Spec, task: TaskSpec, sizes: Mapping[str, int]) -> Iterator[tuple[str, str]]:
+    """Yield pairs of dims that occur in one graph's shapes (or repeat its names), are bound differently and alike."""
     for graph in task.all_graphs:
         tensors = (*graph.inputs, *graph.outputs)
+        spend(len(spec.dims) + sum(1 + len(tensor.type.dims) for tensor in tensors))
         shaped = {name for tensor in tensors for dim in tensor.type.dims for name in dim.names() if name in spec.dims}
         if any(LAYER_SLOT in tensor.name for tensor in tensors) and LAYER_DIM in spec.dims:
             shaped.add(LAYER_DIM)
-        ordered = [name for name in spec.dims if name in shaped]
-        for index, second in enumerate(ordered):
-            for first in ordered[:index]:
-                dims = spec.dims[first], spec.dims[second]
-                if all(isinstance(dim, DynamicDim) for dim in dims):
-                    continue  # trace-sizes-collide
-                # `layers` counts tensors and is the length of no axis, so no traced length can be mistaken for it.
-                bound = [dim.value for dim in dims if isinstance(dim, StaticDim)]
-                if LAYER_DIM in (first, second) and len(bound) < 2:
-                    continue
-                if len(bound) == 2 and bound[0] == bound[1]:
-                    continue
-                yield first, second
+        alike: dict[int, list[str]] = {}
+        for second in (name for name in spec.dims if name in shaped and name in sizes):
+            others = alike.setdefault(sizes[second], [])
+            spend(len(others))
+            yield from ((first, second) for first in others if _are_bound_differently(spec, first, second))
+            others.append(second)
+
+
+def _are_bound_differently(spec: Spec, first: str, second: str) -> bool:
+    """Tell whether two dims of one size could be taken for one another, and it would matter."""
+    dims = spec.dims[first], spec.dims[second]
+    if all(isinstance(dim, DynamicDim) for dim in dims):
+        return False  # trace-sizes-collide
+    # `layers` counts tensors and is the length of no axis, so no traced length can be mistaken for it.
+    bound = [dim.value for dim in dims if isinstance(dim, StaticDim)]
+    if LAYER_DIM in (first, second) and len(bound) < 2:
+        return False
+    return not (len(bound) == 2 and bound[0] == bound[1])
 
 
 def _place(spec: Spec, name: str, subject: Subject) -> Any:
     """Return the reference key that a dim reads, else the reference itself."""
     dim = spec.dims[name]
     text = dim.value.text if isinstance(dim, StaticDim) and isinstance(dim.value, Expression) else ""
+    # The first key of the reference that is read, and not the key `hidden` for `config.hidden_size`.
+    read = set(re.findall(r"\bconfig\.(\w+)", text))
+    spend(len(spec.reference_spans) if read else 1)
     for key, span in spec.reference_spans.items():
-        # Not the key `hidden` for `config.hidden_size`.
-        if re.search(rf"\bconfig\.{re.escape(key)}\b", text):
+        if key in read:
             return span
     root = subject.document.root
     reference = root.key("reference") if root is not None else None

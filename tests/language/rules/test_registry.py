@@ -10,6 +10,7 @@ import pytest
 
 import exporter
 from exporter.cli.render.text import render_diagnostics
+from exporter.language import linting
 from exporter.language.findings import RULES, Rule
 from exporter.language.fixes import fix_files
 from exporter.language.linting import LintResult
@@ -34,6 +35,9 @@ def lint(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mon
 
         monkeypatch.setitem(RULES, "crasher", Rule("EXP999", "crasher"))
         monkeypatch.setitem(CHECKS, "crasher", crash)
+
+    if name == "too-much-work":
+        monkeypatch.setattr(linting, "STEPS_OF_A_DOCUMENT", 10_000)
 
     def lint(document: str) -> tuple[LintResult, Path]:
         text = (CASES / name / f"{document}.yaml").read_text("utf-8")
