@@ -285,10 +285,12 @@ def verify(
             ``trust_remote_code``.
 
     Raises:
-        UsageError: the directory is no artifact, or an option of a checkpoint is given without one.
+        UsageError: the directory is no artifact, or a build is replacing it, or an option of a checkpoint is given
+            without one.
         CheckpointError: the model is not the one the artifact was built from, or cannot be loaded.
     """
     from exporter.artifacts.manifest import changed_files, read_manifest, read_plan
+    from exporter.artifacts.swap import is_interrupted
     from exporter.building.request import make_source
     from exporter.verification.expected import GoldenVectors
     from exporter.verification.report import Report
@@ -296,6 +298,11 @@ def verify(
 
     checkpoint = make_source({**_given(source, SourceOptions), "model": model})
     path = Path(directory)
+    if is_interrupted(path.resolve()):
+        raise UsageError(
+            f"'{path}' is being replaced by a build, or a build was killed as it did that",
+            help="wait until the build has ended; or build again, which first brings the earlier artifact back",
+        )
     plan = read_plan(path)
     bound = dataclasses.replace(
         plan.bound,

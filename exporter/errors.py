@@ -102,6 +102,16 @@ def describe_error(error: BaseException, limit: int = 300) -> str:
     return f"{kind}: {text}" if text else kind
 
 
+def format_bytes(size: int) -> str:
+    """Return a size in the largest unit that keeps it above one."""
+    amount = float(size)
+    for unit in ("B", "kB", "MB"):
+        if amount < 1000:
+            return f"{amount:.0f} {unit}" if unit == "B" else f"{amount:.1f} {unit}"
+        amount /= 1000
+    return f"{amount:.2f} GB"
+
+
 def _first_text(error: BaseException | str, limit: int) -> str:
     """Return the first line that is not blank, cut to ``limit`` characters; empty where every line is blank."""
     lines = (line.strip() for line in str(error).splitlines())

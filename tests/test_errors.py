@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from exporter import errors
-from exporter.errors import describe_error, did_you_mean, first_line
+from exporter.errors import describe_error, did_you_mean, first_line, format_bytes
 
 
 @pytest.mark.parametrize(
@@ -76,3 +76,18 @@ def test_an_error_keeps_its_message_its_help_and_its_exit_code(kind: str, code: 
     assert isinstance(error, errors.ExporterError)
     assert (str(error), error.message, error.help, error.exit_code) == ("it failed", "it failed", "do this", code)
     assert getattr(errors, kind)("it failed").help is None
+
+
+@pytest.mark.parametrize(
+    ("size", "text"),
+    [
+        (0, "0 B"),
+        (999, "999 B"),
+        (1000, "1.0 kB"),
+        (12_345, "12.3 kB"),
+        (2_500_000, "2.5 MB"),
+        (7_250_000_000, "7.25 GB"),
+    ],
+)
+def test_a_size_is_in_the_largest_unit_that_keeps_it_above_one(size: int, text: str):
+    assert format_bytes(size) == text

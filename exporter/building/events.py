@@ -71,8 +71,20 @@ class Ended:
     status: int
 
 
-Event = Stage | Built | Failed | Ended
-_EVENTS: dict[str, Any] = {kind.__name__: kind for kind in (Stage, Built, Failed, Ended)}
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """The worker has imported what jobs need, and waits for the first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unready:
+    """The worker cannot import what every job needs; ``error`` is what `error_to_data` made of the error."""
+
+    error: Mapping[str, Any]
+
+
+Event = Stage | Built | Failed | Ended | Ready | Unready
+_EVENTS: dict[str, Any] = {kind.__name__: kind for kind in (Stage, Built, Failed, Ended, Ready, Unready)}
 _JOBS: dict[str, Any] = {Job.__name__: Job}
 # An error about a line that cannot be read shows this many characters of the line.
 _SHOWN = 80

@@ -7,11 +7,10 @@ many times the worst difference would let a real fault pass too.
 from __future__ import annotations
 
 import math
-import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
+from exporter.artifacts.claims import scratch_directory
 from exporter.building.pool import OnStage, Outcome, run_builds
 from exporter.building.request import Given
 from exporter.building.requests import plan_builds
@@ -68,8 +67,8 @@ def measure(names: Iterable[str], given: Given, on_stage: OnStage = lambda build
         given: tasks and options, as for a build.
         on_stage: called with each step of a build.
     """
-    with tempfile.TemporaryDirectory(prefix="exporter-") as scratch:
-        builds = plan_builds(names, {**given, "output": Path(scratch), "verify": True})
+    with scratch_directory() as scratch:
+        builds = plan_builds(names, {**given, "output": scratch, "verify": True})
         for outcome in run_builds(builds, on_stage):
             yield measurement_of(outcome)
 

@@ -103,10 +103,12 @@ def check_places(builds: Iterable[Build]) -> None:
     """Check that every artifact can be put in its place before any work is done.
 
     Raises:
-        UsageError: a place cannot be written, or holds something that is not an artifact and would be lost.
+        UsageError: a place cannot be written, holds something that is not an artifact and would be lost, or is the
+            checkpoint's.
     """
     for build in builds:
-        check_place(build.output)
+        model = build.model
+        check_place(build.output, Path(model) if model is not None else None)
 
 
 def _by_target(row: _Row) -> Iterator[_Row]:

@@ -1,96 +1,131 @@
 """The group of commands, and how an error becomes an exit code.
 
 Exit codes: 0 success; 1 findings, or a build or verification that failed; 2 a request that cannot be served; 3 a bug in
-exporter; 130 interrupted.
+exporter; 130 interrupted; 143 ended by SIGTERM, 129 by SIGHUP.
 """
 
 from __future__ import annotations
 
-import errno
+import contextlib
+import os
 import sys
 import tempfile
 import traceback
+from pathlib import Path
 from typing import NoReturn
 
 import click
 
+from exporter.artifacts.refusals import find_refusal
 from exporter.cli import building, linting, looking
+from exporter.cli.ending import Ending, leave, told_to_end
 from exporter.cli.options import CONTEXT
-from exporter.errors import ExporterError, UsageError, describe_error
+from exporter.errors import ExporterError, describe_error
 from exporter.targets.registry import TARGETS
 from exporter.versions import installed_version
-
-# What the machine refuses whatever the program does. That is no bug, and another path or more room helps.
-_REFUSALS = frozenset(
-    {
-        errno.EACCES,
-        errno.EPERM,
-        errno.EROFS,
-        errno.ENOSPC,
-        errno.EDQUOT,
-        errno.EIO,
-        errno.ELOOP,
-        errno.ENAMETOOLONG,
-    }
-)
 
 
 def main() -> None:
     """Run the command line and leave with its exit code."""
+    _open_streams()
+    with told_to_end() as ending:
+        code = _run(ending)
+        if ending.signal is not None:
+            leave(code)
+    sys.exit(code)
+
+
+def _run(ending: Ending) -> int:
+    """Run the command line, tell the user of its errors, and return its exit code."""
     try:
         code = cli(standalone_mode=False)
+        sys.stdout.flush()
     except (click.exceptions.Abort, KeyboardInterrupt):
-        _leave("interrupted", None, 130)
+        _say(ending.message)
+        return ending.exit_code
     except click.ClickException as error:
-        error.show()
-        sys.exit(error.exit_code)
+        _say(error)
+        return error.exit_code
     except BrokenPipeError:
         # The program that reads the output, `head` for example, has seen enough.
-        sys.stderr.close()
-        sys.exit(0)
+        _close_streams()
+        return 0
     except Exception as error:
-        from exporter.cli.render.text import render_error
-
         failure = find_failure(error)
         if failure is None:
             report_bug(error)
-        click.echo(render_error(failure), err=True)
-        sys.exit(failure.exit_code)
-    sys.exit(code if isinstance(code, int) else 0)
+        _say(failure)
+        return failure.exit_code
+    return code if isinstance(code, int) else 0
+
+
+def _open_streams() -> None:
+    """Give the process the standard streams it was started without, and let them print every name that files have.
+
+    The first file that is opened would have the place of a missing stream, and what is printed would go into it.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115 - it stays open
+        elif hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _close_streams() -> None:
+    """Let what is still to be printed go nowhere: its reader is gone, and Python complains where it cannot print it."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):
+            os.dup2(nowhere, stream.fileno())
+
+
+def _say(what: str | click.ClickException | ExporterError) -> None:
+    """Tell the user on standard error, if anybody reads it."""
+    try:
+        if isinstance(what, click.ClickException):
+            what.show()
+        elif isinstance(what, ExporterError):
+            from exporter.cli.render.text import render_error
+
+            click.echo(render_error(what), err=True)
+        else:
+            click.echo(what, err=True)
+    except OSError:
+        _close_streams()
 
 
 def find_failure(error: Exception) -> ExporterError | None:
     """Return what to tell the user of an error, or None for a bug.
 
-    An error of the file system, such as a directory that may not be read, is told like a wrong request.
+    What the machine refuses, such as a directory that may not be read, is told like a wrong request.
     """
     if isinstance(error, ExporterError):
         return error
-    if isinstance(error, OSError) and error.errno in _REFUSALS:
-        place = f"'{error.filename}' cannot be used" if error.filename else "the file system refuses"
-        return UsageError(f"{place}: {error.strerror}", help="give another path, or see to its permissions and room")
-    return None
-
-
-def _leave(message: str, help_: str | None, code: int) -> NoReturn:
-    click.echo(message, err=True)
-    if help_:
-        click.echo(f"  = help: {help_}", err=True)
-    sys.exit(code)
+    return find_refusal(error)
 
 
 def report_bug(error: Exception) -> NoReturn:
     """Write what happened to a log, name it, and leave with exit code 3."""
     import platform
 
-    with tempfile.NamedTemporaryFile("w", prefix="exporter-", suffix=".log", delete=False, encoding="utf-8") as log:
-        log.write(f"exporter {installed_version()}, Python {platform.python_version()}, {platform.platform()}\n")
-        traceback.print_exception(error, file=log)
-    _leave(
-        f"a bug in exporter: {describe_error(error)}",
-        f"please report it with the log: {log.name}",
-        3,
-    )
+    title = f"exporter {installed_version()}, Python {platform.python_version()}, {platform.platform()}\n"
+    text = title + "".join(traceback.format_exception(error))
+    try:
+        with tempfile.NamedTemporaryFile(
+            "w", prefix="exporter-", suffix=".log", delete=False, encoding="utf-8", errors="backslashreplace"
+        ) as log:
+            log.write(text)
+        help_ = f"please report it with the log: {log.name}"
+    except OSError as unwritten:
+        help_ = f"please report it; its log cannot be written: {describe_error(unwritten)}"
+    _say(f"a bug in exporter: {describe_error(error)}\n  = help: {help_}")
+    sys.exit(3)
 
 
 def _show_version(context: click.Context, _: click.Parameter, asked: bool) -> None:

@@ -68,11 +68,15 @@ def _write_text(path: Path, text: str) -> None:
     """Replace a file whole, keeping its mode and its byte order mark."""
     mark = b"\xef\xbb\xbf" if path.read_bytes().startswith(b"\xef\xbb\xbf") else b""
     try:
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        with os.fdopen(handle, "wb") as temporary:
-            temporary.write(mark + text.encode("utf-8"))
-        Path(name).chmod(path.stat().st_mode)
-        Path(name).replace(path)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=".exporter-")
+        try:
+            with os.fdopen(handle, "wb") as temporary:
+                temporary.write(mark + text.encode("utf-8"))
+            Path(name).chmod(path.stat().st_mode)
+            Path(name).replace(path)
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
     except OSError as error:
         raise UsageError(f"'{path}' cannot be written: {error.strerror}") from None
 

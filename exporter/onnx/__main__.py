@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from exporter.api import given_options, plan_builds, run_requests
+from exporter.cli.ending import Ending, leave, told_to_end
 from exporter.cli.main import find_failure, report_bug
 from exporter.cli.render.text import render_error
 from exporter.errors import UsageError
@@ -28,11 +29,19 @@ _UNUSED = (
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code."""
     parsed = _parse(arguments)
+    with told_to_end() as ending:
+        code = _run(parsed, ending)
+        if ending.signal is not None:
+            leave(code)
+    return code
+
+
+def _run(parsed: argparse.Namespace, ending: Ending) -> int:
     try:
         return _export(parsed)
     except KeyboardInterrupt:
-        _say("interrupted")
-        return 130
+        _say(ending.message)
+        return ending.exit_code
     except Exception as error:
         failure = find_failure(error)
         if failure is None:

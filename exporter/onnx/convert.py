@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
-import tempfile
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from exporter.artifacts.claims import claimed_directory
+from exporter.artifacts.refusals import find_refusal
 from exporter.errors import UsageError, first_line
 from exporter.models.examination import check_outputs
 from exporter.models.flat_model import FlatModel
@@ -63,17 +64,20 @@ def export(  # noqa: PLR0913
     check_outputs(twin_model(config, model), graph, plan)
     recorded = twin_model(config, model, exporter.attention_of(plan))
     try:
-        place = tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent)
+        with claimed_directory(path.parent) as claimed:
+            staging = claimed / "new"
+            staging.mkdir()
+            with applied_patches(plan.recording.patches, recorded):
+                exporter.export_graph(recorded, graph, plan, staging)
+            # The graph goes last, because it names the files of its weights: they are in place when it appears.
+            for file in sorted(staging.iterdir(), key=lambda file: file.name == path.name):
+                file.replace(path.parent / file.name)
     except OSError as error:
+        refusal = find_refusal(error, (path.parent,))
         raise UsageError(
-            f"'{path}' cannot be written: {error.strerror or first_line(error)}", help="give another path"
+            f"'{path}' cannot be written: {refusal.message if refusal else first_line(error.strerror or error)}",
+            help="give another path",
         ) from None
-    with place as staging:
-        with applied_patches(plan.recording.patches, recorded):
-            exporter.export_graph(recorded, graph, plan, Path(staging))
-        # The graph goes last, because it names the files of its weights: they are in place when it appears.
-        for file in sorted(Path(staging).iterdir(), key=lambda file: file.name == path.name):
-            file.replace(path.parent / file.name)
     return [tensor.name for tensor in graph.inputs], [tensor.name for tensor in graph.outputs]
 
 

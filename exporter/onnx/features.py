@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
-import tempfile
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from exporter.artifacts.claims import scratch_directory
 from exporter.building.request import choose_task
 from exporter.errors import UsageError, did_you_mean
 from exporter.language.catalog import feature_of, load_tasks, resolve_task
@@ -119,8 +119,8 @@ class FeaturesManager:
         task = find_task(spec, feature)
         config = load_config(checkpoint, task.config)
         plan = plan_task(choose_task(spec, task, fill_options(Options(), spec, task)), config, is_reference=False)
-        with tempfile.TemporaryDirectory(prefix="exporter-") as scratch:
-            loaded = load_model(plan, convert_weights(plan, checkpoint, Path(scratch)))
+        with scratch_directory() as scratch:
+            loaded = load_model(plan, convert_weights(plan, checkpoint, scratch))
         if loaded.missing:
             logger.warning("'%s' has no values for %s: they are random", model, ", ".join(sorted(loaded.missing)))
         for remark in loaded.remarks:

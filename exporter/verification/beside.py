@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+from exporter.artifacts.claims import scratch_directory
 from exporter.artifacts.manifest import read_manifest
 from exporter.errors import CheckpointError
 from exporter.models.checkpoints import Source, check_architecture, open_checkpoint
@@ -37,8 +37,8 @@ def verify_beside(directory: Path, plan: Plan, source: Source, progress: Callabl
             help="give the checkpoint the artifact was built from, or build it again",
         )
     progress("loading the model")
-    with tempfile.TemporaryDirectory(prefix="exporter-") as scratch:
-        model = load_model(plan, convert_weights(plan, checkpoint, Path(scratch))).model
+    with scratch_directory() as scratch:
+        model = load_model(plan, convert_weights(plan, checkpoint, scratch)).model
     # Other seeds than the build's, so that these inputs are new to the graph.
     fresh = dataclasses.replace(plan, sizes=dataclasses.replace(plan.sizes, seed=plan.sizes.seed + 2))
     oracles = {graph.component: make_oracle(FlatModel(model, graph)) for graph in plan.graphs}

@@ -26,6 +26,7 @@ from exporter.planning.plan import Plan
 
 def made(job):
     (job.staging / "made").write_text(f"{{os.getppid()}} {{os.getpid()}}", "utf-8")
+    (job.staging / "manifest.json").write_text('{{"manifest_version": 2, "files": {{"made": {{}}}}}}', "utf-8")
     plan = Plan.from_data(json.loads(pathlib.Path(__file__).with_name("plan.json").read_text("utf-8")))
     return events.Built(plan, None, {{job.request.task: 1}}, "BertModel")
 

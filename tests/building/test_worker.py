@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import shutil
 import signal
 import subprocess
@@ -18,13 +19,15 @@ from safetensors.torch import load_file, save_file
 
 import exporter
 from exporter.building import worker
-from exporter.building.events import Ended, Failed, Job, Stage, error_from_data, event_from_line, to_line
+from exporter.building.events import Ended, Failed, Job, Ready, Stage, error_from_data, event_from_line, to_line
 from exporter.building.job import build_artifact
 from exporter.building.request import make_request
 from exporter.building.requests import plan_builds
 from exporter.errors import ExporterError
 
 MakeStub = Callable[..., None]
+# A job that is built.
+MADE = "return made(job)"
 
 
 def error_of_worker(name: str | Path, options: dict[str, Any], output: Path) -> ExporterError:
@@ -183,8 +186,60 @@ def test_a_killed_worker_is_told_as_such(victim: str, stub_worker: MakeStub, tmp
     """The system kills what needs more memory than there is; that is no bug, and there is nothing to report."""
     stub_worker(f"os.kill({victim}, signal.SIGKILL); time.sleep(60)")
     error = build_stub(tmp_path)
-    assert (type(error), error.message) == (exporter.ExportError, "the worker was killed while building")
-    assert error.help == "most likely the machine ran out of memory"
+    assert (type(error), error.message) == (exporter.ExportError, "the worker was killed while building (SIGKILL)")
+    assert error.help is not None
+    assert error.help.startswith("most likely the machine ran out of memory; build on a machine with more memory")
+
+
+@pytest.mark.parametrize("victim", ["os.getpid()", "os.getppid()"], ids=["job", "worker"])
+def test_a_worker_that_is_told_to_end_is_no_bug(victim: str, stub_worker: MakeStub, tmp_path: Path):
+    stub_worker(f"os.kill({victim}, signal.SIGTERM); time.sleep(60)")
+    error = build_stub(tmp_path)
+    assert type(error) is exporter.ExportError
+    # The worker ends its group of processes, itself among them, in the way that nothing can be done about.
+    assert error.message == f"the worker was killed while building ({'SIGKILL' if 'pp' in victim else 'SIGTERM'})"
+
+
+def test_a_crash_of_a_job_on_a_full_disk_is_told_as_such(
+    stub_worker: MakeStub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("exporter.artifacts.refusals._free", lambda place: 0.0)
+    stub_worker("os.kill(os.getpid(), signal.SIGBUS); time.sleep(60)")
+    error = build_stub(tmp_path)
+    assert type(error) is exporter.UsageError
+    assert "there is no room to write: No space left on device" in error.message
+
+
+def test_a_full_disk_names_the_place_and_the_room(stub_worker: MakeStub, tmp_path: Path):
+    stub_worker(
+        """\
+        (job.staging / "half").write_bytes(bytes(1500))
+        raise errors.ExportError("the file was not written") from OSError(28, "No space left on device")
+        """
+    )
+    error = build_stub(tmp_path)
+    assert type(error) is exporter.UsageError
+    assert re.search(
+        r"^there is no room to write: No space left on device; .* of .* are free on the file system at '/.*'; "
+        r"1.5 kB of the artifact were written$",
+        error.message,
+    )
+
+
+def test_temporary_files_of_a_killed_job_go_with_it(stub_worker: MakeStub, tmp_path: Path):
+    stub_worker(
+        """\
+        import tempfile
+        (pathlib.Path(__file__).with_name("scratch")).write_text(tempfile.mkdtemp(), "utf-8")
+        os.kill(os.getpid(), signal.SIGKILL)
+        time.sleep(60)
+        """
+    )
+    build_stub(tmp_path)
+    scratch = Path((tmp_path / "scratch").read_text("utf-8"))
+    assert scratch.parent.name.startswith("job-")
+    assert scratch.parent.parent.name.startswith("exporter-")
+    assert not scratch.parent.parent.exists()
 
 
 @pytest.mark.parametrize(
@@ -198,7 +253,7 @@ def test_a_killed_worker_is_told_as_such(victim: str, stub_worker: MakeStub, tmp
     ids=["torn", "no-json", "no-error", "empty"],
 )
 def test_a_garbled_line_is_an_engine_error_that_shows_it(line: str, shown: str, stub_worker: MakeStub, tmp_path: Path):
-    stub_worker("emit('started')", f"worker._emit = lambda events, event: print({line!r}, file=events, flush=True)")
+    stub_worker(f"worker._emit = lambda events, event: print({line!r}, file=events, flush=True)\nemit('started')")
     error = build_stub(tmp_path)
     assert type(error) is exporter.EngineError
     assert error.message.startswith("a bug in exporter: ")
@@ -207,11 +262,37 @@ def test_a_garbled_line_is_an_engine_error_that_shows_it(line: str, shown: str, 
     read_log(error)
 
 
-def test_a_worker_that_cannot_start_is_told_with_its_log(stub_worker: MakeStub, tmp_path: Path):
-    stub_worker("pass", "raise ImportError('no torch here')")
-    error = build_stub(tmp_path)
-    assert (type(error), error.message) == (exporter.EngineError, "the worker died (status 1)")
-    assert "no torch here" in read_log(error)
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ("raise ImportError('no torch here')", "ends at its start (status 1): ImportError: no torch here"),
+        ("os.kill(os.getpid(), signal.SIGSEGV)", "ends at its start (SIGSEGV): it printed nothing"),
+        ("print('hello from a site'); sys.exit('it will not')", "ends at its start (status 1): it will not"),
+        (
+            "worker._NEEDED = 'no_such_library'",
+            "exporter cannot be imported: ModuleNotFoundError: No module named 'no_such_library'",
+        ),
+        (
+            "sys.modules['torch'] = None\nworker._NEEDED = 'torch.nn'",
+            "torch cannot be imported: ModuleNotFoundError: import of torch halted",
+        ),
+    ],
+    ids=["raises", "crashes", "leaves", "lacks-a-part", "lacks-torch"],
+)
+def test_a_worker_that_cannot_start_says_why_once(more: str, said: str, stub_worker: MakeStub, tmp_path: Path):
+    stub_worker(MADE, more)
+    for jobs in (1, 2):
+        with pytest.raises(exporter.UsageError, match=r"^nothing can be built: ") as failure:
+            exporter.build("bert", task=("fill-mask", "text-classification"), output=tmp_path / "out", jobs=jobs)
+        assert said in failure.value.message
+        assert failure.value.help is not None
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_others_print_before_a_worker_is_ready_is_passed_over(stub_worker: MakeStub, tmp_path: Path):
+    stub_worker(MADE, "print('a site says hello', flush=True)")
+    (result,) = exporter.build("bert", task="fill-mask", output=tmp_path / "out")
+    assert result.files == {"fill-mask": 1}
 
 
 def test_a_worker_refuses_a_line_that_is_no_job(stub_worker: MakeStub):
@@ -219,7 +300,8 @@ def test_a_worker_refuses_a_line_that_is_no_job(stub_worker: MakeStub):
     ended = subprocess.run(
         [sys.executable], input='{"event": "Job"}\n', capture_output=True, text=True, timeout=60, check=False
     )
-    assert (ended.returncode, ended.stdout) == (1, "")
+    assert ended.returncode == 1
+    assert event_from_line(ended.stdout) == Ready()
     assert "EngineError: a line between the command and its worker cannot be read" in ended.stderr
 
 
@@ -236,7 +318,8 @@ def test_a_worker_answers_every_job_with_its_events_and_its_end(stub_worker: Mak
     )
     assert ended.returncode == 0, ended.stderr
     assert ended.stderr.count("to the log") == 2
-    events = [event_from_line(line) for line in ended.stdout.splitlines()]
+    ready, *events = [event_from_line(line) for line in ended.stdout.splitlines()]
+    assert ready == Ready()
     for job, (stage, failed, end) in zip(jobs, (events[:3], events[3:]), strict=True):
         assert (stage, end) == (Stage("printing"), Ended(0))
         assert isinstance(failed, Failed)

@@ -138,7 +138,7 @@ def test_an_output_without_permission_is_refused(
     closed.mkdir(mode=0o500)
     if os.access(closed, os.W_OK):
         # The superuser may write anywhere, so the question is answered for it.
-        monkeypatch.setattr(os, "access", lambda path, mode: Path(path) != closed)
+        monkeypatch.setattr(os, "access", lambda path, mode, **_: Path(path) != closed)
     assert "no permission in" in refuse(2, "build", "bert", "--task", "fill-mask", "-o", closed / "artifact")
     assert not list(closed.iterdir())
 

@@ -88,21 +88,59 @@ def test_hostile_documents_take_no_time(tmp_path: Path, run: Run):
     assert used < 3
 
 
-def test_a_reader_that_has_seen_enough_is_no_error(tmp_path: Path):
-    with subprocess.Popen(
-        [sys.executable, "-m", "exporter.cli", "list", "--json"],
+@pytest.mark.parametrize("arguments", ["list --json", "frobnicate", "show nothing-of-the-kind"])
+def test_a_reader_that_has_seen_enough_is_no_error(arguments: str, tmp_path: Path):
+    """Both streams are read by one program, as with ``2>&1 | head``; and by one that reads the output alone."""
+    for errors in (subprocess.PIPE, subprocess.STDOUT):
+        with subprocess.Popen(
+            [sys.executable, "-m", "exporter.cli", *arguments.split()],
+            cwd=tmp_path,
+            env=offline_environment(),
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+        ) as process:
+            assert process.stdout is not None
+            process.stdout.close()
+            said = process.stderr.read() if process.stderr is not None else ""
+            assert process.wait(60) in (0, 1, 2)
+        assert "Traceback" not in said
+        assert "Exception ignored" not in said
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+@pytest.mark.parametrize(("arguments", "code"), [("list", 0), ("show nothing-of-the-kind", 2), ("lint bert", 0)])
+def test_streams_that_are_closed_are_no_error(closed: str, arguments: str, code: int, tmp_path: Path):
+    done = subprocess.run(
+        ["sh", "-c", f'"{sys.executable}" -m exporter.cli {arguments} {closed}'],
         cwd=tmp_path,
         env=offline_environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        capture_output=True,
         text=True,
-    ) as process:
-        assert process.stdout is not None
-        assert process.stderr is not None
-        process.stdout.close()
-        said = process.stderr.read()
-        assert process.wait(60) in (0, 1)
-    assert "Traceback" not in said
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == code, done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_an_output_that_is_full_is_told(tmp_path: Path):
+    if not Path("/dev/full").exists():
+        pytest.skip("there is no /dev/full")
+    with Path("/dev/full").open("w", encoding="utf-8") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "exporter.cli", "list"],
+            cwd=tmp_path,
+            env=offline_environment(),
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: there is no room to write: No space left on device")
+    assert "Traceback" not in done.stderr
 
 
 # Errors and exit codes
@@ -183,10 +221,10 @@ def test_a_file_that_may_not_be_read_is_no_bug(
 def test_what_the_machine_refuses_is_told_like_a_wrong_request():
     failure = find_failure(OSError(errno.ENOSPC, "No space left on device", "out/model.onnx"))
     assert isinstance(failure, UsageError)
-    assert failure.message == "'out/model.onnx' cannot be used: No space left on device"
+    assert failure.message.startswith("there is no room to write 'out/model.onnx': No space left on device; ")
     nameless = find_failure(OSError(errno.ENOSPC, "No space left on device"))
     assert isinstance(nameless, UsageError)
-    assert nameless.message == "the file system refuses: No space left on device"
+    assert nameless.message == "there is no room to write: No space left on device"
     known = ExporterError("it failed")
     assert find_failure(known) is known
     # That a file of ours is not there is our mistake.

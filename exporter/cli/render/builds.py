@@ -9,7 +9,7 @@ from exporter import records
 from exporter.building.measuring import Measurement
 from exporter.building.pool import Outcome
 from exporter.building.requests import Build
-from exporter.errors import first_line
+from exporter.errors import first_line, format_bytes
 from exporter.planning.plan import GraphPlan, Plan, TensorPlan
 from exporter.planning.words import bound_text, group_layers, recording_text, sizes_text, tensor_text
 from exporter.verification.report import Report
@@ -65,6 +65,8 @@ def summarize(outcome: Outcome) -> Iterator[str]:
         yield f"  the checkpoint: {remark}"
     for note in plan.notes:
         yield f"  note: {note}"
+    for remark in outcome.place_remarks:
+        yield f"  the output: {remark}"
     for patch, reason in plan.recording.patches.items():
         yield f"  recorded with the patch {patch}: {reason}"
     if report is None:
@@ -199,14 +201,5 @@ def outcome_data(outcome: Outcome) -> dict[str, Any]:
         "files": dict(outcome.files),
         "remarks": list(outcome.remarks),
         "left_behind": {item.name: item.reason for item in outcome.left},
+        "place_remarks": list(outcome.place_remarks),
     }
-
-
-def format_bytes(size: int) -> str:
-    """Return a size in the largest unit that keeps it above one."""
-    amount = float(size)
-    for unit in ("B", "kB", "MB"):
-        if amount < 1000:
-            return f"{amount:.0f} {unit}" if unit == "B" else f"{amount:.1f} {unit}"
-        amount /= 1000
-    return f"{amount:.2f} GB"

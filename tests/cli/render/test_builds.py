@@ -13,7 +13,6 @@ from exporter.building.measuring import Measurement
 from exporter.building.pool import Outcome
 from exporter.building.requests import Build
 from exporter.cli.render.builds import (
-    format_bytes,
     headline,
     measurement_data,
     measurement_line,
@@ -171,18 +170,3 @@ def test_data_of_a_measurement_and_an_outcome_is_json(built: Outcome):
     failed = outcome_data(replace(built, plan=None, report=None, error=UsageError("no", help="ask again")))
     assert failed["error"] == {"kind": "UsageError", "message": "no", "help": "ask again"}
     assert (failed["ok"], failed["plan"], failed["report"]) == (False, None, None)
-
-
-@pytest.mark.parametrize(
-    ("size", "text"),
-    [
-        (0, "0 B"),
-        (999, "999 B"),
-        (1000, "1.0 kB"),
-        (12_345, "12.3 kB"),
-        (2_500_000, "2.5 MB"),
-        (7_250_000_000, "7.25 GB"),
-    ],
-)
-def test_a_size_is_in_the_largest_unit_that_keeps_it_above_one(size: int, text: str):
-    assert format_bytes(size) == text
