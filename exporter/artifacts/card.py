@@ -17,6 +17,7 @@ from exporter.artifacts.copying import THEIR_CARD
 from exporter.artifacts.layouts import find_layout
 from exporter.artifacts.manifest import CARD, CARD_MARK, read_manifest, read_plan
 from exporter.artifacts.snippet import describe_programs
+from exporter.planning.heads import head_text
 from exporter.planning.plan import GraphPlan, Plan
 from exporter.planning.words import bound_text, group_layers, tensor_text
 from exporter.targets.registry import find_target
@@ -66,6 +67,7 @@ def render_card(plan: Plan, manifest: Mapping[str, Any], start: int) -> str:
         programs=describe_programs(plan, start),
         beside=_beside(manifest, plan),
         their_card=THEIR_CARD,
+        head=head_text(plan.model.head),
         program=environment.from_string(target.card_template.read_text("utf-8")),
         modules=target.runtime_modules(plan.recording.settings),
     )

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +15,13 @@ from exporter.errors import UsageError
 from exporter.language.loading import load_spec
 from exporter.language.spec import Spec, overlay_config
 from exporter.models.checkpoints import FRAMEWORKS, Checkpoint, check_architecture, open_checkpoint, open_directory
+from exporter.models.checkpoints.embedding import embedding_remarks, head_files, read_head
 from exporter.models.configs import load_config, load_processor, make_config
 from exporter.models.loading import convert_weights
 from exporter.models.references import save_reference
-from exporter.planning.plan import Plan
+from exporter.planning.choices import Choice
+from exporter.planning.heads import hidden_size, pool_hidden_states
+from exporter.planning.plan import HeadStep, Plan
 from exporter.planning.planner import find_task, plan_task
 
 Progress = Callable[[str], None]
@@ -59,11 +62,21 @@ def prepare(
         check_architecture(checkpoint, spec.architecture)
         loaded = load_config(checkpoint, task.config)
         plan = plan_task(choice, loaded, processor=load_processor(checkpoint), is_reference=False)
-        return Prepared(plan, checkpoint)
+        return _with_modules(plan, checkpoint, choice)
     if config is None or isinstance(config, Mapping):
         values = overlay_config(spec.reference, task.reference_config, config or {}, task.config)
         config = make_config(spec.architecture, values)
     return Prepared(plan_task(choice, config), None)
+
+
+def _with_modules(plan: Plan, checkpoint: Checkpoint, choice: Choice) -> Prepared:
+    """Let the modules of a checkpoint make the embedding of a pooled task, and say what a graph has of them."""
+    head: tuple[HeadStep, ...] = ()
+    if plan.model.head:
+        head = read_head(checkpoint, hidden_size(plan))
+        plan = choice.arrangement.arrange(pool_hidden_states(plan, head)) if head else plan
+        checkpoint = replace(checkpoint, module_files=head_files(checkpoint, head))
+    return Prepared(plan, checkpoint.remarked(*embedding_remarks(checkpoint, plan.model.head)))
 
 
 def loadable_checkpoint(prepared: Prepared, scratch: Path, progress: Progress = lambda _: None) -> Checkpoint:

@@ -18,13 +18,19 @@ from exporter.language.spec import WITH_PAST
 
 @dataclass(frozen=True, slots=True)
 class TaskName:
-    """A task of the vocabulary: its Hub name, retired feature name and other names, and its auto class."""
+    """A task of the vocabulary: its Hub name, retired feature name and other names, and its auto class.
+
+    The parts of the task that it ``extends`` are laid under its own. With ``pooled`` the model is followed by the
+    modules that make one embedding of each text.
+    """
 
     name: str
     feature: str
     aliases: tuple[str, ...]
     auto_class: str
     description: str
+    extends: str | None = None
+    pooled: bool = False
 
     @property
     def words(self) -> tuple[str, ...]:
@@ -46,7 +52,13 @@ def load_tasks() -> Mapping[str, TaskName]:
     data: Any = to_data(document.root) if document.root is not None else {"tasks": {}}
     return {
         name: TaskName(
-            name, entry["feature"], tuple(entry.get("aliases", ())), entry["auto_class"], entry["description"]
+            name=name,
+            feature=entry["feature"],
+            aliases=tuple(entry.get("aliases", ())),
+            auto_class=entry["auto_class"],
+            description=entry["description"],
+            extends=entry.get("extends"),
+            pooled=entry.get("pooled", False),
         )
         for name, entry in data["tasks"].items()
     }

@@ -161,7 +161,9 @@ class _Composer:
             if is_null(node) or not self._is_known(key, picked, base, cache):
                 continue
             shared = [only(document, _SHARED) for document in (base, root)]
-            own = [child(document, "tasks", stem) for document in (base, root)]
+            under = load_tasks()[stem].extends
+            stems = (stem,) if under is None else (under, stem)
+            own = [child(document, "tasks", part) for part in stems for document in (base, root)]
             past = [child(document, "tasks", name) for document in (base, root)] if with_past else []
             cached = without(cache, ("components",)) if with_past and cache is not None else None
             before = merge_all((*shared, *own))

@@ -139,6 +139,7 @@ class Reader:
             notes=tuple(self._notes(body.get("notes"))),
             when=self._expression(when) if isinstance(when, Scalar) else None,
             span=key.span,
+            pooled=vocabulary.pooled,
         )
 
     def _notes(self, node: Node | None) -> Iterator[Note]:

@@ -205,6 +205,7 @@ class TaskSpec:
     every step (none where the task has no such form). ``patches`` maps the patches its tracing needs to the reasons.
     ``refused`` maps the tracers and dtypes that cannot be had to the reasons. ``refused_when`` is for some configs
     only: an entry named for a tracer or a dtype refuses that one, and one of any other name refuses every build.
+    With ``pooled`` the model's hidden states become one embedding of each text.
     """
 
     name: str
@@ -225,6 +226,7 @@ class TaskSpec:
     notes: tuple[Note, ...]
     when: Expression | None
     span: Span = dataclasses.field(compare=False)
+    pooled: bool = False
 
     @property
     def all_graphs(self) -> tuple[GraphSpec, ...]:

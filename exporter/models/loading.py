@@ -25,6 +25,7 @@ from exporter.models.checkpoints.weights import Weights, open_weights, unwrap
 from exporter.models.configs import find_class, load_config, quiet_libraries
 from exporter.models.flat_model import TORCH_DTYPES
 from exporter.models.run_time_flags import flag_remarks
+from exporter.models.sentence_head import attach_head, load_head
 from exporter.planning.plan import Plan
 
 
@@ -96,6 +97,8 @@ def load_model(plan: Plan, checkpoint: Checkpoint, *, attention: str | None = No
             help=explain_ids(checkpoint.path / "config.json", config.to_dict()),
         ) from error
     remarks = (*flag_remarks(checkpoint.read_config(), config), *account(skeleton, weights, info, checkpoint))
+    if plan.model.head:
+        attach_head(model, load_head(plan.model.head, checkpoint).to(TORCH_DTYPES[plan.model.dtype]))
     _cast_strays(model, TORCH_DTYPES[plan.model.dtype])
     missing = frozenset(info["missing_keys"]) - skeleton.computed
     return Loaded(model.eval(), missing, remarks, weights, skeleton)

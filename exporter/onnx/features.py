@@ -30,7 +30,7 @@ class FeaturesManager:
     """The features of every architecture with a spec, under the method names of the earlier system."""
 
     AVAILABLE_FEATURES = sorted(
-        name for task in load_tasks().values() for name in (task.feature, task.feature + WITH_PAST)
+        name for task in load_tasks().values() if not task.pooled for name in (task.feature, task.feature + WITH_PAST)
     )
 
     @staticmethod
@@ -51,6 +51,7 @@ class FeaturesManager:
             if task.feature.endswith(WITH_PAST)
             else partial(described.from_model_config, task=task.feature)
             for task in load_spec(architecture).tasks.values()
+            if not task.pooled  # a live model has no modules that make embeddings
         }
 
     @staticmethod
@@ -117,6 +118,11 @@ class FeaturesManager:
         checkpoint = open_checkpoint(Source(model, framework=framework, cache_dir=cache_dir))
         spec = load_spec(find_architecture(str(checkpoint.read_config().get("model_type"))))
         task = find_task(spec, feature)
+        if task.pooled:
+            raise UsageError(
+                f"the model of '{feature}' is followed by modules that transformers does not have",
+                help=f"build it: exporter build --model {model} --task {task.name}",
+            )
         config = load_config(checkpoint, task.config)
         plan = plan_task(choose_task(spec, task, fill_options(Options(), spec, task)), config, is_reference=False)
         with scratch_directory() as scratch:

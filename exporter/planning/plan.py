@@ -169,9 +169,33 @@ class SpecFile:
 
 
 @dataclass(frozen=True, slots=True)
+class HeadStep:
+    """A step on the way from hidden states to one embedding of each text.
+
+    Attributes:
+        kind: ``pooling``, ``dense``, ``layer-norm`` or ``normalize``.
+        size: the length of an embedding behind the step.
+        modes: how hidden states are pooled, such as ``mean``; the results of several modes are put side by side.
+        activation: the class of ``torch.nn`` behind a dense step.
+        bias: whether a dense step adds a bias.
+        residual: whether a dense step adds its input, projected where it has another length.
+        folder: the folder of the checkpoint that has the weights; None for a step without any.
+    """
+
+    kind: str
+    size: int
+    modes: tuple[str, ...] = ()
+    activation: str | None = None
+    bias: bool = True
+    residual: bool = False
+    folder: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class ModelPlan:
     """The model behind the graphs: its class, and the config values its task sets.
 
+    ``head`` is what the model is followed by; empty for a task that gives the model's own outputs.
     ``is_reference`` says that it is the spec's tiny model, made with ``reference_config`` and ``reference_gain``, and
     no checkpoint.
     """
@@ -184,6 +208,7 @@ class ModelPlan:
     is_reference: bool
     reference_config: Mapping[str, Any]
     reference_gain: float
+    head: tuple[HeadStep, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

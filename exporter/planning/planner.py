@@ -26,6 +26,7 @@ from exporter.language.spec import (
 from exporter.language.tensor_type import WORDY
 from exporter.language.text import Span
 from exporter.planning.choices import Choice, refuse_config
+from exporter.planning.heads import pool_hidden_states
 from exporter.planning.pinning import check_leading, pin_dims, pinned_dims
 from exporter.planning.plan import (
     Axis,
@@ -115,7 +116,7 @@ def plan_task(
         graphs=graphs,
         notes=(*notes, *target.notes),
     )
-    return choice.arrangement.arrange(plan)
+    return choice.arrangement.arrange(pool_hidden_states(plan) if task.pooled else plan)
 
 
 def _plan_model(choice: Choice, *, is_reference: bool) -> ModelPlan:

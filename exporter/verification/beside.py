@@ -10,6 +10,7 @@ from exporter.artifacts.claims import scratch_directory
 from exporter.artifacts.manifest import read_manifest
 from exporter.errors import CheckpointError
 from exporter.models.checkpoints import Source, check_architecture, open_checkpoint
+from exporter.models.checkpoints.embedding import head_files
 from exporter.models.flat_model import FlatModel
 from exporter.models.loading import convert_weights, load_model
 from exporter.models.oracle import make_oracle
@@ -29,6 +30,7 @@ def verify_beside(directory: Path, plan: Plan, source: Source, progress: Callabl
     progress("opening the checkpoint")
     checkpoint = open_checkpoint(source)
     check_architecture(checkpoint, plan.model.architecture)
+    checkpoint = dataclasses.replace(checkpoint, module_files=head_files(checkpoint, plan.model.head))
     built_from = read_manifest(directory)["source"]["files"]
     differing = [name for name, digest in checkpoint.digests().items() if built_from.get(name, digest) != digest]
     if differing:

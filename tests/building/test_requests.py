@@ -216,7 +216,10 @@ def test_two_builds_for_one_place_are_refused(write_builds: Callable[..., str]):
         ({"model_type": "bert"}, UsageError("from its config.json (architectures: none)", help="give --task")),
         (
             {"model_type": "bert", "architectures": ["BertForPreTraining"]},
-            UsageError("(architectures: BertForPreTraining)", help="give --task: feature-extraction, fill-mask"),
+            UsageError(
+                "(architectures: BertForPreTraining)",
+                help="give --task: feature-extraction, sentence-similarity, fill-mask",
+            ),
         ),
     ],
 )

@@ -36,7 +36,7 @@ from exporter.language.text import Text
         ("fill-mask", "fill-mask"),
         ("masked-lm", "fill-mask"),
         ("default", "feature-extraction"),
-        ("sentence-similarity", "feature-extraction"),
+        ("image-feature-extraction", "feature-extraction"),
         ("translation", "text2text-generation"),
         ("causal-lm-with-past", "text-generation-with-past"),
         ("summarization-with-past", "text2text-generation-with-past"),

@@ -76,3 +76,22 @@ def test_a_sentence_encoder(checkpoint: Path, tmp_path: Path, run: Run):
         expected = embed_in_pytorch(checkpoint)
     assert np.abs(embeddings - expected).max() < 1e-5
     assert exporter.verify(tmp_path / "encoder").passed
+
+
+def test_its_modules_make_the_embeddings_in_the_graph(checkpoint: Path, tmp_path: Path):
+    from tokenizers import Tokenizer
+
+    (result,) = exporter.build(model=checkpoint, task="sentence-similarity", output=tmp_path / "embedder")
+    assert [step.kind for step in result.plan.model.head] == ["pooling", "normalize"]
+    tokenizer = Tokenizer.from_file(str(tmp_path / "embedder" / "tokenizer.json"))
+    tokenizer.no_truncation()
+    tokenizer.enable_padding()
+    encoded = tokenizer.encode_batch(SENTENCES)
+    session = onnxruntime.InferenceSession(str(tmp_path / "embedder" / "model.onnx"))
+    fields = {"input_ids": "ids", "attention_mask": "attention_mask", "token_type_ids": "type_ids"}
+    inputs = {name: np.array([getattr(text, field) for text in encoded], np.int64) for name, field in fields.items()}
+    (given,) = session.run(["sentence_embedding"], {each.name: inputs[each.name] for each in session.get_inputs()})
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        expected = embed_in_pytorch(checkpoint)
+    assert np.abs(np.asarray(given) - expected).max() < 1e-5

@@ -10,6 +10,7 @@ from exporter.building.measuring import Measurement
 from exporter.building.pool import Outcome
 from exporter.building.requests import Build
 from exporter.errors import first_line, format_bytes
+from exporter.planning.heads import head_text
 from exporter.planning.plan import GraphPlan, Plan, TensorPlan
 from exporter.planning.words import bound_text, group_layers, recording_text, sizes_text, tensor_text
 from exporter.verification.report import Report
@@ -141,6 +142,8 @@ def plan_text(plan: Plan) -> Iterator[str]:
             yield f"    out   {tensor.name}: {tensor_text(tensor)}" + (f"  from {read}" if read != tensor.name else "")
         for name in graph.ignored:
             yield f"    not   {name}"
+    if plan.model.head:
+        yield f"  then    {head_text(plan.model.head)}"
     for note in plan.notes:
         yield f"  note: {note}"
     for patch, reason in plan.recording.patches.items():

@@ -54,6 +54,7 @@ class Checkpoint:
         container: the format of their files: ``safetensors``, ``bin``, ``hdf5``, ``savedmodel`` or ``msgpack``.
         converted: the directory of the same weights as PyTorch's, once they have been converted.
         trust_remote_code: whether it may run Python of its own.
+        module_files: the files of sentence-transformers' modules whose values are in the graph.
         remarks: what the reader of an artifact must know of how the checkpoint was taken, in one line each, such as
             weights that no graph has.
     """
@@ -66,6 +67,7 @@ class Checkpoint:
     container: str = "safetensors"
     converted: Path | None = None
     trust_remote_code: bool = False
+    module_files: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()
 
     def remarked(self, *remarks: str) -> Checkpoint:
@@ -90,8 +92,9 @@ class Checkpoint:
         return read_json(self.path / "config.json")
 
     def digests(self) -> dict[str, str]:
-        """Return the SHA-256 of config and weight files, by name."""
-        return {name: digest_file(self.path / name) for name in sorted(("config.json", *self.weight_files))}
+        """Return the SHA-256 of config, weight files and modules, by name."""
+        names = sorted(("config.json", *self.weight_files, *self.module_files))
+        return {name: digest_file(self.path / name) for name in names}
 
 
 def open_directory(path: Path, name: str, commit: str | None = None, framework: str | None = None) -> Checkpoint:
