@@ -199,7 +199,7 @@ def scratch_directory() -> Iterator[Path]:
 
 @contextmanager
 def claimed_directory(parent: Path, *, hidden: bool = True) -> Iterator[Path]:
-    """Give a new directory in ``parent``, and remove it at the end; what killed processes left there goes as well.
+    """Give an empty directory below ``parent``, and remove it at the end; what killed processes left goes as well.
 
     Raises:
         OSError: it cannot be made.
@@ -208,7 +208,9 @@ def claimed_directory(parent: Path, *, hidden: bool = True) -> Iterator[Path]:
     path = parent / claim_name(hidden=hidden)
     claim(path)
     try:
-        yield path
+        empty = path / "files"
+        empty.mkdir()
+        yield empty
     finally:
         release(path)
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import importlib
 import os
 import re
 import shutil
+import sys
+import traceback
 from collections.abc import Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from pathlib import Path
@@ -24,6 +27,8 @@ _NO_ROOM_TEXT = re.compile(
 _NO_MEMORY_TEXT = re.compile(
     r"can(no|')t allocate memory|bad_alloc|failed to allocate memory|os error 12\b", re.IGNORECASE
 )
+# The libraries that every model needs, each after those it imports.
+_LIBRARIES = ("torch", "transformers")
 # Less room than this explains an error in the middle of writing, in bytes.
 _LITTLE = 1 << 20
 
@@ -62,6 +67,33 @@ def find_full(places: Iterable[Path], needed: str = "") -> UsageError | None:
     """Return what to tell the user where a directory that was written to has no room left; None where all have."""
     full = [place for place in places if _is_full(place)]
     return _no_room(None, full, needed) if full else None
+
+
+def find_broken_library(error: BaseException) -> UsageError | None:
+    """Return what to tell the user where a library that models need cannot be imported; None where that is not why.
+
+    A library whose parts do not fit together may raise anything as it is imported.
+
+    Args:
+        error: what was raised, possibly by an import.
+    """
+    frames = traceback.extract_tb(error.__traceback__)
+    if not isinstance(error, ImportError | SyntaxError) and not any(frame.name == "<module>" for frame in frames):
+        return None
+    for name in _LIBRARIES:
+        if name in sys.modules and sys.modules[name] is not None:
+            continue
+        try:
+            importlib.import_module(name)
+        except (Exception, SystemExit) as failure:
+            cause: BaseException = failure
+            while cause.__cause__ is not None:
+                cause = cause.__cause__
+            return UsageError(
+                f"{name} cannot be imported: {describe_error(cause)}",
+                help=f"install it again in {sys.prefix}; '{sys.executable} -c \"import {name}\"' shows where it fails",
+            )
+    return None
 
 
 def directory_size(directory: Path) -> int:

@@ -277,7 +277,7 @@ class _Worker:
                     case Unready(data):
                         error = error_from_data(data)
                         process.wait()
-                        raise WorkerError(error.message, help=error.help)
+                        raise WorkerError(f"nothing can be built: {error.message}", help=error.help)
         status = process.wait()
         if self.closed:
             raise ExportError("the build was given up before it began")

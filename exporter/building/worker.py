@@ -20,7 +20,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TextIO
 
-from exporter.artifacts.refusals import directory_size, find_refusal
+from exporter.artifacts.refusals import directory_size, find_broken_library, find_refusal
 from exporter.building.events import (
     Ended,
     Event,
@@ -104,25 +104,11 @@ def _preload() -> ExporterError | None:
         importlib.import_module(_NEEDED)
     except (Exception, SystemExit) as error:
         traceback.print_exc()
-        return _import_error(error)
+        return find_broken_library(error) or UsageError(
+            f"exporter cannot be imported: {describe_error(error)}",
+            help=f"install it again in {sys.prefix}",
+        )
     return None
-
-
-def _import_error(error: BaseException) -> ExporterError:
-    """Return what to tell of a library that every job needs and that cannot be imported, by the first that fails."""
-    library = "exporter"
-    for name in ("torch", "transformers"):
-        try:
-            importlib.import_module(name)
-        except (Exception, SystemExit) as first:
-            library, error = name, first
-            break
-    while error.__cause__ is not None:
-        error = error.__cause__
-    return UsageError(
-        f"nothing can be built: {library} cannot be imported: {describe_error(error)}",
-        help=f"install it again in {sys.prefix}; '{sys.executable} -c \"import {library}\"' shows where it fails",
-    )
 
 
 def _run_in_child(job: Job, events: TextIO) -> None:

@@ -16,7 +16,7 @@ from typing import NoReturn
 
 import click
 
-from exporter.artifacts.refusals import find_refusal
+from exporter.artifacts.refusals import find_broken_library, find_refusal
 from exporter.cli import building, linting, looking
 from exporter.cli.ending import Ending, leave, told_to_end
 from exporter.cli.options import CONTEXT
@@ -103,11 +103,12 @@ def _say(what: str | click.ClickException | ExporterError) -> None:
 def find_failure(error: Exception) -> ExporterError | None:
     """Return what to tell the user of an error, or None for a bug.
 
-    What the machine refuses, such as a directory that may not be read, is told like a wrong request.
+    What the machine refuses, such as a directory that may not be read, is told like a wrong request. So is a library
+    that cannot be imported.
     """
     if isinstance(error, ExporterError):
         return error
-    return find_refusal(error)
+    return find_refusal(error) or find_broken_library(error)
 
 
 def report_bug(error: Exception) -> NoReturn:

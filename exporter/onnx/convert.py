@@ -64,9 +64,7 @@ def export(  # noqa: PLR0913
     check_outputs(twin_model(config, model), graph, plan)
     recorded = twin_model(config, model, exporter.attention_of(plan))
     try:
-        with claimed_directory(path.parent) as claimed:
-            staging = claimed / "new"
-            staging.mkdir()
+        with claimed_directory(path.parent) as staging:
             with applied_patches(plan.recording.patches, recorded):
                 exporter.export_graph(recorded, graph, plan, staging)
             # The graph goes last, because it names the files of its weights: they are in place when it appears.

@@ -141,7 +141,8 @@ def test_names() -> None:
 def test_temporary_files_need_a_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     with scratch_directory() as scratch:
-        assert scratch.parent == tmp_path
+        assert scratch.parent.parent == tmp_path
+        assert not list(scratch.iterdir())
     assert not list(tmp_path.iterdir())
 
     def scratch_in(path: Path) -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import errno
+import importlib
 import sqlite3
 from pathlib import Path
 
 import pytest
 
 from exporter.artifacts import refusals
-from exporter.artifacts.refusals import describe_refusal, directory_size, find_full, find_refusal
+from exporter.artifacts.refusals import describe_refusal, directory_size, find_broken_library, find_full, find_refusal
 from exporter.errors import CheckpointError, ExporterError, ExportError, UsageError
 
 
@@ -90,3 +91,26 @@ def test_the_size_of_a_directory(tmp_path: Path) -> None:
     (tmp_path / "b").write_bytes(bytes(24))
     (tmp_path / "dangling").symlink_to("nowhere")
     assert directory_size(tmp_path) == 1024
+
+
+@pytest.mark.parametrize("raises", ["OSError('libtorch_cpu.so: cannot open shared object file')", "SystemExit(1)"])
+def test_a_library_that_cannot_be_imported_is_named(
+    raises: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "broken_library.py").write_text(f"raise {raises}", "utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(refusals, "_LIBRARIES", ("errno", "broken_library"))
+    with pytest.raises(BaseException, match=r"libtorch|1") as failure:
+        importlib.import_module("broken_library")
+    told = find_broken_library(failure.value)
+    assert isinstance(told, UsageError)
+    assert told.message.startswith(f"broken_library cannot be imported: {raises.partition('(')[0]}: ")
+    # Nothing is imported to explain an error that no import raised.
+    assert find_broken_library(ValueError("x")) is None
+
+
+def test_a_library_that_can_be_imported_is_not_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(refusals, "_LIBRARIES", ("errno",))
+    with pytest.raises(ModuleNotFoundError) as failure:
+        importlib.import_module("no_such_module_of_ours")
+    assert find_broken_library(failure.value) is None

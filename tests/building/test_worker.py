@@ -238,8 +238,8 @@ def test_temporary_files_of_a_killed_job_go_with_it(stub_worker: MakeStub, tmp_p
     build_stub(tmp_path)
     scratch = Path((tmp_path / "scratch").read_text("utf-8"))
     assert scratch.parent.name.startswith("job-")
-    assert scratch.parent.parent.name.startswith("exporter-")
-    assert not scratch.parent.parent.exists()
+    assert scratch.parents[2].name.startswith("exporter-")
+    assert not scratch.parents[2].exists()
 
 
 @pytest.mark.parametrize(
