@@ -8,13 +8,15 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
+from exporter.errors import CheckpointError, first_line
 from exporter.models.checkpoints.directory import Checkpoint
 from exporter.models.checkpoints.foreign import ForeignTensor, translate_weights
 from exporter.models.checkpoints.hdf5_file import read_hdf5
 from exporter.models.checkpoints.msgpack_file import read_msgpack
+from exporter.models.checkpoints.safetensors_file import check_safetensors
 from exporter.models.checkpoints.savedmodel import read_savedmodel
 
 
@@ -56,6 +58,22 @@ def read_weights(checkpoint: Checkpoint) -> Iterator[ForeignTensor]:
             yield from read_savedmodel(next(file for file in files if file.suffix == ".index"))
         case "safetensors":
             for file in files:
-                with safe_open(file, "pt") as opened:
-                    for name in opened.keys():  # noqa: SIM118 - not a mapping, though it has keys
-                        yield ForeignTensor(checkpoint.framework, name, opened.get_tensor(name))
+                yield from read_safetensors(file, checkpoint.framework)
+
+
+def read_safetensors(file: Path, framework: str) -> Iterator[ForeignTensor]:
+    """Yield the weights of a safetensors file, mapped and not copied.
+
+    Raises:
+        CheckpointError: the file is damaged.
+    """
+    check_safetensors(file)
+    try:
+        with safe_open(file, "pt") as opened:
+            for name in opened.keys():  # noqa: SIM118 - not a mapping, though it has keys
+                yield ForeignTensor(framework, name, opened.get_tensor(name))
+    except SafetensorError as error:
+        raise CheckpointError(
+            f"{file.name} is not a readable safetensors file: {first_line(error)}",
+            help="download or copy the file again",
+        ) from error

@@ -39,6 +39,8 @@ _REFUSED = (
     ("*/*.index", "a TensorFlow 1 checkpoint", "names variables of a program that is not here"),
 )
 _BLOCK = 1 << 22
+# Characters in the name of a file, of which the usual file systems take 255 bytes.
+_LONGEST_NAME = 255
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,7 +267,13 @@ def _shards(index: Path) -> list[Path]:
     names = sorted(set(map(str, weight_map.values())))
     outside = next((shard for shard in names if Path(shard).name != shard), None)
     if outside is not None:
-        raise CheckpointError(f"{index.name} names '{outside}', which is outside the checkpoint's directory")
+        raise CheckpointError(f"{index.name} names '{outside:.200}', which is outside the checkpoint's directory")
+    unwritable = next((shard for shard in names if not shard.isprintable() or len(shard) > _LONGEST_NAME), None)
+    if unwritable is not None:
+        raise CheckpointError(
+            f"{index.name} names {unwritable!r:.200}, which is no name of a file",
+            help="copy the whole checkpoint again",
+        )
     return [index.parent / shard for shard in names]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,9 @@ import torch
 
 from exporter.errors import CheckpointError, ExporterError, first_line
 from exporter.models.checkpoints.foreign import ForeignTensor
+
+# How many times its bytes a file may hold, since small weights that are all alike compress well, and bytes beyond that.
+_EXPANSION, _SLACK = 8, 16 << 20
 
 
 def read_hdf5(files: Sequence[Path]) -> Iterator[ForeignTensor]:
@@ -51,12 +55,40 @@ def _read(file: Any, path: Path, h5py: Any) -> Iterator[ForeignTensor]:
             datasets.append((name, entry))
 
     # A whole file has a group for each layer, around the variables' own names; a shard has the names alone.
-    scoped = any("weight_names" in file[key].attrs for key in file)
-    for group in [file[key] for key in file] if scoped else [file]:
+    groups = list(_groups(file, path, h5py))
+    scoped = any("weight_names" in group.attrs for group in groups)
+    for group in groups if scoped else [file]:
         group.visititems(note)
+    _check_sizes(datasets, path)
+    for name, dataset in datasets:
+        yield ForeignTensor("tf", name, torch.from_numpy(np.ascontiguousarray(dataset[()])), scoped)
+
+
+def _groups(file: Any, path: Path, h5py: Any) -> Iterator[Any]:
+    """Yield what a file holds at its top. A link is not followed: it may lead to another file, or in a circle."""
+    for key in file:
+        if not isinstance(file.get(key, getlink=True), h5py.HardLink):
+            raise CheckpointError(f"'{key:.200}' of {path.name} is a link, which is never followed")
+        yield file[key]
+
+
+def _check_sizes(datasets: list[tuple[str, Any]], path: Path) -> None:
+    """Hold what datasets say of their sizes against the file before anything is read.
+
+    A dataset of any shape may have no bytes at all, or compressed ones, and chunks that are larger than itself.
+    """
+    room = _EXPANSION * path.stat().st_size + _SLACK
     for name, dataset in datasets:
         if dataset.external is not None or dataset.is_virtual:
-            raise CheckpointError(f"'{name}' of {path.name} is kept in another file, which is never followed")
-        if dataset.dtype.kind not in "fiub":
-            raise CheckpointError(f"'{name}' of {path.name} is of the type {dataset.dtype}, which is no weight's")
-        yield ForeignTensor("tf", name, torch.from_numpy(np.ascontiguousarray(dataset[()])), scoped)
+            raise CheckpointError(f"'{name:.200}' of {path.name} is kept in another file, which is never followed")
+        if dataset.dtype.kind not in "fiub" or dataset.shape is None:
+            raise CheckpointError(f"'{name:.200}' of {path.name} is of the type {dataset.dtype}, which is no weight's")
+        size = math.prod(dataset.shape) * dataset.dtype.itemsize
+        chunk = math.prod(dataset.chunks or ()) * dataset.dtype.itemsize
+        room -= size
+        if room < 0 or chunk > size + _SLACK:
+            raise CheckpointError(
+                f"'{name:.200}' of {path.name} has the shape {list(dataset.shape)}, "
+                "which is more than the bytes of the file can be",
+                help="download or copy the file again",
+            )

@@ -12,6 +12,8 @@ from exporter.errors import CheckpointError, first_line
 
 # Far above any config or index of shards, and far below what would fill the memory.
 _LONGEST = 64 << 20
+# A list of nothing takes three bytes of a file, and sixty of memory.
+_MOST_VALUES = 4_000_000
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _NOT_NUMBERS = re.compile(r'(?<![\w".])-?(?:NaN|Infinity)\b(?!")')
 
@@ -48,6 +50,10 @@ def parse_json(path: Path) -> Any:
         raise CheckpointError(
             f"{path.name} begins with a byte order mark, which JSON does not have",
             help="save it as UTF-8 without a byte order mark (BOM)",
+        )
+    if sum(content.count(sign) for sign in (b"[", b"{", b",")) > _MOST_VALUES:
+        raise CheckpointError(
+            f"{path.name} has more than {_MOST_VALUES:,} values", help="copy the whole checkpoint again"
         )
     try:
         text = content.decode("utf-8")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,8 @@ from exporter.models.checkpoints.foreign import ForeignTensor
 
 # Flax's extension types: an array, a complex number, a numpy scalar.
 _ARRAY, _SCALAR = 1, 3
+# Names, arrays and mappings of a file, and axes of an array. A model has some thousand weights.
+_MAX_OBJECTS, _MAX_RANK = 1_000_000, 64
 _CHUNKED = "__msgpack_chunked_array__"
 
 
@@ -38,7 +40,7 @@ def read_msgpack(files: Sequence[Path]) -> Iterator[ForeignTensor]:
         ) from None
     for path in files:
         try:
-            tree = msgpack.unpackb(path.read_bytes(), raw=False, strict_map_key=False, ext_hook=_decode)
+            tree = _unpack(path.read_bytes(), msgpack.unpackb)
             leaves = list(_leaves((), tree))
         except Exception as error:  # msgpack, numpy and torch each have their own for bytes that make no sense
             raise CheckpointError(
@@ -48,15 +50,50 @@ def read_msgpack(files: Sequence[Path]) -> Iterator[ForeignTensor]:
             yield ForeignTensor("flax", "/".join(steps), tensor)
 
 
+def _unpack(data: bytes, unpackb: Callable[..., Any]) -> Any:
+    """Return the tree in the bytes of a file, in which a byte may be an object of sixty: they are counted."""
+    left = _MAX_OBJECTS
+
+    def count(items: list[Any]) -> list[Any]:
+        nonlocal left
+        left -= 1 + len(items)
+        if left < 0:
+            raise _Damaged(f"it holds more than {_MAX_OBJECTS:,} objects")
+        return items
+
+    def as_mapping(pairs: list[tuple[Any, Any]]) -> dict[Any, Any]:
+        mapping = dict(count(pairs))
+        if len(mapping) != len(pairs):
+            raise _Damaged("a name is given twice")
+        return mapping
+
+    return unpackb(
+        data,
+        raw=False,
+        strict_map_key=False,
+        ext_hook=_decode,
+        list_hook=count,
+        object_pairs_hook=as_mapping,
+        max_array_len=_MAX_RANK,
+        max_map_len=_MAX_OBJECTS,
+    )
+
+
 def _decode(code: int, data: bytes) -> torch.Tensor:
     import msgpack
 
     if code not in (_ARRAY, _SCALAR):
         raise _Damaged(f"it holds the extension type {code}, which is no weight's")
-    shape, dtype, content = msgpack.unpackb(data, raw=False)
-    kind = np.dtype(ml_dtypes.bfloat16 if dtype == "bfloat16" else dtype)
-    if kind.hasobject or len(content) != math.prod(shape) * kind.itemsize:
-        raise _Damaged(f"an array of {dtype}{list(shape)} has {len(content)} bytes")
+    shape, dtype, content = msgpack.unpackb(data, raw=False, max_array_len=_MAX_RANK, max_map_len=0)
+    if not isinstance(shape, list) or not all(type(size) is int and size >= 0 for size in shape):
+        raise _Damaged("an array has no shape")
+    kind = np.dtype(ml_dtypes.bfloat16 if dtype == "bfloat16" else str(dtype))
+    if kind.kind not in "fiub" and kind != np.dtype(ml_dtypes.bfloat16):
+        raise _Damaged(f"it holds an array of {dtype!s:.60}, which is no weight's")
+    if not isinstance(content, bytes):
+        raise _Damaged("an array has no bytes")
+    if len(content) != math.prod(shape) * kind.itemsize:
+        raise _Damaged(f"an array of {dtype}{shape} has {len(content)} bytes")
     # The bytes belong to the decoder, and a tensor may be written to.
     return to_torch(np.frombuffer(bytearray(content), dtype=kind).reshape(shape))
 

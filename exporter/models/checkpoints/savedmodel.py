@@ -20,6 +20,8 @@ from exporter.models.checkpoints.foreign import ForeignTensor
 
 _MAGIC = (0xDB4775248B80FB57).to_bytes(8, "little")
 _FOOTER = 48
+# Bytes of an index and of a key in it, and how many entries it has. A model has some thousand, of two hundred bytes.
+_MAX_INDEX, _MAX_KEY, _MAX_ENTRIES = 32 << 20, 1_000, 100_000
 _OBJECT_GRAPH = b"_CHECKPOINTABLE_OBJECT_GRAPH"
 # Values of TensorFlow's DataType that weights have.
 _DTYPES = {
@@ -49,7 +51,10 @@ def read_savedmodel(index: Path) -> Iterator[ForeignTensor]:
         CheckpointError: a file is missing or damaged.
     """
     try:
+        if index.stat().st_size > _MAX_INDEX:
+            raise _Damaged(f"it has {index.stat().st_size:,} bytes, and no model's has more than {_MAX_INDEX:,}")
         entries = {key: _entry(value) for key, value in _table(index.read_bytes()) if key}
+        _check_places(index, entries)
         if _OBJECT_GRAPH not in entries:
             raise _Damaged("it has no graph of objects, so nothing names its variables")
         graph = _string(_bytes_of(index, entries[_OBJECT_GRAPH]))
@@ -71,16 +76,33 @@ def read_savedmodel(index: Path) -> Iterator[ForeignTensor]:
         ) from error
 
 
+def _shards(index: Path) -> list[Path]:
+    return sorted(index.parent.glob(f"{index.stem}.data-*-of-*"))
+
+
+def _check_places(index: Path, entries: Mapping[bytes, Mapping[str, Any]]) -> None:
+    """Hold the places of all entries against the data files before anything is read from them."""
+    sizes = [shard.stat().st_size for shard in _shards(index)]
+    whole = 0
+    for entry in entries.values():
+        shard, offset, size = (int(entry.get(key, 0)) for key in ("shard", "offset", "size"))
+        if shard >= len(sizes):
+            raise _Damaged(f"its data file {shard} is missing")
+        if offset + size > sizes[shard]:
+            raise _Damaged(f"its data file {shard} is truncated")
+        whole += size
+    if whole > sum(sizes):
+        raise _Damaged("its entries share bytes of the data files")
+
+
 def _bytes_of(index: Path, entry: Mapping[str, Any]) -> bytes:
-    shards = sorted(index.parent.glob(f"{index.stem}.data-*-of-*"))
     shard, offset, size = (int(entry.get(key, 0)) for key in ("shard", "offset", "size"))
-    if shard >= len(shards):
-        raise _Damaged(f"its data file {shard} is missing")
-    with shards[shard].open("rb") as file:
+    path = _shards(index)[shard]
+    with path.open("rb") as file:
         file.seek(offset)
         data = file.read(size)
     if len(data) != size:
-        raise _Damaged(f"{shards[shard].name} is truncated")
+        raise _Damaged(f"{path.name} is truncated")
     return data
 
 
@@ -96,10 +118,18 @@ def _table(data: bytes) -> Iterator[tuple[bytes, bytes]]:
         _, at = _varint(data, at)
     offset, at = _varint(data, at)
     size, at = _varint(data, at)
+    entries, room = 0, len(data)
     for _, handle in _block(data, offset, size):
         start, after = _varint(handle, 0)
         length, _ = _varint(handle, after)
-        yield from _block(data, start, length)
+        room -= length
+        if room < 0:
+            raise _Damaged("its blocks overlap")
+        for entry in _block(data, start, length):
+            entries += 1
+            if entries > _MAX_ENTRIES:
+                raise _Damaged(f"it has more than {_MAX_ENTRIES:,} entries")
+            yield entry
 
 
 def _block(data: bytes, offset: int, size: int) -> Iterator[tuple[bytes, bytes]]:
@@ -115,6 +145,8 @@ def _block(data: bytes, offset: int, size: int) -> Iterator[tuple[bytes, bytes]]
         shared, at = _varint(block, at)
         more, at = _varint(block, at)
         length, at = _varint(block, at)
+        if shared > len(key) or shared + more > _MAX_KEY or at + more + length > end:
+            raise _Damaged("an entry ends beyond its block")
         key = key[:shared] + block[at : at + more]
         yield key, block[at + more : at + more + length]
         at += more + length

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -17,8 +18,9 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file
 
 import exporter
+from exporter.errors import CheckpointError
 from exporter.models.checkpoints import open_directory
-from exporter.models.checkpoints.conversion import convert_checkpoint, read_weights
+from exporter.models.checkpoints.conversion import convert_checkpoint, read_safetensors, read_weights
 from exporter.models.checkpoints.foreign import translate_weights
 
 FIXTURES = REPOSITORY / "tests" / "foreign"
@@ -144,3 +146,11 @@ def test_weights_of_pytorch_are_left_where_they_are(tmp_path: Path) -> None:
     checkpoint = Checkpoint(tmp_path, "mine", ("model.safetensors",))
     assert convert_checkpoint(checkpoint, {}, tmp_path / "new") is checkpoint
     assert not (tmp_path / "new").exists()
+
+
+def test_a_file_that_the_library_refuses_is_no_crash(tmp_path: Path) -> None:
+    header = json.dumps({"a": {"dtype": "U8", "shape": [1], "data_offsets": [3, 4]}}).encode()
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(len(header).to_bytes(8, "little") + header + bytes(4))
+    with pytest.raises(CheckpointError, match=r"model.safetensors is not a readable safetensors file: "):
+        list(read_safetensors(path, "pt"))

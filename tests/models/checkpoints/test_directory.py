@@ -77,6 +77,9 @@ def test_a_config_or_weights_that_are_links_out_of_the_checkpoint_are_refused(na
     ("index", "message"),
     [
         ({"weight_map": {"a": "../model.safetensors"}}, "outside the checkpoint's directory"),
+        ({"weight_map": {"a": "model\0.safetensors"}}, "which is no name of a file"),
+        ({"weight_map": {"a": "model\ud800.safetensors"}}, "which is no name of a file"),
+        ({"weight_map": {"a": "m" * 5000}}, "which is no name of a file"),
         ({"weight_map": {}}, "has no weight_map"),
         ({"weight_map": ["model.safetensors"]}, "has no weight_map"),
     ],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import foreign_writers as writers
 import h5py
@@ -77,4 +78,55 @@ def test_an_error_without_text_is_told_by_its_kind(error: Exception, tmp_path: P
 
     monkeypatch.setattr(h5py, "File", refuse)
     with pytest.raises(CheckpointError, match=rf"not a readable HDF5 file: {type(error).__name__}$"):
+        list(read_hdf5([tmp_path / "tf_model.h5"]))
+
+
+def _file(path: Path) -> h5py.File:
+    file = h5py.File(path, "w")
+    file.attrs["layer_names"] = [b"main"]
+    file.create_group("main").attrs["weight_names"] = [b"a"]
+    return file
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"shape": (1 << 40,), "chunks": (1 << 20,)},
+        {"shape": (1 << 20, 1 << 20), "chunks": (1, 1 << 20), "fillvalue": 1.0},
+        {"shape": (1 << 28,), "chunks": (1 << 20,), "compression": "gzip"},
+        {"shape": (4,), "chunks": (1 << 25,), "maxshape": (None,)},
+        {"shape": (1 << 40,)},
+    ],
+    ids=["chunks that are not there", "a value for all", "compressed", "a chunk larger than all", "no bytes"],
+)
+def test_a_small_file_that_would_fill_the_memory_is_refused(options: dict[str, Any], tmp_path: Path) -> None:
+    with _file(tmp_path / "tf_model.h5") as file:
+        file["main"].create_dataset("a", dtype="f4", **options)
+    assert (tmp_path / "tf_model.h5").stat().st_size < 1_000_000
+    with pytest.raises(CheckpointError, match=r"'a' of tf_model.h5 has the shape .*, which is more than the bytes of"):
+        list(read_hdf5([tmp_path / "tf_model.h5"]))
+
+
+def test_many_datasets_are_held_against_the_file_together(tmp_path: Path) -> None:
+    with _file(tmp_path / "tf_model.h5") as file:
+        for number in range(40):
+            file["main"].create_dataset(f"a{number}", (1 << 18,), "f4", chunks=(1 << 18,))
+    with pytest.raises(CheckpointError, match="more than the bytes of the file can be"):
+        list(read_hdf5([tmp_path / "tf_model.h5"]))
+
+
+def test_small_weights_that_are_alike_may_be_compressed(tmp_path: Path) -> None:
+    with _file(tmp_path / "tf_model.h5") as file:
+        file["main"].create_dataset("a", data=np.zeros((512, 512), np.float32), compression="gzip")
+    (weight,) = read_hdf5([tmp_path / "tf_model.h5"])
+    assert weight.tensor.shape == (512, 512)
+
+
+@pytest.mark.parametrize("link", [h5py.ExternalLink("other.h5", "/main"), h5py.SoftLink("/main"), h5py.SoftLink("/a")])
+def test_a_link_is_not_followed(link: Any, tmp_path: Path) -> None:
+    with _file(tmp_path / "other.h5") as file:
+        file["main"]["a"] = np.zeros(3, np.float32)
+    with _file(tmp_path / "tf_model.h5") as file:
+        file["a"] = link
+    with pytest.raises(CheckpointError, match=r"'a' of tf_model.h5 is a link, which is never followed"):
         list(read_hdf5([tmp_path / "tf_model.h5"]))

@@ -48,3 +48,9 @@ def test_a_file_of_absurd_length_is_not_read(tmp_path: Path, monkeypatch: pytest
     (tmp_path / "a.json").write_text('{"a": "0123456789"}', "utf-8")
     with pytest.raises(CheckpointError, match="too long"):
         parse_json(tmp_path / "a.json")
+
+
+def test_a_file_of_very_many_values_is_not_read(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text('{"a": [' + "[]," * 2_500_000 + "[]]}", "utf-8")
+    with pytest.raises(CheckpointError, match=r"config\.json has more than 4,000,000 values"):
+        read_json(tmp_path / "config.json")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -78,3 +79,37 @@ def test_an_error_without_text_is_told_by_its_kind(error: Exception, tmp_path: P
     monkeypatch.setattr(msgpack, "unpackb", refuse)
     with pytest.raises(CheckpointError, match=rf"not a readable Flax file: {type(error).__name__}$"):
         list(read_msgpack([path]))
+
+
+# What the bytes of msgpack say of a length: so many items follow. 0xdd and 0xdf are lists and mappings of 32 bits.
+BOMBS = {
+    "a list that is not there": b"\x81\xa1a\xdd\xff\xff\xff\xff",
+    "a mapping that is not there": b"\xdf\xff\xff\xff\xff",
+    "bytes that are not there": b"\x81\xa1a\xc6\xff\xff\xff\xff",
+    "an array that is not there": b"\x81\xa1a\xc9\xff\xff\xff\xff\x01",
+    "many empty mappings": b"\x81\xa1a" + b"\x9f" * 1000 + b"\x80" * 1_000_000,
+    "lists in lists": b"\x81\xa1a" + b"\x91" * 1_000_000,
+    "long lists of nothing": b"\x81\xa1a\xdd\x00\x0f\x42\x40" + b"\xc0" * 1_000_000,
+    "mappings of many names": b"\xdf\x00\x05\x00\x00"
+    + b"".join(b"\xce" + number.to_bytes(4, "big") + b"\x80" for number in range(0x50000))
+    + b"\xdf\x00\x10\x00\x00",
+    "a name twice": b"\x82\xa1a\x80\xa1a\x80",
+    "an array of mappings": b"\x81\xa1a\xc7\x03\x01\x93\x80\x80",
+    "an array of a type with parts": msgpack.packb({"a": array([1.0], (1,), dtype="(2,)f2")}),
+    "an array of texts": msgpack.packb({"a": array([1.0], (1,), dtype="U1")}),
+    "an array of a negative shape": msgpack.packb({"a": array([1.0], (-1, -1))}),
+    "an array of a broken shape": msgpack.packb({"a": array([1.0], (1.0,))}),
+    "a shape of many axes": msgpack.packb({"a": array([1.0], (1,) * 100)}),
+}
+
+
+@pytest.mark.parametrize("content", BOMBS.values(), ids=BOMBS)
+def test_a_length_that_a_file_says_is_not_believed(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "flax_model.msgpack").write_bytes(content)
+    tracemalloc.start()
+    try:
+        with pytest.raises(CheckpointError, match=r"flax_model.msgpack is not a readable Flax file: "):
+            list(read_msgpack([tmp_path / "flax_model.msgpack"]))
+        assert tracemalloc.get_traced_memory()[1] < 200_000_000
+    finally:
+        tracemalloc.stop()
