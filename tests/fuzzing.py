@@ -7,6 +7,7 @@ the tests have, in which bytes and numbers are changed, put in, taken out and cu
 
 from __future__ import annotations
 
+import hashlib
 import json
 import random
 import shutil
@@ -507,6 +508,45 @@ def read_savedmodel_index(path: Path) -> None:
     _drain(read_savedmodel(path))
 
 
+# Artifacts
+
+
+@lru_cache(maxsize=1)
+def real_artifact() -> dict[str, bytes]:
+    """Return the manifest of a small artifact, and the files it names, whose graph is none."""
+    plan = exporter.plan("bert", "fill-mask")
+    files = {"model.onnx": b"no graph", "golden/model.npz": b"no vectors", "config.json": b"{}"}
+    manifest = {
+        "manifest_version": 2,
+        "architecture": "bert",
+        "task": plan.task,
+        "source": {"kind": "reference", "name": None, "commit": None, "files": {}, "remarks": [], "left_behind": {}},
+        "versions": {"exporter": "0.1.0"},
+        "plan": plan.to_data(),
+        "report": None,
+        "files": {
+            name: {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
+            for name, content in files.items()
+        },
+    }
+    return {"manifest.json": json.dumps(manifest, indent=1).encode(), **files}
+
+
+def write_artifact(draw: random.Random, directory: Path) -> Path:
+    for name, content in real_artifact().items():
+        (directory / name).parent.mkdir(exist_ok=True)
+        (directory / name).write_bytes(content)
+    manifest = mutate_json(draw, real_artifact()["manifest.json"].decode())
+    (directory / "manifest.json").write_bytes(manifest)
+    return directory
+
+
+def read_artifact(directory: Path) -> None:
+    report = exporter.verify(directory)
+    assert not report.passed
+    json.dumps(report.to_data())
+
+
 def _drain(weights: Iterator[object]) -> None:
     for _ in weights:
         pass
@@ -523,4 +563,5 @@ TARGETS = (
     Target("hdf5", write_hdf5, read_hdf5_file),
     Target("msgpack", write_msgpack, read_msgpack_file),
     Target("savedmodel", write_savedmodel, read_savedmodel_index),
+    Target("manifest", write_artifact, read_artifact),
 )

@@ -18,8 +18,8 @@ from exporter.errors import CheckpointError, UsageError
 from exporter.language.catalog import find_spec, list_specs, spec_directory
 from exporter.language.diagnostics import SpecError
 from exporter.language.document import load_document, to_data
+from exporter.language.linting import check_document
 from exporter.language.loading import load_spec
-from exporter.language.schema import check_schema
 from exporter.language.spec import WITH_PAST, Spec, TaskSpec
 from exporter.models.checkpoints import Checkpoint, check_architecture, open_checkpoint, pytorch_class
 from exporter.planning.options import DEFAULT_TARGET
@@ -148,7 +148,7 @@ def _rows(names: list[str | Spec], given: Given) -> list[_Row]:
 def _build_file(path: Path, given: Given) -> Iterator[_Row]:
     """Yield the rows of a build file; its paths are relative to it and may not leave its directory."""
     document = load_document(path, path.as_posix())
-    findings = [*document.diagnostics, *check_schema(document)]
+    findings = check_document(document)
     if findings or document.root is None:
         raise SpecError(findings)
     data: Any = to_data(document.root)
@@ -169,12 +169,20 @@ def _resolve(entry: Mapping[str, Any], path: Path) -> dict[str, Any]:
     """
     resolved: dict[str, Any] = {name: tuple(entry[name]) for name in ("tasks", "targets") if name in entry}
     model, spec = entry.get("model"), entry.get("spec")
-    if model is not None and (path.parent / model).exists():
+    if model is not None and _stands(path.parent / model):
         resolved["model"] = str(_inside(path.parent, model, path))
     if spec is not None:
-        is_file = (path.parent / spec).is_file()
+        is_file = _stands(path.parent / spec) and (path.parent / spec).is_file()
         resolved["spec"] = str(_inside(path.parent, spec, path)) if is_file else str(find_spec(spec))
     return resolved
+
+
+def _stands(path: Path) -> bool:
+    """Tell whether there is such a file or directory. For a name too long for a file system, `exists` raises."""
+    try:
+        return path.exists()
+    except OSError:
+        return False
 
 
 def _inside(base: Path, name: str, file: Path) -> Path:

@@ -114,6 +114,11 @@ def check_spec(document: Document) -> tuple[Composition | None, list[Diagnostic]
     return subject.composition, list(list_findings(errors))
 
 
+def check_document(document: Document) -> list[Diagnostic]:
+    """Return what is wrong with a document as text and against its schema, the first findings of many."""
+    return list(list_findings(_judge(document, Budget(STEPS_OF_A_DOCUMENT)).subject.staged))
+
+
 def list_findings(findings: Iterable[Diagnostic]) -> tuple[Diagnostic, ...]:
     """Return findings in the order of the files and places, and of very many the first, with how many more there are.
 

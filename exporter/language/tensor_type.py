@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from decimal import Decimal
 
 from exporter.errors import did_you_mean
 
@@ -36,6 +37,9 @@ BUILT = frozenset({"zeros", "ones", "positions"})
 # Fills whose argument is a word, and no dim.
 WORDY = frozenset({"padding", "positions"})
 
+# No size and no probability needs more of them.
+_MAX_DIGITS = 18
+
 _TOKEN = re.compile(r"\s*(?:(?P<number>\d+(?:\.\d+)?)|(?P<name>[A-Za-z_]\w*)|(?P<punct>[\[\](),=+]))")
 
 
@@ -55,6 +59,10 @@ class Term:
     start: int = 0
     end: int = 0
 
+    def __str__(self) -> str:
+        # Without an exponent, which the notation does not have.
+        return format(Decimal(repr(self.value)), "f") if isinstance(self.value, float) else str(self.value)
+
 
 @dataclass(frozen=True, slots=True)
 class Dim:
@@ -67,7 +75,7 @@ class Dim:
         return tuple(term.value for term in self.terms if isinstance(term.value, str))
 
     def __str__(self) -> str:
-        return " + ".join(str(term.value) for term in self.terms)
+        return " + ".join(map(str, self.terms))
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +89,8 @@ class Fill:
     end: int = 0
 
     def __str__(self) -> str:
-        args = f"({', '.join(str(arg.value) for arg in self.args)})" if self.args else ""
-        ending = f" ending({self.ending.value})" if self.ending is not None else ""
+        args = f"({', '.join(map(str, self.args))})" if self.args else ""
+        ending = f" ending({self.ending})" if self.ending is not None else ""
         return f"{self.name}{args}{ending}"
 
 
@@ -176,7 +184,10 @@ class _Parser:
             raise self.fail(expected)
         value: str | int | float = self.word
         if self.kind == "number":
-            value = float(self.word) if "." in self.word else int(self.word[:18])
+            if len(self.word) > _MAX_DIGITS:
+                end = self.start + len(self.word)
+                raise TensorTypeError(f"a number has at most {_MAX_DIGITS} digits", self.start, end, _SHAPE_HELP)
+            value = float(self.word) if "." in self.word else int(self.word)
         term = Term(value, self.start, self.start + len(self.word))
         self.advance()
         return term

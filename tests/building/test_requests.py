@@ -243,3 +243,20 @@ def test_places_are_checked_before_any_work(tmp_path: Path):
     check_places(good)
     with pytest.raises(UsageError, match="is not empty and was not written by exporter"):
         check_places([*good, *bad])
+
+
+@pytest.mark.parametrize("entry", ["{model: %s}", "{spec: %s}", "{spec: bert, model: %s}"])
+def test_a_name_too_long_for_a_file_system_is_a_mistake_of_the_request(entry: str, tmp_path: Path):
+    text = f"spec_version: 1\nkind: build\nbuilds: [{entry % ('x' * 300)}]\n"
+    (tmp_path / "build.yaml").write_text(text, "utf-8")
+    with pytest.raises(UsageError):
+        plan_builds([str(tmp_path / "build.yaml")], {})
+
+
+def test_of_a_build_file_with_very_many_mistakes_the_first_are_told(tmp_path: Path):
+    keys = "".join(f"k{number}: 1\n" for number in range(500))
+    (tmp_path / "build.yaml").write_text(f"spec_version: 1\nkind: build\nbuilds: [{{spec: bert}}]\n{keys}", "utf-8")
+    with pytest.raises(SpecError) as failure:
+        plan_builds([str(tmp_path / "build.yaml")], {})
+    assert len(failure.value.diagnostics) == 101
+    assert failure.value.diagnostics[-1].message == "400 more findings in this file are not listed"

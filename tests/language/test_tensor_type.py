@@ -67,3 +67,14 @@ def test_parts():
     assert parsed.fill.name == "randint"
     assert parsed.fill.ending.value == "eos"
     assert {term.value for term in parsed.terms()} == {"batch", "past_sequence", "sequence", 2, "vocab", "eos"}
+
+
+@pytest.mark.parametrize("line", ["bool[] = bernoulli(0.00001)", "bool[] = bernoulli(1234567890123.5)"])
+def test_a_decimal_is_printed_as_it_is_read(line: str):
+    assert str(parse_tensor_type(line)) == line
+
+
+def test_a_number_of_very_many_digits_is_refused():
+    with pytest.raises(TensorTypeError, match="at most 18 digits") as failure:
+        parse_tensor_type(f"int64[batch, {'9' * 19}]")
+    assert (failure.value.start, failure.value.end) == (13, 32)

@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 
 import pytest
+from commands import OFFLINE, offline_environment
 from fuzzing import TARGETS, Target
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -50,7 +51,7 @@ def test_a_long_sweep(target: Target, tmp_path: Path):
         # A process of its own: a crash of a library is a finding too, and the next process begins behind it.
         process = subprocess.run(
             [sys.executable, __file__, target.name, str(seed), str(ends - time.monotonic()), str(tmp_path / "input")],
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+            env=offline_environment(PYTHONPATH=os.pathsep.join((str(OFFLINE), *filter(None, sys.path)))),
             capture_output=True,
             text=True,
             check=False,

@@ -37,7 +37,14 @@ def open_checkpoint(source: Source) -> Checkpoint:
     if not source.name:
         raise UsageError("the checkpoint has no name", help="give a directory or a hub id with --model")
     path = Path(source.name)
-    if path.exists() or source.name.startswith((".", "/", "~")) or not _HUB_ID.match(source.name):
+    try:
+        stands = path.exists()
+    except OSError as error:  # of a name too long for a file system
+        raise UsageError(
+            f"the checkpoint '{source.name:.100}' cannot be looked for: {error.strerror}",
+            help="give a directory or a hub id with --model",
+        ) from None
+    if stands or source.name.startswith((".", "/", "~")) or not _HUB_ID.match(source.name):
         if source.revision is not None:
             raise UsageError("--revision goes with a hub id, not with a directory")
         directory, commit = path.expanduser(), None
