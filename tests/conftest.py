@@ -158,3 +158,12 @@ def specs(tmp_path: Path) -> Path:
     copy = tmp_path / "specs"
     shutil.copytree(SPECS, copy)
     return copy
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print what the long sweeps read, which a run in several processes would not show."""
+    for reports in terminalreporter.stats.values():
+        for report in reports:
+            for name, value in getattr(report, "user_properties", ()):
+                if name == "fuzz" and report.when == "call":
+                    terminalreporter.write_line(f"fuzz {value}")

@@ -1,6 +1,6 @@
 """What strangers give is read or refused: no crash, no hang, no memory without bound.
 
-The short sweep runs with the suite and is the same every time. ``pytest -m fuzz -s`` runs the long one, for
+The short sweep runs with the suite and is the same every time. ``pytest -m fuzz`` runs the long one, for
 ``FUZZ_SECONDS`` (60) on each target, from ``FUZZ_SEED`` on, and prints how many inputs it read.
 """
 
@@ -44,7 +44,7 @@ def test_what_found_a_bug_once(name: str, seed: int, tmp_path: Path):
 @pytest.mark.fuzz
 @pytest.mark.timeout(0)
 @pytest.mark.parametrize("target", TARGETS, ids=IDS)
-def test_a_long_sweep(target: Target, tmp_path: Path):
+def test_a_long_sweep(target: Target, tmp_path: Path, record_property):
     seconds, seed = float(os.environ.get("FUZZ_SECONDS", "60")), int(os.environ.get("FUZZ_SEED", "0"))
     ends, failures, inputs, most = time.monotonic() + seconds, [], 0, 0
     while time.monotonic() < ends and len(failures) < 20:
@@ -62,7 +62,9 @@ def test_a_long_sweep(target: Target, tmp_path: Path):
         if process.returncode:
             failures.append(f"seed {seed}: exit code {process.returncode}\n{process.stderr[-1500:]}")
             inputs, seed = inputs + 1, seed + 1
-    print(f"\nfuzz {target.name}: {inputs:,} inputs, {most} MB at most above the beginning, {len(failures)} failures")
+    record_property(
+        "fuzz", f"{target.name}: {inputs:,} inputs, {most} MB at most above the beginning, {len(failures)} failures"
+    )
     assert inputs
     assert not failures, "\n\n".join(failures)
 
