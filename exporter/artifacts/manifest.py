@@ -73,7 +73,7 @@ def write_manifest(
 
 def _public_name(checkpoint: Checkpoint) -> str:
     """Return the hub id of a checkpoint, or the name of its directory: where that is, is nobody's business."""
-    return checkpoint.path.resolve().name if checkpoint.commit is None else checkpoint.name
+    return checkpoint.whole.resolve().name if checkpoint.commit is None else checkpoint.name
 
 
 def read_manifest(directory: Path) -> dict[str, Any]:

@@ -227,7 +227,7 @@ def _folder(request: Request, spec: Spec, checkpoint: Checkpoint | None) -> str:
 
 def _label(checkpoint: Checkpoint) -> str:
     """Return a directory name for a checkpoint: the last part of its path or hub id."""
-    name = checkpoint.path.resolve().name if checkpoint.commit is None else checkpoint.name.rsplit("/", 1)[-1]
+    name = checkpoint.whole.resolve().name if checkpoint.commit is None else checkpoint.name.rsplit("/", 1)[-1]
     return re.sub(r"[^\w.-]+", "-", name) or "model"
 
 

@@ -97,3 +97,21 @@ def test_a_module_that_no_graph_holds_is_refused(checkpoint: Path, tmp_path: Pat
     )
     refused = run("plan", "--model", folder, "--task", "sentence-similarity")
     assert "is code of its own" in assert_clean_failure(refused, 1)
+
+
+def test_a_model_in_a_folder_of_its_own_gives_the_same_embeddings(checkpoint: Path, tmp_path: Path, run: Run) -> None:
+    folder = tmp_path / "old"
+    shutil.copytree(checkpoint, folder)
+    (folder / "0_Transformer").mkdir()
+    for name in ("config.json", "model.safetensors"):
+        (folder / name).rename(folder / "0_Transformer" / name)
+    modules = [{"path": "0_Transformer", "type": "sentence_transformers.models.Transformer"}, *MODULES[1:]]
+    (folder / "modules.json").write_text(json.dumps(modules), "utf-8")
+    (result,) = exporter.build(model=folder, task="sentence-similarity", output=tmp_path / "out")
+    assert [step.size for step in result.plan.model.head] == [48, 5, 5]
+    manifest = json.loads((tmp_path / "out" / "manifest.json").read_text("utf-8"))
+    assert manifest["source"]["name"] == "old"
+    assert (tmp_path / "out" / "0_Transformer" / "config.json").is_file()
+    assert (tmp_path / "out" / "config.json").is_file()
+    refused = run("build", "--model", folder, "--layout", "sentence-transformers", "-o", tmp_path / "laid-out")
+    assert "keeps its model in '0_Transformer'" in assert_clean_failure(refused, 1)

@@ -35,12 +35,17 @@ def _check(checkpoint: Checkpoint | None, _: TaskSpec) -> None:
             "the layout sentence-transformers needs a checkpoint, whose modules say how tokens are pooled",
             help="give one with --model",
         )
-    modules = read_modules(checkpoint.path, checkpoint.name)
+    modules = read_modules(checkpoint.whole, checkpoint.name)
     if not modules:
         raise CheckpointError(
             f"'{checkpoint.name}' has no {MODULES}, so nothing says how its tokens become one embedding",
             help="save it with sentence-transformers: "
             f"SentenceTransformer('{checkpoint.name}').save(DIR) pools by the mean",
+        )
+    if checkpoint.outer is not None:
+        raise CheckpointError(
+            f"'{checkpoint.name}' keeps its model in '{modules[0].folder}', where the layout has no place for a graph",
+            help=f"save it again: SentenceTransformer('{checkpoint.name}').save(DIR)",
         )
     for module in modules:
         if not (checkpoint.path / module.folder).is_dir() and module.class_name not in _WITHOUT_FILES:

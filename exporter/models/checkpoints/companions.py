@@ -70,7 +70,14 @@ def find_companions(checkpoint: Checkpoint) -> Companions:
     """
     survey = _Survey(checkpoint)
     survey.run()
-    files = {name: survey.files[name] for name in sorted(survey.files)}
+    found = dict(survey.files)
+    if checkpoint.outer is not None:
+        # Runtimes look for the files of a model at the top, and sentence-transformers in the model's folder.
+        folder = f"{checkpoint.path.relative_to(checkpoint.outer).as_posix()}/"
+        for name, path in survey.files.items():
+            if name.startswith(folder):
+                found.setdefault(name.removeprefix(folder), path)
+    files = {name: found[name] for name in sorted(found)}
     left = sorted(survey.left, key=lambda item: (item.reason, item.name))
     return Companions(files, tuple(left), tuple(map(str, survey.folders)))
 
@@ -98,9 +105,12 @@ class _Survey:
     seen: int = 0
     borders: Borders = field(init=False)
     modules: tuple[PurePosixPath, ...] = field(init=False)
+    weights: frozenset[str] = field(init=False)
 
     def __post_init__(self) -> None:
-        self.borders = Borders.of(self.checkpoint.path)
+        self.borders = Borders.of(self.checkpoint.whole)
+        folder = self.checkpoint.path.relative_to(self.checkpoint.whole)
+        self.weights = frozenset((folder / name).as_posix() for name in self.checkpoint.weight_files)
         self.modules = _module_folders(self.checkpoint)
 
     def run(self) -> None:
@@ -179,7 +189,7 @@ class _Survey:
 
     def _take(self, name: PurePosixPath, path: Path, size: int) -> None:
         """Decide on a regular file; ``path`` leads to it without links."""
-        if str(name) in self.checkpoint.weight_files:
+        if str(name) in self.weights:
             return
         try:
             kind = _kind(name.name, path)
@@ -242,7 +252,7 @@ def _module_folders(checkpoint: Checkpoint) -> tuple[PurePosixPath, ...]:
     What is wrong with the list is told by what reads it for a graph; the list itself goes beside the graph as it is.
     """
     try:
-        modules = read_modules(checkpoint.path, checkpoint.name)
+        modules = read_modules(checkpoint.whole, checkpoint.name)
     except CheckpointError:
         return ()
     return tuple(module.folder for module in modules[1:] if module.folder.parts)

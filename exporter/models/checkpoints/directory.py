@@ -56,6 +56,7 @@ class Checkpoint:
         container: the format of their files: ``safetensors``, ``bin``, ``hdf5``, ``savedmodel`` or ``msgpack``.
         converted: the directory of the same weights as PyTorch's, once they have been converted.
         trust_remote_code: whether it may run Python of its own.
+        outer: the directory around it, where sentence-transformers keeps the model in a folder beside its modules.
         module_files: the files of sentence-transformers' modules whose values are in the graph.
         remarks: what the reader of an artifact must know of how the checkpoint was taken, in one line each, such as
             weights that no graph has.
@@ -69,12 +70,18 @@ class Checkpoint:
     container: str = "safetensors"
     converted: Path | None = None
     trust_remote_code: bool = False
+    outer: Path | None = None
     module_files: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()
 
     def remarked(self, *remarks: str) -> Checkpoint:
         """Return the checkpoint with more remarks."""
         return replace(self, remarks=(*self.remarks, *remarks))
+
+    @property
+    def whole(self) -> Path:
+        """The directory of the model and of all that belongs to it."""
+        return self.outer or self.path
 
     @property
     def pytorch_path(self) -> Path:
@@ -95,8 +102,9 @@ class Checkpoint:
 
     def digests(self) -> dict[str, str]:
         """Return the SHA-256 of config, weight files and modules, by name."""
-        names = sorted(("config.json", *self.weight_files, *self.module_files))
-        return {name: digest_file(self.path / name) for name in names}
+        files = {name: self.path / name for name in ("config.json", *self.weight_files)}
+        files |= {name: self.whole / name for name in self.module_files}
+        return {name: digest_file(files[name]) for name in sorted(files)}
 
 
 def open_directory(path: Path, name: str, commit: str | None = None, framework: str | None = None) -> Checkpoint:

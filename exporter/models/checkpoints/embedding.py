@@ -44,7 +44,7 @@ def read_head(checkpoint: Checkpoint, hidden: int) -> tuple[HeadStep, ...]:
     Raises:
         CheckpointError: a module is none that a graph can hold, or contradicts the one before it.
     """
-    modules = read_modules(checkpoint.path, checkpoint.name)
+    modules = read_modules(checkpoint.whole, checkpoint.name)
     if not modules:
         return ()
     _check_model(checkpoint, modules[0])
@@ -75,7 +75,7 @@ def read_head(checkpoint: Checkpoint, hidden: int) -> tuple[HeadStep, ...]:
 def head_files(checkpoint: Checkpoint, head: Sequence[HeadStep]) -> tuple[str, ...]:
     """Return the files of a checkpoint whose values are in a head, relative to the checkpoint."""
     if not any(step.folder is not None for step in head):
-        return (MODULES,) if (checkpoint.path / MODULES).is_file() else ()
+        return (MODULES,) if (checkpoint.whole / MODULES).is_file() else ()
     names = [MODULES]
     for step in head:
         if step.folder is not None:
@@ -90,8 +90,8 @@ def weights_file(checkpoint: Checkpoint, folder: str) -> Path:
         CheckpointError: there is none, or it is a link that leaves the checkpoint.
     """
     for name in WEIGHT_FILES:
-        path = checkpoint.path / folder / name
-        check_links(checkpoint.path, checkpoint.name, [path])
+        path = checkpoint.whole / folder / name
+        check_links(checkpoint.whole, checkpoint.name, [path])
         if path.is_file():
             return path
     raise CheckpointError(
@@ -107,7 +107,7 @@ def embedding_remarks(checkpoint: Checkpoint, head: Sequence[HeadStep]) -> Itera
         checkpoint: the checkpoint.
         head: what its graph holds of the modules; empty for a graph that ends with hidden states.
     """
-    modules = read_modules(checkpoint.path, checkpoint.name)
+    modules = read_modules(checkpoint.whole, checkpoint.name)
     if not modules:
         if head:
             yield f"it has no {MODULES} of sentence-transformers, so hidden states are pooled by their mean"
@@ -132,8 +132,8 @@ def embedding_remarks(checkpoint: Checkpoint, head: Sequence[HeadStep]) -> Itera
 
 
 def _settings(checkpoint: Checkpoint) -> dict[str, Any]:
-    path = checkpoint.path / SETTINGS
-    check_links(checkpoint.path, checkpoint.name, [path])
+    path = checkpoint.whole / SETTINGS
+    check_links(checkpoint.whole, checkpoint.name, [path])
     return read_json(path) if path.is_file() else {}
 
 
@@ -142,8 +142,8 @@ class _Place:
 
     def __init__(self, checkpoint: Checkpoint, module: Module) -> None:
         self.checkpoint, self.module = checkpoint, module
-        path = checkpoint.path / module.folder / "config.json"
-        check_links(checkpoint.path, checkpoint.name, [path])
+        path = checkpoint.whole / module.folder / "config.json"
+        check_links(checkpoint.whole, checkpoint.name, [path])
         if not path.is_file() and module.class_name != "Normalize":
             raise self.error("has no config.json", "copy the whole checkpoint")
         # The config of a model that stands in its checkpoint's own folder is no module's.

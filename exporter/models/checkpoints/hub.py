@@ -6,11 +6,12 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 from glob import escape
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from exporter.errors import CheckpointError, ExporterError, UsageError, first_line
 from exporter.models.checkpoints.directory import Checkpoint, open_directory
 from exporter.models.checkpoints.file_kinds import undownloaded
+from exporter.models.checkpoints.links import check_links
 from exporter.models.checkpoints.modules import read_modules
 from exporter.models.checkpoints.source import Source
 
@@ -51,8 +52,21 @@ def open_checkpoint(source: Source) -> Checkpoint:
     else:
         directory = _download(source)
         commit = directory.name if _COMMIT.match(directory.name) else None
-    checkpoint = open_directory(directory, source.name, commit, source.framework)
-    return replace(checkpoint, trust_remote_code=source.trust_remote_code)
+    folder = _model_folder(directory, source.name)
+    checkpoint = open_directory(directory / folder, source.name, commit, source.framework)
+    outer = directory if folder.parts else None
+    return replace(checkpoint, outer=outer, trust_remote_code=source.trust_remote_code)
+
+
+def _model_folder(directory: Path, name: str) -> PurePosixPath:
+    """Return the folder of the model in a checkpoint: where sentence-transformers put it, or the directory itself."""
+    if (directory / "config.json").is_file():
+        return PurePosixPath()
+    first = next((module.folder for module in read_modules(directory, name)), PurePosixPath())
+    if not (directory / first / "config.json").is_file():
+        return PurePosixPath()
+    check_links(directory, name, [directory / first])
+    return first
 
 
 def _download(source: Source) -> Path:
@@ -80,9 +94,10 @@ def _download(source: Source) -> Path:
         revision = directory.name if _COMMIT.match(directory.name) else revision
         code = [] if source.trust_remote_code else ["*.py"]
         download([*_WITH_DATA, *_module_patterns(directory, source.name)], code)
+        folder = _model_folder(directory, source.name)
         for weights in attempts:
-            directory = download(weights)
-            if any(file for pattern in weights for file in directory.glob(pattern)):
+            directory = download([(folder / pattern).as_posix() for pattern in weights])
+            if any(file for pattern in weights for file in (directory / folder).glob(pattern)):
                 break
     except ExporterError:
         raise

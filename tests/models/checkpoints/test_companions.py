@@ -218,3 +218,19 @@ def test_what_stays_behind_is_a_line() -> None:
     assert left_text(left) == "left behind: weights (onnx/, tf_model.h5); code (run.py)"
     many = [LeftBehind(f"{index}.h5", WEIGHTS) for index in range(9)]
     assert left_text(many).endswith("5.h5 and 3 more)")
+
+
+def test_a_model_in_a_folder_beside_its_modules_goes_to_both_places(folder: Path) -> None:
+    inner = folder.parent / "whole" / "0_Transformer"
+    write(inner.parent, "1_Pooling/config.json", "README.md")
+    folder.rename(inner)
+    write(inner, "vocab.txt", "tf_model.h5")
+    modules = [{"type": "T", "path": "0_Transformer"}, {"type": "P", "path": "1_Pooling"}]
+    (inner.parent / "modules.json").write_text(json.dumps(modules), "utf-8")
+    companions = find_companions(Checkpoint(inner, "mine", ("model.safetensors",), outer=inner.parent))
+    assert list(companions.files) == [
+        *("0_Transformer/config.json", "0_Transformer/vocab.txt", "1_Pooling/config.json"),
+        *("README.md", "config.json", "modules.json", "vocab.txt"),
+    ]
+    assert companions.files["vocab.txt"] == companions.files["0_Transformer/vocab.txt"]
+    assert companions.left == (LeftBehind("0_Transformer/tf_model.h5", WEIGHTS),)

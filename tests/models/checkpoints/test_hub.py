@@ -167,3 +167,20 @@ def test_a_directory_is_opened_without_the_hub(hub: Hub) -> None:
     with pytest.raises(UsageError, match="has no name"):
         open_checkpoint(Source(""))
     assert hub.calls == []
+
+
+def test_a_model_in_a_folder_of_its_own_is_found(hub: Hub, tmp_path: Path) -> None:
+    names = ("config.json", "vocab.txt", "model.safetensors", "pytorch_model.bin", "flax_model.msgpack")
+    hub.files = {f"0_Transformer/{name}": hub.files[name] for name in names}
+    modules = [{"type": "T", "path": "0_Transformer"}, {"type": "P", "path": "1_Pooling"}]
+    hub.files |= {"modules.json": json.dumps(modules).encode(), "1_Pooling/config.json": b"{}"}
+    for checkpoint in (open_checkpoint(Source("somebody/model")), open_checkpoint(Source(str(hub.snapshot)))):
+        assert checkpoint.path == hub.snapshot / "0_Transformer"
+        assert checkpoint.whole == hub.snapshot
+        assert checkpoint.weight_files == ("model.safetensors",)
+    assert not (hub.snapshot / "0_Transformer" / "pytorch_model.bin").exists()
+    # A folder that is a link out of the checkpoint is somebody else's model.
+    (hub.snapshot / "0_Transformer").rename(tmp_path / "private")
+    (hub.snapshot / "0_Transformer").symlink_to(tmp_path / "private")
+    with pytest.raises(CheckpointError, match=r"0_Transformer of '.*' is a link that leaves the checkpoint"):
+        open_checkpoint(Source(str(hub.snapshot)))
