@@ -10,7 +10,6 @@ The engine is imported by the functions that run it: a command that only reads d
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -50,6 +49,17 @@ class SourceOptions(TypedDict, total=False):
     framework: str | None
     cache_dir: str | Path | None
     trust_remote_code: bool | None
+
+
+class VerifyOptions(SourceOptions, total=False):
+    """How an artifact is verified again.
+
+    Attributes:
+        trust_artifact: open files that run code of whoever made the artifact: what AOTInductor or the AWS Neuron SDK
+            compiled, and programs with pickles. Default: False.
+    """
+
+    trust_artifact: bool | None
 
 
 class RequestOptions(SourceOptions, total=False):
@@ -271,9 +281,12 @@ def verify(
     atol: float | None = None,
     rtol: float | None = None,
     progress: Progress = lambda _: None,
-    **source: Unpack[SourceOptions],
+    **options: Unpack[VerifyOptions],
 ) -> Report:
     """Verify an artifact again: on its golden vectors, or beside its checkpoint with new inputs.
+
+    Nothing in the artifact is run as code: files that hold some are refused, and so are those that exporter cannot tell
+    from them. A runtime still computes the graphs in this process; ``exporter verify`` gives it one of its own.
 
     Args:
         directory: an artifact that `build` wrote.
@@ -281,43 +294,29 @@ def verify(
         atol: another absolute tolerance than the manifest's.
         rtol: another relative tolerance than the manifest's.
         progress: told what is being done.
-        source: the fields of `exporter.api.SourceOptions`: ``revision``, ``framework``, ``cache_dir`` and
-            ``trust_remote_code``.
+        options: the fields of `exporter.api.VerifyOptions`: ``trust_artifact``, and of a checkpoint ``revision``,
+            ``framework``, ``cache_dir`` and ``trust_remote_code``.
 
     Raises:
         UsageError: the directory is no artifact, or a build is replacing it, or an option of a checkpoint is given
             without one.
+        UntrustedError: a file would run code of whoever made the artifact, or reach outside of it.
         CheckpointError: the model is not the one the artifact was built from, or cannot be loaded.
     """
-    from exporter.artifacts.manifest import changed_files, read_manifest, read_plan
     from exporter.artifacts.swap import is_interrupted
     from exporter.building.request import make_source
-    from exporter.verification.expected import GoldenVectors
-    from exporter.verification.report import Report
-    from exporter.verification.verify import verify_artifact
+    from exporter.verification.again import Asked, verify_again
 
-    checkpoint = make_source({**_given(source, SourceOptions), "model": model})
+    given = _given(options, VerifyOptions)
+    trust = bool(given.pop("trust_artifact", False))
+    asked = Asked(make_source({**given, "model": model}), atol, rtol, trust)
     path = Path(directory)
     if is_interrupted(path.resolve()):
         raise UsageError(
             f"'{path}' is being replaced by a build, or a build was killed as it did that",
             help="wait until the build has ended; or build again, which first brings the earlier artifact back",
         )
-    plan = read_plan(path)
-    bound = dataclasses.replace(
-        plan.bound,
-        atol=plan.bound.atol if atol is None else atol,
-        rtol=plan.bound.rtol if rtol is None else rtol,
-    )
-    plan = dataclasses.replace(plan, bound=bound)
-    changed = tuple(changed_files(path, read_manifest(path)))
-    if changed:
-        return Report("", bound.atol, bound.rtol, (), changed)
-    if checkpoint is None:
-        return verify_artifact(path, plan, GoldenVectors(path), progress)
-    from exporter.verification.beside import verify_beside
-
-    return verify_beside(path, plan, checkpoint, progress)
+    return verify_again(path, asked, progress)
 
 
 def measure(names: Iterable[str], given: Given, on_stage: OnStage = lambda build, text: None) -> Iterator[Measurement]:

@@ -37,6 +37,15 @@ class UsageError(ExporterError):
     exit_code = 2
 
 
+class UntrustedError(UsageError):
+    """A file of an artifact would run code of its maker, or reach outside the artifact, and nobody said to trust it."""
+
+    def __init__(self, file: str, reason: str) -> None:
+        super().__init__(
+            f"{file} is not opened: {reason}", help="give --trust-artifact if you trust whoever made the artifact"
+        )
+
+
 class CheckpointError(ExporterError):
     """A checkpoint is missing something, holds the wrong thing, or cannot be read."""
 

@@ -7,6 +7,7 @@ plan.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -66,21 +67,38 @@ def write_golden(folder: Path, graph: GraphPlan, inputs: Mapping[str, Array], ou
 def read_golden(directory: Path, index: int, graph: GraphPlan) -> tuple[dict[str, Array], list[Array]]:
     """Return the inputs by name and the expected outputs in graph order.
 
+    A vector is bytes in a protocol buffer that says their dtype and shape: nothing is unpickled, nothing is allocated
+    beyond the size of the file, and a vector that points to bytes elsewhere is refused.
+
     Raises:
-        UsageError: a vector is missing or damaged.
+        UsageError: a vector is missing or damaged, or is not the tensor that is planned.
     """
     folder = golden_directory(directory, graph) / f"test_data_set_{index}"
 
     def read(role: str, tensors: tuple[TensorPlan, ...]) -> Iterator[Any]:
-        for number in range(len(tensors)):
+        for number, tensor in enumerate(tensors):
             path = folder / f"{role}_{number}.pb"
             try:
-                yield onnx.numpy_helper.to_array(onnx.TensorProto.FromString(path.read_bytes()))
+                yield _read_vector(path, tensor)
             except Exception as error:
+                # A missing file, one that is no protocol buffer, or one whose numbers contradict each other.
                 raise UsageError(
-                    f"the golden vector {path.relative_to(directory)} cannot be read",
+                    f"the golden vector {path.relative_to(directory)} cannot be read: {describe_error(error)}",
                     help="build the artifact again, or verify with --model",
                 ) from error
 
     names = [tensor.name for tensor in graph.inputs]
     return dict(zip(names, read("input", graph.inputs), strict=True)), list(read("output", graph.outputs))
+
+
+def _read_vector(path: Path, tensor: TensorPlan) -> Array:
+    proto = onnx.TensorProto.FromString(path.read_bytes())
+    if proto.data_location == proto.EXTERNAL or proto.external_data:
+        raise ValueError("its bytes are said to be in another file")
+    if proto.name != tensor.name:
+        raise ValueError(f"it is of '{proto.name[:80]}', where '{tensor.name}' is planned")
+    size = math.prod(proto.dims) * onnx.helper.tensor_dtype_to_np_dtype(proto.data_type).itemsize
+    if min(proto.dims, default=0) < 0 or size != len(proto.raw_data):
+        raise ValueError(f"its shape {list(proto.dims)} does not fit its {len(proto.raw_data)} bytes")
+    array: Array = onnx.numpy_helper.to_array(proto)
+    return array

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from exporter.cli.containment import verify_contained
 from exporter.cli.options import Tolerance, build_options, gather_options, source_options
 
 
@@ -122,20 +123,31 @@ def explain(rule: str | None, markdown: bool) -> int:
 @source_options
 @click.option("--atol", type=Tolerance(), metavar="X", help="Absolute tolerance. Default: that of the build.")
 @click.option("--rtol", type=Tolerance(), metavar="X", help="Relative tolerance. Default: that of the build.")
+@click.option(
+    "--trust-artifact",
+    is_flag=True,
+    help=(
+        "Open files that run code of whoever made the artifact: what AOTInductor (--aoti) or the AWS Neuron SDK "
+        "compiled, and programs with pickles."
+    ),
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
-def verify(
-    directory: Path, model: str | None, atol: float | None, rtol: float | None, as_json: bool, **source: Any
-) -> int:
+def verify(directory: Path, as_json: bool, **options: Any) -> int:
     """Verify an artifact again: its files, its structure and its numbers.
 
     DIRECTORY is one that 'exporter build' wrote. Without --model, the graphs are run on the golden vectors in it:
     inputs, and the outputs PyTorch gave for them at the time of the build. That needs neither PyTorch nor the
     checkpoint.
+
+    The artifact may be a stranger's: no code in it is run, and nothing outside it is read. Files that hold code are
+    refused without --trust-artifact.
     """
     from exporter import api
     from exporter.cli.render.builds import report_text
 
-    report = api.verify(directory, model=model, atol=atol, rtol=rtol, **source)
+    report = verify_contained(
+        lambda: api.verify(directory, **options), directory, limited=not options["trust_artifact"]
+    )
     if as_json:
         click.echo(json.dumps(report.to_data(), indent=1))
         return 0 if report.passed else 1

@@ -108,6 +108,10 @@ def _keep_to_itself(_: Path, __: GraphPlan, ___: Plan, ____: Mapping[str, str]) 
     """Write nothing: the file itself says which dims are open."""
 
 
+def _hold_harmless(_: Path) -> None:
+    """Refuse nothing."""
+
+
 def _start_nothing() -> None:
     """Start nothing."""
 
@@ -140,7 +144,8 @@ class Target:
         returns how a written graph differs from the plan. ``has_shipped_form`` tells whether a session as users open it
         differs from one that maps weights. A file is ``probed`` if a size that was baked into it shows only when it is
         run, so that each dim is tried alone; ``describe_open_dims`` writes the verdicts beside the graph.
-        ``start_runtime`` starts what the sessions of all builds share.
+        ``start_runtime`` starts what the sessions of all builds share. ``inspect`` looks at a file before a runtime
+        does, and raises `UntrustedError` for one that would run code of whoever made it, or read outside its directory.
 
     What depends on the settings: functions of them.
         ``files`` are the files that each hold a graph. ``build_modules`` are imported to build it and
@@ -170,6 +175,7 @@ class Target:
     probed: bool = False
     describe_open_dims: Callable[[Path, GraphPlan, Plan, Mapping[str, str]], None] = _keep_to_itself
     start_runtime: Callable[[], None] = _start_nothing
+    inspect: Callable[[Path], None] = _hold_harmless
     files: Callable[[str, Settings], tuple[str, ...]] = _one_file
     build_modules: Callable[[Settings], tuple[str, ...]] = _nothing
     runtime_modules: Callable[[Settings], tuple[str, ...]] = _nothing

@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -103,9 +104,12 @@ def compare_arrays(
 
 def _run(session: Session, inputs: Mapping[str, Array]) -> tuple[list[Array], str | None]:
     try:
-        return session.run(inputs), None
+        # What a runtime gives is known from its file alone: a list where the graph has a sequence, None for no value.
+        outputs: list[Any] = session.run(inputs)
     except Exception as error:
         return [], f"the runtime fails: {first_line(error)}"
+    other = next((type(output).__name__ for output in outputs if not isinstance(output, np.ndarray)), None)
+    return ([], f"the graph gives a {other} where a tensor is planned") if other is not None else (outputs, None)
 
 
 def feeble_outputs(comparisons: Iterable[Comparison], atol: float, dtype: str) -> list[str]:

@@ -61,7 +61,8 @@ class Report:
     ``runtime`` names what ran the graphs; ``atol`` and ``rtol`` are the bound. ``problems`` has a line for everything
     that is wrong beside the numbers. ``open_dims`` has, for each graph whose dims were probed one by one, a verdict on
     each. ``unproved`` has a line for everything that the comparisons prove nothing about, good as they are: outputs
-    that depend on no input, and inputs that no output depends on.
+    that depend on no input, and inputs that no output depends on. ``remarks`` are
+    what else a reader must know.
     """
 
     runtime: str
@@ -71,6 +72,7 @@ class Report:
     problems: tuple[str, ...]
     open_dims: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     unproved: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
 
     @property
     def passed(self) -> bool:

@@ -56,6 +56,7 @@ def verify_artifact(directory: Path, plan: Plan, expected: Expected, progress: P
             if not any(comparison.graph == graph.component for comparison in comparisons) and _is_good(measured):
                 unproved += _find_unproved(session, graph, plan, sample)
             comparisons += measured
+    problems += _uncompared(plan, comparisons)
     if plan.model.is_reference:
         # A trained model's outputs are what they are; a reference is ours to make expressive.
         computed = target.computed_dtype(plan.recording.settings, plan.model.dtype)
@@ -87,6 +88,21 @@ def _find_unproved(session: Session, graph: GraphPlan, plan: Plan, sample: Sampl
     except Exception as error:
         # Each runtime fails in its own way, whatever the type.
         return [f"{graph.component}: the runtime fails where one input changes: {first_line(error)}"]
+
+
+def _uncompared(plan: Plan, comparisons: list[Comparison]) -> Iterator[str]:
+    """Yield a line for each planned output of which no element was compared, where other outputs were."""
+    if not comparisons:
+        return
+    seen = {
+        (comparison.graph, comparison.output)
+        for comparison in comparisons
+        if comparison.problem is not None or 0 not in comparison.shape
+    }
+    for graph in plan.graphs:
+        for tensor in graph.outputs:
+            if (graph.component, tensor.name) not in seen:
+                yield f"{graph.component}: nothing of '{tensor.name}' was compared"
 
 
 def _runs(directory: Path, graph: GraphPlan, plan: Plan, expected: Expected) -> Iterator[tuple[Session, Sample]]:

@@ -8,6 +8,7 @@ from typing import Any
 
 import ml_dtypes
 import numpy as np
+import onnx
 import pytest
 
 import exporter
@@ -80,3 +81,35 @@ def test_a_vector_that_cannot_be_read_is_named(spoil: Any, tmp_path: Path) -> No
     read_golden(tmp_path, 0, encoder)
     with pytest.raises(UsageError, match=r"the golden vector encoder_model/test_data_set_1/output_0.pb cannot be read"):
         read_golden(tmp_path, 1, encoder)
+
+
+def spoil_vector(path: Path, spoil: Any) -> None:
+    proto = onnx.TensorProto.FromString(path.read_bytes())
+    spoil(proto)
+    path.write_bytes(proto.SerializeToString())
+
+
+def point_elsewhere(proto: Any) -> None:
+    proto.data_location = proto.EXTERNAL
+    proto.ClearField("raw_data")
+    proto.external_data.add(key="location", value="../secret")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (point_elsewhere, "in another file"),
+        (lambda proto: proto.external_data.add(key="location", value="x"), "in another file"),
+        (lambda proto: setattr(proto, "name", "other"), "it is of 'other'"),
+        (lambda proto: proto.dims.append(1 << 40), "does not fit its"),
+        (lambda proto: proto.dims.__setitem__(0, -1), "does not fit its"),
+        (lambda proto: setattr(proto, "data_type", onnx.TensorProto.STRING), "cannot be read"),
+        (lambda proto: setattr(proto, "data_type", 999), "cannot be read"),
+        (lambda proto: setattr(proto, "raw_data", b""), "does not fit its 0 bytes"),
+    ],
+)
+def test_a_vector_that_is_not_the_planned_tensor_is_refused(spoil: Any, said: str, tmp_path: Path) -> None:
+    write_vectors(tmp_path, PLAN, answer(PLAN))
+    spoil_vector(tmp_path / "encoder_model" / "test_data_set_0" / "output_0.pb", spoil)
+    with pytest.raises(UsageError, match=said):
+        read_golden(tmp_path, 0, PLAN.graphs[0])

@@ -15,10 +15,14 @@ import exporter
 from exporter.artifacts.manifest import (
     CARD,
     MANIFEST,
+    MANIFEST_LIMIT,
     MANIFEST_VERSION,
     changed_files,
+    check_files,
     read_manifest,
     read_plan,
+    unknown_keys,
+    unnamed_files,
     write_manifest,
 )
 from exporter.errors import UsageError
@@ -59,6 +63,28 @@ def test_it_says_what_the_artifact_is_and_nothing_of_the_machine(artifact: Path)
     assert manifest["versions"]["torch"] == version("torch")
     assert manifest["report"] == {"passed": True}
     assert str(artifact.parent) not in (artifact / MANIFEST).read_text("utf-8")
+
+
+def test_a_manifest_has_the_keys_that_are_known_and_names_its_files(artifact: Path) -> None:
+    manifest = read_manifest(artifact)
+    assert unknown_keys(manifest) == []
+    assert unnamed_files(artifact, manifest) == []
+    (artifact / "more").write_text("", "utf-8")
+    (artifact / "link").symlink_to("nowhere")
+    assert unnamed_files(artifact, manifest) == ["link", "more"]
+    assert unknown_keys({**manifest, "later": 1}) == ["later"]
+
+
+def test_a_manifest_of_absurd_size_is_not_read(tmp_path: Path) -> None:
+    with (tmp_path / MANIFEST).open("wb") as file:
+        file.truncate(MANIFEST_LIMIT + 1)
+    with pytest.raises(UsageError, match=f"it has {MANIFEST_LIMIT + 1} bytes"):
+        read_manifest(tmp_path)
+
+
+def test_a_graph_that_is_no_file_of_the_artifact_is_told(artifact: Path) -> None:
+    with pytest.raises(UsageError, match=r"the graph 'model\.onnx' is not among its files"):
+        check_files(artifact, read_manifest(artifact), PLAN)
 
 
 def test_its_plan_comes_back(artifact: Path) -> None:
@@ -107,7 +133,25 @@ def test_a_directory_that_is_no_artifact_is_told(tmp_path: Path) -> None:
         read_manifest(tmp_path / "nowhere")
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", "[" * 9999, "\x00"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[]",
+        "{}",
+        "[" * 99_999,
+        '{"a":' * 99_999,
+        "\x00",
+        "null",
+        '"text"',
+        '\ufeff{"manifest_version": 2}',
+        '{"manifest_version": 2, "manifest_version": 2}',
+        '{"manifest_version": 2, "plan": {"a": 1, "a": 2}}',
+        '{"manifest_version": 2, "a": NaN}',
+        '{"manifest_version": 2, "a": -Infinity}',
+        '{"manifest_version": 2, "a": ' + "9" * 5000 + "}",
+    ],
+)
 def test_a_file_that_is_no_manifest_is_told(text: str, tmp_path: Path) -> None:
     (tmp_path / MANIFEST).write_text(text, "utf-8")
     with pytest.raises(UsageError, match="is not a manifest of exporter"):
@@ -131,8 +175,29 @@ def test_another_version_is_told(other: int | None, tmp_path: Path) -> None:
         lambda manifest: manifest["plan"]["bound"].update(atol="small"),
         lambda manifest: manifest["files"].update({"more": {"bytes": 0}}),
         lambda manifest: manifest["source"].update(files=[]),
+        lambda manifest: manifest["source"]["files"].update(a=1),
+        lambda manifest: manifest.update(source=None),
+        lambda manifest: manifest.update(files=[]),
+        lambda manifest: manifest["files"].update({"../x": manifest["files"]["onnx/model.onnx"]}),
+        lambda manifest: manifest["files"].update({"/x": manifest["files"]["onnx/model.onnx"]}),
+        lambda manifest: manifest["files"]["onnx/model.onnx"].update(sha256="0"),
+        lambda manifest: manifest["files"]["onnx/model.onnx"].update(bytes=-1),
+        lambda manifest: manifest["files"]["onnx/model.onnx"].update(bytes="1"),
+        lambda manifest: manifest["plan"].update(points=[]),
+        lambda manifest: manifest["plan"]["sizes"].update(points=[]),
+        lambda manifest: manifest["plan"]["bound"].update(atol=-1.0),
+        lambda manifest: manifest["plan"]["graphs"][0].update(file="../model.onnx", files=["../model.onnx"]),
+        lambda manifest: manifest["plan"]["graphs"][0].update(files=["model.onnx", "more.onnx"]),
+        lambda manifest: manifest["plan"]["graphs"][0].update(file="model.pt2", files=["model.pt2"]),
+        lambda manifest: manifest["plan"]["recording"].update(target="unheard-of"),
+        lambda manifest: manifest["plan"]["recording"].update(target="torch-export"),
+        lambda manifest: manifest["plan"]["recording"].update(settings={"aoti": True}),
+        lambda manifest: manifest["plan"]["recording"].update(opset=None),
+        lambda manifest: manifest["plan"]["sizes"].update(seed="0"),
+        lambda manifest: manifest["plan"]["sizes"]["points"][0]["sizes"].update(batch="2"),
+        lambda manifest: manifest["plan"]["sizes"]["points"][0]["sizes"].update(batch=2.5),
+        lambda manifest: manifest["plan"]["sizes"]["points"][0]["sizes"].update(batch=True),
     ],
-    ids=["no-plan", "no-files", "no-graphs", "unknown-field", "wrong-type", "no-digest", "no-sources"],
 )
 def test_a_manifest_that_was_changed_is_told(change: Callable[[dict[str, Any]], object], artifact: Path) -> None:
     manifest = read_manifest(artifact)

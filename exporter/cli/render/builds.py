@@ -106,6 +106,8 @@ def report_text(report: Report) -> Iterator[str]:
     for (graph, output), worst in report.worst().items():
         share = f"{worst.share:.0%} of its bound"
         yield f"{graph}  {output}  max difference {worst.max_abs:.1e}, {share}, at {worst.point}"
+    for remark in report.remarks:
+        yield f"note: {remark}"
     if report.passed:
         bound = f"atol {report.atol:.1e}, rtol {report.rtol:.1e}"
         yield f"{report.verdict} in {report.runtime}: {len(report.comparisons)} comparisons, {bound}"

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+from exporter.errors import UntrustedError
 from exporter.planning.target import Exporter, Flag, Target
 from exporter.targets import torchscript
 from exporter.targets.neuron import settings
@@ -12,6 +15,11 @@ def _load_exporter() -> Exporter:
     from exporter.targets.neuron import exporter
 
     return exporter
+
+
+def _inspect(path: Path) -> None:
+    """Refuse every program: what the SDK compiled is native code, and it loads with code of the SDK."""
+    raise UntrustedError(path.name, "it is native code, compiled by the AWS Neuron SDK")
 
 
 TARGET = Target(
@@ -64,5 +72,6 @@ TARGET = Target(
     computed_dtype=settings.computed_dtype,
     refuse_combinations=settings.refuse_combinations,
     refuse_verification=settings.refuse_verification,
+    inspect=_inspect,
     **TORCH_PROGRAM,
 )

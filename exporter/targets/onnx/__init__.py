@@ -36,6 +36,12 @@ def _check_structure(directory: Path, graph: GraphPlan, plan: Plan) -> list[str]
     return check_structure(directory / graph.file, graph, plan)
 
 
+def _inspect(path: Path) -> None:
+    from exporter.targets.onnx.inspection import inspect_model
+
+    inspect_model(path)
+
+
 # What each tracer can write; asked for more, it silently writes something else.
 OPSETS: Mapping[str, range] = {"torchscript": range(11, 21), "dynamo": range(18, 24)}
 
@@ -49,4 +55,5 @@ TARGET = Target(
     check_structure=_check_structure,
     has_shipped_form=_has_shipped_form,
     opsets=OPSETS,
+    inspect=_inspect,
 )

@@ -12,6 +12,8 @@ from exporter.errors import first_line
 from exporter.planning.dtypes import NUMPY_DTYPES
 from exporter.planning.plan import GraphPlan, Plan, TensorPlan
 
+# What a value can hold, by the number that stands for it in a file.
+_DTYPES = {onnx.helper.np_dtype_to_tensor_dtype(dtype): dtype for dtype in NUMPY_DTYPES.values()}
 # Embedded weights above this are not worth parsing a second time: the runtime has read the file.
 _PARSED_LIMIT = 1 << 28
 
@@ -48,7 +50,8 @@ def _external_problems(proto: Any, path: Path) -> Iterator[str]:
             continue
         entry = {item.key: item.value for item in tensor.external_data}
         data = path.parent / entry.get("location", "")
-        end = int(entry.get("offset", 0)) + int(entry.get("length", 0))
+        numbers = [entry.get(key, "0") for key in ("offset", "length")]
+        end = sum(map(int, numbers)) if all(map(str.isdecimal, numbers)) else data.stat().st_size + 1
         if not data.is_file() or data.parent != path.parent:
             yield f"{path.name}: the data of '{tensor.name}' is in '{entry.get('location')}', which is not beside it"
         elif end > data.stat().st_size:
@@ -65,6 +68,6 @@ def _signature_problems(file: str, role: str, values: Any, tensors: tuple[Tensor
         shape = tuple(dim.dim_param or dim.dim_value for dim in value.type.tensor_type.shape.dim)
         if shape != tensor.shape:
             yield f"{file}: the {role} '{tensor.name}' has shape {list(shape)}; planned {list(tensor.shape)}"
-        dtype = onnx.helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type)
+        dtype = _DTYPES.get(value.type.tensor_type.elem_type)
         if dtype != NUMPY_DTYPES[tensor.dtype]:
             yield f"{file}: the {role} '{tensor.name}' is {dtype}; planned {tensor.dtype}"

@@ -33,6 +33,12 @@ def _check_structure(directory: Path, graph: GraphPlan, plan: Plan) -> list[str]
     return check_structure(directory / graph.file, graph)
 
 
+def _inspect(path: Path) -> None:
+    from exporter.targets.openvino.inspection import inspect_representation
+
+    inspect_representation(path)
+
+
 def _packages(_: Settings) -> tuple[str, ...]:
     return ("openvino",)
 
@@ -51,6 +57,7 @@ TARGET = Target(
     open_session=_open_session,
     check_structure=_check_structure,
     opsets=OPSETS,
+    inspect=_inspect,
     flags=(
         Flag(
             "compress_to_fp16", bool, "write float32 weights as float16; inputs, outputs and computation stay float32."

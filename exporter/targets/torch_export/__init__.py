@@ -19,6 +19,12 @@ def _files(file: str, settings: Settings) -> tuple[str, ...]:
     return (file, file.removesuffix(PROGRAM) + COMPILED) if settings.get("aoti") else (file,)
 
 
+def _inspect(path: Path) -> None:
+    from exporter.targets.torch_export.inspection import inspect_program
+
+    inspect_program(path)
+
+
 TARGET = Target(
     name="torch-export",
     suffix=PROGRAM,
@@ -29,5 +35,6 @@ TARGET = Target(
     tracer="dynamo",
     flags=(Flag("aoti", bool, "compile with AOTInductor, for this kind of processor (needs a C++ compiler)."),),
     files=_files,
+    inspect=_inspect,
     **TORCH_PROGRAM,
 )

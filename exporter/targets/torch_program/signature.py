@@ -49,7 +49,9 @@ def signature_problems(directory: Path, graph: GraphPlan, plan: Plan) -> list[st
     path = signature_path(directory, graph)
     try:
         written = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
+        written = None
+    if not isinstance(written, dict):
         return [f"{path.name} is missing or damaged"]
     planned = make_signature(graph, plan, {})
     return [

@@ -14,6 +14,12 @@ def _load_exporter() -> Exporter:
     return exporter
 
 
+def _inspect(path: Path) -> None:
+    from exporter.targets.torchscript.inspection import inspect_script
+
+    inspect_script(path)
+
+
 TARGET = Target(
     name="torchscript",
     suffix=".pt",
@@ -26,5 +32,6 @@ TARGET = Target(
         Flag("untie", bool, "give weights that are tied in the model a copy each."),
         Flag("freeze", bool, "write weights into the graph as constants and simplify it."),
     ),
+    inspect=_inspect,
     **TORCH_PROGRAM,
 )

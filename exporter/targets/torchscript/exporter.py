@@ -20,8 +20,9 @@ from exporter.planning.dummies import make_dummies
 from exporter.planning.plan import GraphPlan, Plan
 from exporter.targets.quiet import quiet_libraries
 
-# Where the Python line of each operator is kept: absolute paths of this machine, of use to nobody else.
-_DEBUG = ".debug_pkl"
+# Where the Python line of each operator is kept: absolute paths of this machine, of use to nobody else. And a checksum
+# over the whole file with those in it, which therefore differs from machine to machine; no reader needs one.
+_LEFT_OUT = (".debug_pkl", "/.data/serialization_id")
 # Tensors start at multiples of this in the file, so that they can be mapped.
 _ALIGNMENT = 64
 _BLOCK = 1 << 22
@@ -115,7 +116,7 @@ def _copy_archive(source: Path, target: Path) -> None:
     """Copy an archive without what its entries tell of this machine and this moment."""
     with zipfile.ZipFile(source) as old, zipfile.ZipFile(target, "w", zipfile.ZIP_STORED) as new:
         for entry in old.infolist():
-            if not entry.filename.endswith(_DEBUG):
+            if not entry.filename.endswith(_LEFT_OUT):
                 _copy_entry(old, entry, new, target.stem)
 
 

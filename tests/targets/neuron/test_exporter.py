@@ -271,10 +271,11 @@ def test_equal_builds_give_equal_bytes(
 
 
 def test_the_golden_vectors_verify_it_again(artifact: tuple[Path, Plan], run: Run) -> None:
-    result = run("verify", artifact[0], PYTHONPATH=with_sdk()["PYTHONPATH"])
+    assert "native code" in assert_clean_failure(run("verify", artifact[0], PYTHONPATH=with_sdk()["PYTHONPATH"]), 2)
+    result = run("verify", artifact[0], "--trust-artifact", PYTHONPATH=with_sdk()["PYTHONPATH"])
     assert result.returncode == 0, result.stderr
     assert "verified in torch" in result.stdout
-    said = assert_clean_failure(run("verify", artifact[0]), 1)
+    said = assert_clean_failure(run("verify", artifact[0], "--trust-artifact"), 1)
     assert "No module named 'torch_neuronx'" in said
     assert "awsdocs-neuron" in said
 
@@ -466,8 +467,8 @@ def test_a_machine_without_the_device_compiles_and_does_not_verify(checkpoint: P
     assert "add --no-verify, and run 'exporter verify DIR' on the Neuron machine" in said
     built = run(*command, "--cpu-backend", "--no-verify", **here)
     assert built.returncode == 0, built.stderr
-    assert run("verify", "out", **here).returncode == 1
-    there = run("verify", "out", PYTHONPATH=here["PYTHONPATH"])
+    assert run("verify", "out", "--trust-artifact", **here).returncode == 1
+    there = run("verify", "out", "--trust-artifact", PYTHONPATH=here["PYTHONPATH"])
     assert there.returncode == 0, there.stderr
 
 
