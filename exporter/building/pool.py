@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from exporter.artifacts.claims import scratch_directory
-from exporter.artifacts.refusals import find_full
+from exporter.artifacts.refusals import directory_size, find_full
 from exporter.artifacts.staging import stage
 from exporter.building.events import (
     Built,
@@ -35,7 +35,15 @@ from exporter.building.events import (
     to_line,
 )
 from exporter.building.requests import Build
-from exporter.errors import EngineError, ExporterError, ExportError, UsageError, describe_error, first_line
+from exporter.errors import (
+    EngineError,
+    ExporterError,
+    ExportError,
+    UsageError,
+    describe_error,
+    first_line,
+    format_bytes,
+)
 from exporter.models.checkpoints import LeftBehind
 from exporter.planning.plan import Plan
 from exporter.verification.report import Report, VerificationError
@@ -331,7 +339,8 @@ class _Worker:
         if _signal_name(status) in _SENT:
             return self._killed(status)
         # What is written to a mapped file that has no room ends the process.
-        full = find_full((job.staging, self.scratch))
+        written = f"{format_bytes(directory_size(job.staging))} of the artifact were written"
+        full = find_full((job.staging, self.scratch), needed=written)
         if full is not None:
             return full
         return EngineError(f"the worker died (status {status})", help=self._keep_log())

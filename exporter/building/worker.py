@@ -59,13 +59,16 @@ def main() -> None:
     for number in _ENDING:
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, _end)
-    _die_with_parent(signal.SIGTERM)
+    _die_with_parent(signal.SIGKILL)
     events = os.fdopen(os.dup(1), "w", buffering=1, encoding="utf-8")
     os.dup2(2, 1)
     failure = _preload()
     if failure is not None:
         _emit(events, Unready(error_to_data(failure)))
         return
+    # From here on it starts processes, and lives on for as long as it takes to end them. Importing may take long to be
+    # interrupted, and starts none.
+    _die_with_parent(signal.SIGTERM)
     _emit(events, Ready())
     for line in sys.stdin:
         job = job_from_line(line)
