@@ -43,3 +43,12 @@ def test_tasks_go_by_all_their_names():
         assert {resolve_task(f"{word}-with-past") for word in task.words} == {f"{name}-with-past"}
     assert resolve_task("summarization-with-past") == "text2text-generation-with-past"
     assert resolve_task("audio-ctc") == "automatic-speech-recognition"
+
+
+def test_embeddings_are_built_and_are_no_feature_of_a_live_model(masked_lm: Path) -> None:
+    assert "sentence-similarity" not in FeaturesManager.AVAILABLE_FEATURES
+    with pytest.raises(UsageError, match="has no feature 'sentence-similarity'"):
+        FeaturesManager.get_config("bert", "sentence-similarity")
+    with pytest.raises(UsageError, match="followed by modules that transformers does not have") as refusal:
+        FeaturesManager.get_model_from_feature("sentence-similarity", str(masked_lm))
+    assert "--task sentence-similarity" in str(refusal.value.help)
