@@ -17,22 +17,34 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from exporter.language.catalog import family_names, find_family, load_tasks, scalar_text, task_of_word
 from exporter.language.diagnostics import Diagnostic, Edit, Fix
-from exporter.language.document import Document, Mapping, Node, Scalar
-from exporter.language.effort import spend, suggest
-from exporter.language.findings import REMOVES_NOTHING, TOO_LARGE, UNKNOWN_COMPONENT, UNKNOWN_FAMILY, UNKNOWN_TASK, Rule
+from exporter.language.document import Document, Mapping, Node, Scalar, parse_document
+from exporter.language.effort import Budget, bounded, spend, suggest
+from exporter.language.findings import (
+    REMOVES_NOTHING,
+    TOO_LARGE,
+    TOO_MANY_FINDINGS,
+    UNKNOWN_COMPONENT,
+    UNKNOWN_FAMILY,
+    UNKNOWN_TASK,
+    Rule,
+)
 from exporter.language.merging import GRAPH, cache_last, child, is_null, merge_all, monolith_of, only, without
 from exporter.language.reading import Reader, read_config, read_float, read_minimum_opsets, read_text, read_variants
 from exporter.language.schema import check_schema
 from exporter.language.spec import WITH_PAST, Spec, TaskSpec
-from exporter.language.text import Span
+from exporter.language.text import Span, Text
 
 _SHARED = ("inputs", "arguments", "outputs_ignored", "tolerances", "tracer", "refused", "targets", "patches", "notes")
 _PICKS = ("components", "merged")
 # Of all tasks of a spec. The largest spec of the catalogue has a tenth of them.
 MAX_TENSORS = 5_000
+# Findings of a family that each of its specs repeats.
+_MAX_OF_FAMILY = 100
+_UNBOUNDED = 1 << 62
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +89,14 @@ def check_family(document: Document) -> Composition:
     return Composition(None, None, None, tuple(dict.fromkeys(composer.diagnostics)))
 
 
+@lru_cache(maxsize=64)
+def _check_text(source: Text) -> tuple[tuple[Diagnostic, ...], int]:
+    """Return what the schema finds in a family, and the steps that took: they count for every spec that extends it."""
+    with bounded(Budget(_UNBOUNDED)) as budget:
+        violations = tuple(check_schema(parse_document(source)))
+    return violations, _UNBOUNDED - budget.left
+
+
 @dataclass
 class _Composer:
     """Lays one spec over its family."""
@@ -101,9 +121,15 @@ class _Composer:
             )
             return None, None
         base = self.family.root
-        broken = [*self.family.diagnostics, *check_schema(self.family)]
+        violations, steps = _check_text(self.family.source)
+        spend(steps)
+        broken = [*self.family.diagnostics, *violations]
         if base is None or broken:
-            self.diagnostics += broken
+            self.diagnostics += broken[:_MAX_OF_FAMILY]
+            if len(broken) > _MAX_OF_FAMILY:
+                end = Span(self.family.source, len(self.family.source.text), len(self.family.source.text))
+                message = f"{len(broken) - _MAX_OF_FAMILY:,} more findings of the family are not listed"
+                self._report(TOO_MANY_FINDINGS, message, end, "lint the family")
             return None, None
         self._report_idle_removals(base, root)
         return self.compose_with(base)

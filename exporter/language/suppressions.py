@@ -24,7 +24,7 @@ from exporter.language.findings import (
     Rule,
 )
 from exporter.language.rules import Subject
-from exporter.language.text import Span
+from exporter.language.text import Span, Text
 
 _MARK = re.compile(r"(?:^|(?<=\s))#[ \t]*exporter:[ \t]*ignore\[")
 _COMMENT = re.compile(r"(?:^|(?<=[ \t]))#")
@@ -58,7 +58,9 @@ def apply_suppressions(
 ) -> list[Diagnostic]:
     """Remove suppressed findings, and report suppressions that are unused, unknown or without a reason."""
     active = {rule.name for rule in rules if models or not rule.needs_models}
-    suppressions = {document.source.name: list(_suppressions(document)) for document in _documents(subjects)}
+    suppressions = {
+        document.source.name: _suppressions(document.source, document.quoted) for document in _documents(subjects)
+    }
     # By file and line, the place of each rule that is suppressed there, by name and by code.
     places: dict[tuple[str, int], dict[str, Span]] = {}
     for name, listed in suppressions.items():
@@ -134,12 +136,16 @@ def _codes() -> dict[str, str]:
     return {rule.code: rule.name for rule in RULES.values()}
 
 
-def _suppressions(document: Document) -> Iterator[_Suppression]:
-    """Yield the suppression comments of a document.
+@lru_cache(maxsize=128)
+def _suppressions(source: Text, quoted: tuple[tuple[int, int], ...]) -> tuple[_Suppression, ...]:
+    return tuple(_read_suppressions(source, _Quoted(quoted)))
+
+
+def _read_suppressions(source: Text, quoted: _Quoted) -> Iterator[_Suppression]:
+    """Yield the suppression comments of a text.
 
     A comment alone on its line is about the next line that has content.
     """
-    source, quoted = document.source, _Quoted(document.quoted)
     lines = list(source.lines())
     contents = _next_contents(lines)
     left = _MAX_NAMES

@@ -276,3 +276,24 @@ def test_help_ends_where_nobody_would_read_it():
     with bounded(Budget(10_000, compared=120)):
         hints = [suggest("name_x", names) for _ in range(4)]
     assert [hint is None for hint in hints] == [False, False, True, True]
+
+
+def test_a_broken_family_is_looked_at_once_and_told_by_each_of_its_specs_in_part(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "families").mkdir()
+    family = (Path(__file__).parents[2] / "specs" / "families" / "encoder.yaml").read_text("utf-8")
+    keys = many(20_000, lambda at: f"k{at}: 1\n")
+    (tmp_path / "families" / "broken.yaml").write_text(
+        family.replace("family: encoder", "family: broken") + keys, "utf-8"
+    )
+    for number in range(20):
+        text = spec().replace("example", f"spec{number}").replace("extends: encoder", "extends: broken")
+        (tmp_path / f"spec{number}.yaml").write_text(text, "utf-8")
+    started = time.process_time()
+    result = exporter.lint(".")
+    assert time.process_time() - started < SECONDS
+    assert result.count == 20_001  # and one of the specs, that the rest of the family is not listed with them
+    with pytest.raises(SpecError, match="unknown key 'k0'"):
+        load_spec("spec1.yaml")

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from exporter.language.diagnostics import Edit, Fix
 from exporter.language.fixes import diff_fixes, fix_files, fixed_texts
-from exporter.language.linting import lint_paths
+from exporter.language.linting import LintResult, lint_paths
+from exporter.language.text import Text
 
 SPEC = """\
 spec_version: 1
@@ -61,3 +66,50 @@ def test_a_file_that_is_not_linted_is_not_fixed(lint, tmp_path: Path):
     (finding,) = result.diagnostics
     assert finding.fix is not None
     assert fixed_texts(type(result)(result.files, result.diagnostics, (tmp_path / "other.yaml",))) == {}
+
+
+def test_a_diff_of_very_many_edits_ends_soon_and_is_what_the_fix_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    comments = "".join(f"# exporter: ignore[loose-tolerance] why\n#{number}\n" for number in range(10_000))
+    (tmp_path / "example.yaml").write_text(SPEC + comments, "utf-8")
+    result = lint_paths(["example.yaml"])
+    started = time.process_time()
+    diff = "".join(diff_fixes(result))
+    assert time.process_time() - started < 2
+    ((before, after),) = fixed_texts(result).values()
+    assert apply_diff(before, diff) == after
+    assert after == SPEC + "".join(f"#{number}\n" for number in range(10_000))
+
+
+def apply_diff(text: str, diff: str) -> str:
+    """Apply a unified diff, checking every line it repeats."""
+    lines, done, at = text.splitlines(keepends=True), [], 0
+    for line in diff.splitlines(keepends=True)[2:]:
+        if line.startswith("@@"):
+            start, _, count = line.split()[1][1:].partition(",")
+            first = int(start) - (count != "0")
+            done += lines[at:first]
+            at = first
+        elif line[0] == "+":
+            done.append(line[1:])
+        else:
+            assert lines[at] == line[1:]
+            done += [line[1:]] if line[0] == " " else []
+            at += 1
+    return "".join(done + lines[at:])
+
+
+@given(st.text("ab\n", max_size=40), st.data())
+def test_a_diff_is_what_the_edits_do(text: str, data: st.DataObject):
+    source = Text("example.yaml", text, Path("example.yaml"))
+    places = sorted(data.draw(st.sets(st.integers(0, len(text)), max_size=6)))
+    words = st.sampled_from(["", "x", "x\n", "\n", "y\nz"])
+    edits = tuple(
+        Edit(source.span(start, end), data.draw(words)) for start, end in zip(places[::2], places[1::2], strict=False)
+    )
+    result = LintResult(("example.yaml",), (), paths=(Path("example.yaml"),), fixes=(Fix("change", edits),))
+    after = next((after for _, after in fixed_texts(result).values()), text)
+    diff = "".join(line if line.endswith("\n") else f"{line}\n\\" for line in diff_fixes(result))
+    assert bool(diff) == (after != text)
+    if "\\" not in diff:
+        assert apply_diff(text, diff) == after
