@@ -42,6 +42,13 @@ from exporter.language.loading import load_spec
         ("RoFormerForMaskedLM", "roformer", "fill-mask"),
         ("T5EncoderModel", "t5", "text-encoding"),
         ("LongT5EncoderModel", "longt5", "text-encoding"),
+        ("CLIPTextModel", "clip_text_model", "feature-extraction"),
+        ("CLIPTextModelWithProjection", "clip_text_model", "text-embedding"),
+        ("CLIPVisionModelWithProjection", "clip_vision_model", "image-embedding"),
+        ("CLIPForImageClassification", "clip", "image-classification"),
+        ("SiglipTextModel", "siglip_text_model", "feature-extraction"),
+        ("SiglipVisionModel", "siglip_vision_model", "feature-extraction"),
+        ("OwlViTVisionModel", "owlvit_vision_model", "feature-extraction"),
         ("BertForPreTraining", "bert", None),
     ],
 )
