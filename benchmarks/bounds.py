@@ -114,7 +114,7 @@ def measure(build: Build, points: int) -> dict[str, Any]:
         artifact.mkdir()
         weights.mkdir()
         plan = build_artifact(Job(build.request, artifact), lambda _: None).plan
-        model, _ = load_model(plan, loadable_checkpoint(Prepared(plan, None), weights))
+        model = load_model(plan, loadable_checkpoint(Prepared(plan, None), weights)).model
         draws = Draws(plan, Sizes(spec, config))
         result: dict[str, Any] = {"points": 0, "refused": 0, "share": 0.0, "scaled": 0.0, "bound": plan.bound.atol}
         result |= {"outside": 0, "problems": []}
