@@ -49,7 +49,9 @@ def _last_token(states: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
 
 
 def _largest(states: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-    return states.masked_fill(mask.unsqueeze(-1) == 0, float("-inf")).amax(dim=1)
+    largest = states.masked_fill(mask.unsqueeze(-1) == 0, float("-inf")).amax(dim=1)
+    # A text without a token has no largest value; a later step would make NaN of an infinite one.
+    return torch.where(mask.sum(dim=-1, keepdim=True) > 0, largest, torch.zeros_like(largest))
 
 
 def _mean(states: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
