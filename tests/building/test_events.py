@@ -15,7 +15,9 @@ from exporter.building.events import (
     Ended,
     Failed,
     Job,
+    Ready,
     Stage,
+    Unready,
     error_from_data,
     error_to_data,
     event_from_line,
@@ -55,6 +57,8 @@ def finding(text: Text) -> Diagnostic:
         Built(exporter.plan("distilbert", "fill-mask"), None, {}, ""),
         Failed({"kind": "UsageError", "message": "m", "help": None}),
         Ended(-9),
+        Ready(),
+        Unready({"kind": "UsageError", "message": "torch cannot be imported", "help": "install it again"}),
     ],
     ids=lambda event: type(event).__name__,
 )

@@ -267,3 +267,10 @@ def test_of_a_build_file_with_very_many_mistakes_the_first_are_told(tmp_path: Pa
         plan_builds([str(tmp_path / "build.yaml")], {})
     assert len(failure.value.diagnostics) == 101
     assert failure.value.diagnostics[-1].message == "400 more findings in this file are not listed"
+
+
+def test_no_artifact_is_put_into_its_checkpoint(masked_lm: Path, tmp_path: Path):
+    shutil.copytree(masked_lm, tmp_path / "model")
+    builds = plan_builds([], {"model": str(tmp_path / "model"), "output": tmp_path / "model" / "onnx"})
+    with pytest.raises(UsageError, match="lies in the checkpoint"):
+        check_places(builds)
