@@ -39,11 +39,6 @@ class Budget:
     compared: int = _COMPARED
     whole: Budget | None = None
 
-    @property
-    def is_spent(self) -> bool:
-        """Whether a step was asked for that was not left."""
-        return self.left < 0
-
     def take(self, steps: int) -> None:
         """Take steps away.
 

@@ -38,6 +38,8 @@ Examine = Callable[[Spec], Iterable[Diagnostic]]
 # Findings that are listed: of one file, and of all. Nobody reads more of them before mending the first.
 MAX_LISTED_OF_A_FILE = 100
 MAX_LISTED = 1_000
+# Of the text of a file, which is parsed by a library that counts nothing.
+_CHARACTERS_A_STEP = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,12 +194,16 @@ class _Judged:
 
 def _judge_file(path: Path, run: Budget, *, is_named: bool) -> _Judged:
     """Read and judge one file of a run, or say that the run has done all the work it may."""
-    if run.is_spent:
+    try:
+        run.take(0)
+        document = _load(path, is_named=is_named)
+        run.take(len(document.source.text) // _CHARACTERS_A_STEP)
+    except WorkExhausted:
         document = Document(Text(display_name(path), "", path), None, ())
         message = "the files before this one took all the work that linting may take, so this one was not looked at"
         finding = TOO_MUCH_WORK.at(message, document.source.span(0, 0), "lint fewer files at a time")
         return _Judged(Subject(document, (finding,), None), Budget(0))
-    return _judge(_load(path, is_named=is_named), Budget(STEPS_OF_A_DOCUMENT, whole=run))
+    return _judge(document, Budget(STEPS_OF_A_DOCUMENT, whole=run))
 
 
 def _judge(document: Document, budget: Budget) -> _Judged:
