@@ -79,6 +79,8 @@ class RequestOptions(SourceOptions, total=False):
         weights: ``auto`` (in the file below 2 GB, beside it above) or ``external`` (always beside it).
         monolith: a task of several graphs as the single one earlier systems wrote.
         merged: one decoder that serves every step.
+        output_hidden_states: the states between layers are outputs too.
+        output_attentions: the weights that attention gives each position are outputs too.
         layout: the files of a kind of consumer, by the name `exporter build --layout` takes.
         variant: a variant of the spec, counted from 1, in place of its reference.
         seed: of dummies and of a reference's weights. Default: 0.
@@ -97,6 +99,8 @@ class RequestOptions(SourceOptions, total=False):
     weights: str | None
     monolith: bool | None
     merged: bool | None
+    output_hidden_states: bool | None
+    output_attentions: bool | None
     layout: str | None
     variant: int | None
     seed: int | None

@@ -155,6 +155,18 @@ _REQUEST = (
         help="Write one decoder that serves the first step of a generation and the later ones, not one for each.",
     ),
     click.option(
+        "--output-hidden-states",
+        is_flag=True,
+        default=None,
+        help="Make the states between layers outputs too: hidden_states.0, hidden_states.1, …",
+    ),
+    click.option(
+        "--output-attentions",
+        is_flag=True,
+        default=None,
+        help="Make the weights of attention outputs too: attentions.0, attentions.1, …",
+    ),
+    click.option(
         "--layout",
         type=click.Choice(list(LAYOUTS)),
         help="Files and folders as a consumer expects them. Default: flat, for ONNX Runtime and optimum.",

@@ -2,7 +2,8 @@
 
 The order in which the parts of a task are laid over one another is the whole of composition::
 
-    family, spec             inputs, arguments, outputs_ignored, tolerances, tracer, refused, targets, patches, notes
+    family, spec             inputs, arguments, internals, outputs_ignored, tolerances, tracer, refused, targets, patches,
+                             notes
     family, spec             tasks.<task>
     family, spec             cache                       (only in the -with-past form)
     family, spec             tasks.<task>-with-past      (likewise)
@@ -38,7 +39,18 @@ from exporter.language.schema import check_schema
 from exporter.language.spec import WITH_PAST, Spec, TaskSpec
 from exporter.language.text import Span, Text
 
-_SHARED = ("inputs", "arguments", "outputs_ignored", "tolerances", "tracer", "refused", "targets", "patches", "notes")
+_SHARED = (
+    "inputs",
+    "arguments",
+    "internals",
+    "outputs_ignored",
+    "tolerances",
+    "tracer",
+    "refused",
+    "targets",
+    "patches",
+    "notes",
+)
 _PICKS = ("components", "merged")
 # Of all tasks of a spec. The largest spec of the catalogue has a tenth of them.
 MAX_TENSORS = 5_000

@@ -12,7 +12,7 @@ from exporter.language.document import Mapping, Node, Scalar
 from exporter.language.effort import spend
 
 # What a graph is made of.
-GRAPH = ("inputs", "outputs", "arguments", "outputs_ignored")
+GRAPH = ("inputs", "outputs", "internals", "arguments", "outputs_ignored")
 _CACHED = ("inputs", "outputs")
 
 

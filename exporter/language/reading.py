@@ -191,6 +191,7 @@ class Reader:
             built=tuple(built),
             inputs=tuple(self._tensors(body.get("inputs"), needs_fill=True)),
             outputs=tuple(self._tensors(body.get("outputs"), needs_fill=False)),
+            internals=tuple(self._tensors(body.get("internals"), needs_fill=False)),
             ignored=_reasons(body.get("outputs_ignored")),
             patches=_reasons(child(own, "patches")),
             refused=_reasons(child(own, "refused")),
@@ -272,6 +273,7 @@ class Reader:
             when=self._expression(when) if isinstance(when, Scalar) else None,
             unused=str(reason) if reason is not None else None,
             beyond=read_text(child(node, "beyond")),
+            count=read_text(child(node, "count")),
             span=key.span,
             type_span=span,
         )

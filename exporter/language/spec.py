@@ -82,6 +82,8 @@ class TensorSpec:
         unused: the reason why no output depends on the input; None for an input that outputs depend on.
         beyond: a dim that counts how much of the input the cache holds already. The model is given the rest: of 13
             encoder states, 13 at the first step and none later.
+        count: a dim that counts how many tensors a name with ``{layer}`` stands for; None for as many as there are
+            layers in the cache.
     """
 
     name: str
@@ -91,6 +93,7 @@ class TensorSpec:
     when: Expression | None
     unused: str | None
     beyond: str | None
+    count: str | None
     span: Span = dataclasses.field(compare=False)
     type_span: Span = dataclasses.field(compare=False)
 
@@ -100,6 +103,7 @@ class GraphSpec:
     """One graph of a task: what goes in, what comes out, and what the call is given besides.
 
     ``constants`` are keyword arguments; ``built`` are tensors made inside the graph from the sizes of its inputs;
+    ``internals`` are the outputs that a build has on request: the states between layers and the weights of attention.
     ``ignored`` maps a field the model returns to the reason the graph leaves it out. ``patches`` and ``refused`` are
     those of this graph alone, beside those of its task.
     """
@@ -110,6 +114,7 @@ class GraphSpec:
     built: tuple[TensorSpec, ...]
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
+    internals: tuple[TensorSpec, ...]
     ignored: Mapping[str, str]
     patches: Mapping[str, str]
     refused: Mapping[str, str]

@@ -63,7 +63,7 @@ def load_model(plan: Plan, checkpoint: Checkpoint, *, attention: str | None = No
     Args:
         plan: what is built; its dtype is the model's.
         checkpoint: where the weights are.
-        attention: the attention implementation, or None for the model's default.
+        attention: the attention implementation, or None for the plan's, which by default is that of transformers.
 
     Raises:
         CheckpointError: weights are of the wrong shape, have no place in the model, or cannot be read.
@@ -75,6 +75,7 @@ def load_model(plan: Plan, checkpoint: Checkpoint, *, attention: str | None = No
     weights = unwrap(weights, skeleton.shapes, skeleton.prefix)
     check_placed_once(skeleton, weights, checkpoint)
     check_size(skeleton, weights, checkpoint)
+    attention = attention or plan.model.attention
     options: dict[str, Any] = {"attn_implementation": attention} if attention is not None else {}
     try:
         with quiet_libraries(), torch.random.fork_rng(devices=[]):

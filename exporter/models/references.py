@@ -34,6 +34,8 @@ def make_reference(plan: Plan) -> Any:
     try:
         with quiet_libraries(), torch.random.fork_rng(devices=[]):
             torch.manual_seed(plan.sizes.seed)
+            if plan.model.attention is not None:
+                config._attn_implementation = plan.model.attention
             model = cls(config)
             initialize_weights(model, plan.sizes.seed, plan.model.reference_gain)
             measure_norms(model.eval(), plan)

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from exporter.errors import UsageError
-from exporter.language.spec import DTYPES, TRACERS, GraphSpec, MinimumOpset, Spec, TaskSpec, Tolerance
+from exporter.language.spec import DTYPES, TRACERS, GraphSpec, MinimumOpset, Spec, TaskSpec, TensorSpec, Tolerance
 from exporter.planning.arrangement import Arrangement
 from exporter.planning.options import Options
 from exporter.planning.sizes import Sizes
@@ -19,6 +19,10 @@ from exporter.planning.target import Target, check_settings
 DEFAULT_OPSETS = {"float32": 18, "float16": 18, "bfloat16": 20}
 # The lowest opset in which a patch can be recorded, and why.
 _PATCH_OPSETS = {"empty-axes": (14, "an axis that may be empty is kept by Reshape since opset 14")}
+
+
+# What a build may have of the inside of a model, with the option that asks for it.
+INTERNALS = {"hidden_states": "--output-hidden-states", "attentions": "--output-attentions"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +69,12 @@ class Choice:
     @property
     def asked(self) -> tuple[str, ...]:
         """The words under which a spec refuses some configs."""
-        return (self.tracer, self.options.dtype, *(["merged"] if self.options.merged else []))
+        return (
+            self.tracer,
+            self.options.dtype,
+            *(["merged"] if self.options.merged else []),
+            *self.options.internals,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +113,7 @@ def choose(spec: Spec, task: TaskSpec, options: Options, target: Target, arrange
     for asked in (tracer, options.dtype) if target.opsets else (options.dtype,):
         if asked in refused:
             raise UsageError(f"{title} cannot be had with {asked}: {refused[asked]}")
+    _refuse_internals(title, graphs, options, refused)
     check_settings(target, options.settings)
     limit = task.targets.get(target.name)
     if limit is not None and limit.refused is not None:
@@ -115,7 +125,7 @@ def choose(spec: Spec, task: TaskSpec, options: Options, target: Target, arrange
         reach = _Reach(target.opsets, tracer, refused, spec.minimum_opsets.get(options.dtype))
         _refuse_beyond_tracer(title, options, opset, reach)
     computed = target.computed_dtype(options.settings, options.dtype)
-    tolerance = task.tolerances.get(computed)
+    tolerance = _choose_tolerance(spec, task, options, computed)
     if tolerance is None and (options.atol is None or options.rtol is None):
         cast = f", which the target {target.name} casts {options.dtype} to" if computed != options.dtype else ""
         raise UsageError(
@@ -123,6 +133,34 @@ def choose(spec: Spec, task: TaskSpec, options: Options, target: Target, arrange
             help="give --atol and --rtol, or add one under 'tolerances'",
         )
     return Choice(spec, task, options, target, arrangement, tracer, opset, graphs, computed, tolerance)
+
+
+def _choose_tolerance(spec: Spec, task: TaskSpec, options: Options, computed: str) -> Tolerance | None:
+    """Return the task's bound; with hidden states or attentions the loosest of the spec, as they are its tasks' inside."""
+    of_task = task.tolerances.get(computed)
+    if of_task is None or not options.internals:
+        return of_task
+    others = [other.tolerances[computed] for other in spec.tasks.values() if computed in other.tolerances]
+    return max(others, key=lambda tolerance: tolerance.atol)
+
+
+def kind_of_internal(tensor: TensorSpec) -> str:
+    """Return whether an output on request is one of the ``hidden_states`` or one of the ``attentions``."""
+    return next(kind for kind in INTERNALS if kind in tensor.name)
+
+
+def _refuse_internals(
+    title: str, graphs: tuple[GraphSpec, ...], options: Options, refused: Mapping[str, str]
+) -> None:
+    """Refuse hidden states and attentions that the model does not give."""
+    for asked in options.internals:
+        if asked in refused:
+            raise UsageError(f"{title} cannot be had with {INTERNALS[asked]}: {refused[asked]}")
+        if not any(kind_of_internal(tensor) == asked for graph in graphs for tensor in graph.internals):
+            raise UsageError(
+                f"{title} cannot be had with {INTERNALS[asked]}: its spec declares no {asked.replace('_', ' ')}",
+                help=f"leave {INTERNALS[asked]} out, or declare them under 'internals:'",
+            )
 
 
 def _choose_graphs(spec: Spec, task: TaskSpec, options: Options, arrangement: Arrangement) -> tuple[GraphSpec, ...]:
@@ -209,7 +247,7 @@ def refuse_config(choice: Choice, sizes: Sizes) -> None:
         UsageError: with the condition and the reason the spec gives.
     """
     for name, refusal in choice.task.refused_when.items():
-        is_choice = name in (*TRACERS, *DTYPES, "merged")
+        is_choice = name in (*TRACERS, *DTYPES, "merged", *INTERNALS)
         if (is_choice and name not in choice.asked) or not sizes.holds(refusal.when):
             continue
         subject = f"{choice.title}{f' with {name}' if is_choice else ''}"

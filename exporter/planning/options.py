@@ -30,6 +30,8 @@ class Options:
         weights: ``auto`` (in the file below 2 GB, beside it above) or ``external`` (always beside it).
         monolith: a task of several graphs as the single one earlier systems wrote.
         merged: one decoder that serves every step.
+        output_hidden_states: the states between layers are outputs too.
+        output_attentions: the weights that attention gives each position are outputs too.
         layout: the files of a kind of consumer.
         variant: a variant of the spec, counted from 1, in place of its reference.
         seed: of dummies and of a reference's weights.
@@ -46,9 +48,17 @@ class Options:
     weights: str = "auto"
     monolith: bool = False
     merged: bool = False
+    output_hidden_states: bool = False
+    output_attentions: bool = False
     layout: str = DEFAULT_LAYOUT
     variant: int | None = None
     seed: int = DEFAULT_SEED
+
+    @property
+    def internals(self) -> tuple[str, ...]:
+        """What is asked for of the inside of a model, by the names of transformers' fields."""
+        asked = {"hidden_states": self.output_hidden_states, "attentions": self.output_attentions}
+        return tuple(name for name, is_asked in asked.items() if is_asked)
 
 
 def parse_dims(texts: Iterable[str]) -> dict[str, int]:

@@ -196,6 +196,7 @@ class ModelPlan:
     """The model behind the graphs: its class, and the config values its task sets.
 
     ``head`` is what the model is followed by; empty for a task that gives the model's own outputs.
+    ``attention`` is the implementation of attention it is loaded with; None for that of transformers.
     ``is_reference`` says that it is the spec's tiny model, made with ``reference_config`` and ``reference_gain``, and
     no checkpoint.
     """
@@ -209,6 +210,7 @@ class ModelPlan:
     reference_config: Mapping[str, Any]
     reference_gain: float
     head: tuple[HeadStep, ...] = ()
+    attention: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,7 @@ from exporter.language.spec import (
 )
 from exporter.language.tensor_type import WORDY
 from exporter.language.text import Span
-from exporter.planning.choices import Choice, refuse_config
+from exporter.planning.choices import Choice, kind_of_internal, refuse_config
 from exporter.planning.heads import pool_hidden_states
 from exporter.planning.pinning import check_leading, pin_dims, pinned_dims
 from exporter.planning.plan import (
@@ -120,16 +120,18 @@ def plan_task(
 
 
 def _plan_model(choice: Choice, *, is_reference: bool) -> ModelPlan:
-    spec, task = choice.spec, choice.task
+    spec, task, options = choice.spec, choice.task, choice.options
     return ModelPlan(
         architecture=spec.architecture,
         auto_class=task.auto_class,
         model_class=task.model_class,
-        dtype=choice.options.dtype,
+        dtype=options.dtype,
         config=dict(task.config),
         is_reference=is_reference,
         reference_config=overlay_config(spec.reference, task.reference_config),
         reference_gain=spec.gain,
+        # The fused attention keeps no weights.
+        attention="eager" if options.output_attentions else None,
     )
 
 
@@ -170,17 +172,24 @@ def _plan_graphs(choice: Choice, sizes: Sizes) -> tuple[GraphPlan, ...]:
 
 
 def _plan_graph(graph: GraphSpec, sizes: Sizes, choice: Choice) -> GraphPlan:
-    dtype = choice.options.dtype
+    dtype, asked = choice.options.dtype, choice.options.internals
+    internals = [tensor for tensor in graph.internals if kind_of_internal(tensor) in asked]
     file = graph.component_stem + choice.target.suffix
     return GraphPlan(
         component=graph.component,
         file=file,
         files=choice.target.files(file, choice.options.settings),
         module=graph.module,
-        constants=dict(graph.constants),
+        constants={
+            **graph.constants,
+            **{f"output_{kind}": True for kind in asked if any(kind_of_internal(each) == kind for each in internals)},
+        },
         built=tuple(_plan_tensors(graph.built, sizes, dtype, is_input=True)),
         inputs=tuple(_plan_tensors(graph.inputs, sizes, dtype, is_input=True)),
-        outputs=tuple(_plan_tensors(graph.outputs, sizes, dtype, is_input=False)),
+        outputs=(
+            *_plan_tensors(graph.outputs, sizes, dtype, is_input=False),
+            *(planned for tensor in internals for planned in _plan_tensors([tensor], sizes, dtype, is_input=False)),
+        ),
         ignored=tuple(name for path in graph.ignored for name in _repeat_name(path, sizes, graph.span)),
     )
 
@@ -191,13 +200,13 @@ def _repeat_name(name: str, sizes: Sizes, span: Span) -> list[str]:
     return [name.replace(LAYER_SLOT, str(layer)) for layer in _layers(sizes, span)]
 
 
-def _layers(sizes: Sizes, span: Span) -> range:
+def _layers(sizes: Sizes, span: Span, dim: str | None = None) -> range:
     """Return the layers that a name is repeated for.
 
     Raises:
         SpecError: there are more of them than any model has.
     """
-    count = sizes.static(LAYER_DIM, span)
+    count = sizes.static(dim or LAYER_DIM, span)
     if count > _MAX_LAYERS:
         message = f"a name is repeated for {count:,} layers; at most {_MAX_LAYERS:,} are allowed"
         raise SpecError([TOO_LARGE.at(message, span, "see what the config says of the number of layers")])
@@ -212,7 +221,7 @@ def _plan_tensors(tensors: Iterable[TensorSpec], sizes: Sizes, dtype: str, *, is
             group.append(tensor)
             continue
         if group:
-            for layer in _layers(sizes, group[0].span):
+            for layer in _layers(sizes, group[0].span, group[0].count):
                 for member in group:
                     yield from _plan_tensor(member, sizes, dtype, layer, is_input=is_input)
             group = []

@@ -36,7 +36,7 @@ _UNREAD = (MALFORMED_TENSOR, MISSING_KEY, WRONG_TYPE, WRONG_VALUE)
 def _name_collision(subject: Subject, _: tuple[Subject, ...]) -> Iterator[Diagnostic]:
     for graph in _graphs(subject):
         first: dict[str, TensorSpec] = {}
-        for tensor in (*graph.inputs, *graph.outputs):
+        for tensor in (*graph.inputs, *graph.outputs, *graph.internals):
             other = first.setdefault(tensor.name.replace(LAYER_SLOT, "0"), tensor)
             if other is tensor:
                 continue
@@ -177,8 +177,9 @@ def _unused_dim(subject: Subject, _: tuple[Subject, ...]) -> Iterator[Diagnostic
             used |= set(expression_names(expression.text))
         except ExpressionError:
             continue
-    if any(LAYER_SLOT in tensor.name for tensor in tensors_of(spec)):
+    if any(LAYER_SLOT in tensor.name and tensor.count is None for tensor in tensors_of(spec)):
         used.add(LAYER_DIM)
+    used |= {tensor.count for tensor in tensors_of(spec) if tensor.count is not None}
     used |= {name for task in spec.tasks.values() for note in task.notes for name in note.dims}
     for name, dim in spec.dims.items():
         if name not in used and dim.span.source is subject.document.source:

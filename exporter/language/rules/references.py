@@ -44,7 +44,13 @@ def _unknown_dim(subject: Subject, _: tuple[Subject, ...]) -> Iterator[Diagnosti
                 tensor.span,
                 suggest(tensor.beyond, spec.dims, otherwise="the dims are"),
             )
-        if LAYER_SLOT in tensor.name and LAYER_DIM not in spec.dims:
+        if tensor.count is not None and tensor.count not in spec.dims:
+            yield UNKNOWN_DIM.at(
+                f"'{tensor.name}' is counted by an unknown dim '{tensor.count}'",
+                tensor.span,
+                suggest(tensor.count, spec.dims, otherwise="the dims are"),
+            )
+        if LAYER_SLOT in tensor.name and tensor.count is None and LAYER_DIM not in spec.dims:
             yield UNKNOWN_DIM.at(
                 f"'{tensor.name}' is repeated for each layer, but there is no dim '{LAYER_DIM}'",
                 tensor.span,
@@ -117,7 +123,7 @@ def tensors_of(spec: Spec) -> Iterator[TensorSpec]:
     """Iterate over every tensor of every task of a spec."""
     for task in spec.tasks.values():
         for graph in task.all_graphs:
-            for tensor in (*graph.built, *graph.inputs, *graph.outputs):
+            for tensor in (*graph.built, *graph.inputs, *graph.outputs, *graph.internals):
                 spend(1 + len(tensor.type.dims))
                 yield tensor
 
