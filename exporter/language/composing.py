@@ -2,8 +2,8 @@
 
 The order in which the parts of a task are laid over one another is the whole of composition::
 
-    family, spec             inputs, arguments, internals, outputs_ignored, tolerances, tracer, refused, targets, patches,
-                             notes
+    family, spec             inputs, arguments, internals, outputs_ignored, tolerances, tracer, refused, targets,
+                             patches, notes
     family, spec             tasks.<task>
     family, spec             cache                       (only in the -with-past form)
     family, spec             tasks.<task>-with-past      (likewise)

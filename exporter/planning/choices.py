@@ -136,7 +136,7 @@ def choose(spec: Spec, task: TaskSpec, options: Options, target: Target, arrange
 
 
 def _choose_tolerance(spec: Spec, task: TaskSpec, options: Options, computed: str) -> Tolerance | None:
-    """Return the task's bound; with hidden states or attentions the loosest of the spec, as they are its tasks' inside."""
+    """Return the bound of a task; with hidden states or attentions, which may be larger, the loosest of its spec."""
     of_task = task.tolerances.get(computed)
     if of_task is None or not options.internals:
         return of_task
@@ -149,9 +149,7 @@ def kind_of_internal(tensor: TensorSpec) -> str:
     return next(kind for kind in INTERNALS if kind in tensor.name)
 
 
-def _refuse_internals(
-    title: str, graphs: tuple[GraphSpec, ...], options: Options, refused: Mapping[str, str]
-) -> None:
+def _refuse_internals(title: str, graphs: tuple[GraphSpec, ...], options: Options, refused: Mapping[str, str]) -> None:
     """Refuse hidden states and attentions that the model does not give."""
     for asked in options.internals:
         if asked in refused:

@@ -62,6 +62,8 @@ VALUES: dict[str, tuple[Any, Any]] = {
     "weights": ("external", "auto"),
     "monolith": (True, False),
     "merged": (True, False),
+    "output_hidden_states": (True, False),
+    "output_attentions": (True, False),
     "layout": ("genai", "flat"),
     "variant": (1, 2),
     "seed": (3, 4),

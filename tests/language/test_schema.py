@@ -21,6 +21,7 @@ from exporter.language.schema import KINDS, bundle_schema, check_schema, load_sc
 from exporter.language.tensor_type import BUILT, FILLS
 from exporter.language.text import Text
 from exporter.models.patches import PATCHES
+from exporter.planning.choices import INTERNALS
 from exporter.planning.dummies import _FILLS
 from exporter.planning.options import DEFAULT_TARGET, Options
 from exporter.targets.registry import TARGETS
@@ -69,7 +70,7 @@ DEFINITIONS = load_schema("defs")["$defs"]
 
 def test_schema_and_code_agree_on_dtypes_and_tracers():
     assert set(DEFINITIONS["tolerances"]["properties"]) == set(meaning.DTYPES)
-    refused = {*meaning.DTYPES, *meaning.TRACERS, "merged"} - {"float32"}
+    refused = {*meaning.DTYPES, *meaning.TRACERS, "merged", *INTERNALS} - {"float32"}
     assert set(DEFINITIONS["refused"]["properties"]) == refused
     tracer = DEFINITIONS["tracer"]
     assert tracer["else"]["enum"] == tracer["then"]["properties"]["use"]["enum"] == list(meaning.TRACERS)
