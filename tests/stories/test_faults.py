@@ -47,7 +47,7 @@ def temporary(folder: Path) -> list[str]:
     return sorted(path.name for path in (folder / "tmp").iterdir())
 
 
-def end_after(seconds: float, number: signal.Signals, checkpoint: Path, folder: Path) -> tuple[int, float, list[int]]:
+def end_after(seconds: float, number: signal.Signals, checkpoint: Path, folder: Path) -> tuple[int, float, list[str]]:
     """Build, end the command after a time, and return its exit code, how long it took to end, and who is left."""
     with subprocess.Popen(
         command(checkpoint, folder / "out" / "artifact"),
@@ -62,14 +62,16 @@ def end_after(seconds: float, number: signal.Signals, checkpoint: Path, folder: 
         process.send_signal(number)
         before = time.monotonic()
         process.wait(timeout=60)
-        _, alive = psutil.wait_procs(started, timeout=2)
-        # One that has ended stays in the list of processes until the first process of the machine looks at it.
-        return process.returncode, time.monotonic() - before, [each.pid for each in alive if is_running(each)]
+        # A slow machine takes longer than the two seconds that are promised on one that has nothing else to do.
+        while (alive := [each for each in started if is_running(each)]) and time.monotonic() - before < 10:
+            time.sleep(0.02)
+        return process.returncode, time.monotonic() - before, [f"{each.pid} {each.status()}" for each in alive]
 
 
 def is_running(process: psutil.Process) -> bool:
+    """Return whether a process runs; one that has ended stays in the system's list until somebody asks for its end."""
     try:
-        return bool(process.status() != psutil.STATUS_ZOMBIE)
+        return process.status() not in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)
     except psutil.NoSuchProcess:
         return False
 
@@ -93,8 +95,6 @@ def test_a_build_that_is_ended_leaves_nothing(
     is_built = after != before
     print(f"\n{number.name:8} {seconds:6.2f} s  exit {code:4}  ended in {took:.2f} s  built {is_built}")
     assert not alive
-    # A slow machine takes longer than the two seconds that are promised on one that has nothing else to do.
-    assert took < 10
     # The system ends a command before its first line has been run, and one that has ended is not ended again.
     assert code in (ENDED[number], -number, 0)
     assert is_built is (code == 0) or (is_built and exporter.verify(tmp_path / "out" / "artifact").passed)
