@@ -68,6 +68,7 @@ def _build(plan: Plan, checkpoint: Checkpoint, job: Job, emit: Emit) -> Built:
     left = copy_companions(companions, staging, layout.files)
     if left:
         checkpoint = checkpoint.remarked(left_text(left))
+    find_target(plan.recording.target).finish(staging, plan)
     layout.finish(staging, plan, checkpoint, truth.config)
     emit("computing golden vectors")
     write_vectors(staging, plan, oracles)

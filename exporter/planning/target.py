@@ -41,7 +41,8 @@ class Exporter(Protocol):
     def export_graph(self, model: Any, graph: GraphPlan, plan: Plan, directory: Path) -> list[Any]:
         """Write one graph of a model to ``directory`` and return the weights it uses, as torch tensors.
 
-        The files that go with a checkpoint, ``config.json`` among them, are in the directory by then.
+        The files that go with a checkpoint, ``config.json`` among them, come into the directory later: what is written
+        into one of them is written by ``finish`` of the target.
         """
 
 
@@ -108,6 +109,10 @@ def _keep_to_itself(_: Path, __: GraphPlan, ___: Plan, ____: Mapping[str, str]) 
     """Write nothing: the file itself says which dims are open."""
 
 
+def _add_nothing(_: Path, __: Plan) -> None:
+    """Add nothing to the files that go with a checkpoint."""
+
+
 def _hold_harmless(_: Path) -> None:
     """Refuse nothing."""
 
@@ -146,6 +151,7 @@ class Target:
         run, so that each dim is tried alone; ``describe_open_dims`` writes the verdicts beside the graph.
         ``start_runtime`` starts what the sessions of all builds share. ``inspect`` looks at a file before a runtime
         does, and raises `UntrustedError` for one that would run code of whoever made it, or read outside its directory.
+        ``finish`` writes into the files that go with a checkpoint, once all are there.
 
     What depends on the settings: functions of them.
         ``files`` are the files that each hold a graph. ``build_modules`` are imported to build it and
@@ -176,6 +182,7 @@ class Target:
     describe_open_dims: Callable[[Path, GraphPlan, Plan, Mapping[str, str]], None] = _keep_to_itself
     start_runtime: Callable[[], None] = _start_nothing
     inspect: Callable[[Path], None] = _hold_harmless
+    finish: Callable[[Path, Plan], None] = _add_nothing
     files: Callable[[str, Settings], tuple[str, ...]] = _one_file
     build_modules: Callable[[Settings], tuple[str, ...]] = _nothing
     runtime_modules: Callable[[Settings], tuple[str, ...]] = _nothing

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from exporter.errors import UntrustedError
+from exporter.planning.plan import Plan
 from exporter.planning.target import Exporter, Flag, Target
 from exporter.targets import torchscript
 from exporter.targets.neuron import settings
@@ -15,6 +16,12 @@ def _load_exporter() -> Exporter:
     from exporter.targets.neuron import exporter
 
     return exporter
+
+
+def _finish(directory: Path, plan: Plan) -> None:
+    from exporter.targets.neuron.exporter import write_block
+
+    write_block(directory, plan)
 
 
 def _inspect(path: Path) -> None:
@@ -73,5 +80,6 @@ TARGET = Target(
     refuse_combinations=settings.refuse_combinations,
     refuse_verification=settings.refuse_verification,
     inspect=_inspect,
+    finish=_finish,
     **TORCH_PROGRAM,
 )

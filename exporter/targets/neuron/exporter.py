@@ -49,15 +49,12 @@ def attention_of(plan: Plan) -> str | None:
 def export_graph(model: Any, graph: GraphPlan, plan: Plan, directory: Path) -> list[torch.Tensor]:
     """Compile one graph of a model into ``directory`` and return the weights it uses.
 
-    ``config.json`` there is told what was compiled, and how.
-
     Raises:
         ExportError: the model cannot be traced or compiled.
     """
     # A compiled program does not tell which weights it was made from; a plain trace of the same model does.
     weights = used_weights(trace_graph(model, graph, plan))
     save_script(compile_graph(model, graph, plan), directory / graph.file)
-    _write_block(directory / "config.json", plan)
     return weights
 
 
@@ -117,7 +114,9 @@ def _work_directory(graph: GraphPlan, plan: Plan) -> str | None:
     return str(path)
 
 
-def _write_block(path: Path, plan: Plan) -> None:
+def write_block(directory: Path, plan: Plan) -> None:
+    """Tell ``config.json`` in an artifact what was compiled, and how."""
+    path = directory / "config.json"
     config = json.loads(path.read_text("utf-8"))
     config["neuron"] = describe_compilation(plan)
     path.write_text(json.dumps(config, indent=2, ensure_ascii=False) + "\n", "utf-8")
