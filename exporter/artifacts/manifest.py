@@ -64,6 +64,7 @@ def write_manifest(
             "commit": checkpoint.commit,
             "files": checkpoint.digests(),
             "remarks": list(checkpoint.remarks),
+            "adapter": _describe_adapter(checkpoint),
             "left_behind": {item.name: item.reason for item in left},
         },
         "versions": {name: installed_version(name) for name in (*PACKAGES, *target.packages(plan.recording.settings))},
@@ -81,7 +82,24 @@ def write_manifest(
 
 def _public_name(checkpoint: Checkpoint) -> str:
     """Return the hub id of a checkpoint, or the name of its directory: where that is, is nobody's business."""
+    adapter = checkpoint.adapter
+    if adapter is not None:
+        return adapter.path.resolve().name if adapter.commit is None else adapter.name
     return checkpoint.whole.resolve().name if checkpoint.commit is None else checkpoint.name
+
+
+def _describe_adapter(checkpoint: Checkpoint) -> dict[str, Any] | None:
+    """Return which adapter was merged, how, and into which base; None where there was none."""
+    adapter = checkpoint.adapter
+    if adapter is None:
+        return None
+    return {
+        "name": _public_name(checkpoint),
+        "commit": adapter.commit,
+        "method": adapter.method,
+        "base": _public_name(dataclasses.replace(checkpoint, adapter=None, name=adapter.base)),
+        "base_commit": checkpoint.commit,
+    }
 
 
 def read_manifest(directory: Path) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from exporter.language.spec import Spec, overlay_config
 from exporter.models.checkpoints import FRAMEWORKS, Checkpoint, check_architecture, open_checkpoint, open_directory
 from exporter.models.checkpoints.embedding import embedding_remarks, head_files, read_head
 from exporter.models.configs import load_config, load_processor, make_config
-from exporter.models.loading import convert_weights
+from exporter.models.merging import make_loadable
 from exporter.models.references import save_reference
 from exporter.planning.choices import Choice
 from exporter.planning.heads import hidden_size, pool_hidden_states
@@ -100,4 +100,6 @@ def loadable_checkpoint(prepared: Prepared, scratch: Path, progress: Progress = 
         return open_directory(scratch, "the reference")
     if checkpoint.framework != "pt":
         progress(f"converting {FRAMEWORKS[checkpoint.framework]} weights")
-    return convert_weights(plan, checkpoint, scratch)
+    if checkpoint.adapter is not None:
+        progress(f"merging the {checkpoint.adapter.method} adapter")
+    return make_loadable(plan, checkpoint, scratch)

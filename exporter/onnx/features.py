@@ -113,7 +113,8 @@ class FeaturesManager:
             CheckpointError: the checkpoint cannot be loaded as this model.
         """
         from exporter.models.configs import load_config
-        from exporter.models.loading import convert_weights, load_model
+        from exporter.models.loading import load_model
+        from exporter.models.merging import make_loadable
 
         checkpoint = open_checkpoint(Source(model, framework=framework, cache_dir=cache_dir))
         spec = load_spec(find_architecture(str(checkpoint.read_config().get("model_type"))))
@@ -126,7 +127,7 @@ class FeaturesManager:
         config = load_config(checkpoint, task.config)
         plan = plan_task(choose_task(spec, task, fill_options(Options(), spec, task)), config, is_reference=False)
         with scratch_directory() as scratch:
-            loaded = load_model(plan, convert_weights(plan, checkpoint, scratch))
+            loaded = load_model(plan, make_loadable(plan, checkpoint, scratch))
         if loaded.missing:
             logger.warning("'%s' has no values for %s: they are random", model, ", ".join(sorted(loaded.missing)))
         for remark in loaded.remarks:

@@ -12,7 +12,8 @@ from exporter.errors import CheckpointError, UsageError, describe_error
 from exporter.models.checkpoints import Source, check_architecture, open_checkpoint
 from exporter.models.checkpoints.embedding import head_files
 from exporter.models.flat_model import FlatModel
-from exporter.models.loading import convert_weights, load_model
+from exporter.models.loading import load_model
+from exporter.models.merging import make_loadable
 from exporter.models.oracle import make_oracle
 from exporter.planning.dummies import make_dummies
 from exporter.planning.plan import Plan
@@ -44,7 +45,7 @@ def verify_beside(directory: Path, plan: Plan, source: Source, progress: Callabl
     _check_dummies(directory, fresh)
     progress("loading the model")
     with scratch_directory() as scratch:
-        model = load_model(plan, convert_weights(plan, checkpoint, scratch)).model
+        model = load_model(plan, make_loadable(plan, checkpoint, scratch)).model
     oracles = {graph.component: make_oracle(FlatModel(model, graph)) for graph in plan.graphs}
     return verify_artifact(directory, fresh, LiveModel(oracles), progress)
 

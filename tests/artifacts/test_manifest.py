@@ -56,6 +56,7 @@ def test_it_says_what_the_artifact_is_and_nothing_of_the_machine(artifact: Path)
         "commit": None,
         "files": manifest["source"]["files"],
         "remarks": ["2 weights are left out"],
+        "adapter": None,
         "left_behind": {},
     }
     assert manifest["source"]["files"].keys() == {"config.json", "model.safetensors"}

@@ -84,7 +84,8 @@ def intact(tmp_path: Path) -> Callable[[], None]:
 
 @pytest.fixture(scope="session")
 def plan() -> Plan:
-    return exporter.plan("bert", "fill-mask")
+    # The bound is the test's own: that of the spec moves with what is measured.
+    return exporter.plan("bert", "fill-mask", atol=1e-5, rtol=1e-5)
 
 
 @pytest.fixture

@@ -187,10 +187,11 @@ def test_transformers_is_given_no_directory(saved: Path, monkeypatch: pytest.Mon
         given.append(names)
         return original(*names, **options)
 
+    plan, checkpoint = plan_of(saved)
     (saved / "adapter_config.json").write_text('{"peft_type": "LORA"}', "utf-8")
     (saved / "other.safetensors").write_bytes((saved / "model.safetensors").read_bytes())
     monkeypatch.setattr(transformers.BertForMaskedLM, "from_pretrained", watch)
-    load_model(*plan_of(saved))
+    load_model(plan, checkpoint)
     assert given == [(None,)]
 
 

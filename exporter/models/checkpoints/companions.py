@@ -11,10 +11,11 @@ import errno
 import os
 import stat
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
 from exporter.errors import CheckpointError, first_line
+from exporter.models.checkpoints.adapter import ADAPTER_CONFIG
 from exporter.models.checkpoints.directory import Checkpoint
 from exporter.models.checkpoints.file_kinds import (
     CODE,
@@ -68,6 +69,15 @@ def find_companions(checkpoint: Checkpoint) -> Companions:
         CheckpointError: a file that a runtime needs is a link that leads out of the checkpoint or nowhere, is no
             regular file or cannot be read; a file is too large; or there are too many.
     """
+    adapter = checkpoint.adapter
+    if adapter is not None:
+        base = find_companions(replace(checkpoint, adapter=None))
+        own = find_companions(
+            replace(checkpoint, adapter=None, path=adapter.path, outer=None, weight_files=(), module_files=())
+        )
+        # With the adapter's config beside it, a library would take the graph for an adapter.
+        files = {name: path for name, path in own.files.items() if name not in (ADAPTER_CONFIG, "config.json")}
+        return Companions({**base.files, **files}, (*base.left, *own.left), base.folders)
     survey = _Survey(checkpoint)
     survey.run()
     found = dict(survey.files)

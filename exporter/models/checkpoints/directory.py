@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from exporter.errors import CheckpointError, UsageError, first_line, some
+from exporter.models.checkpoints.adapter import Adapter, is_adapter, refuse_beside_weights
 from exporter.models.checkpoints.json_file import read_json
 from exporter.models.checkpoints.links import check_links
 from exporter.models.checkpoints.plausibility import Extent, check_plausible
@@ -60,6 +61,7 @@ class Checkpoint:
         module_files: the files of sentence-transformers' modules whose values are in the graph.
         remarks: what the reader of an artifact must know of how the checkpoint was taken, in one line each, such as
             weights that no graph has.
+        adapter: the adapter that is asked for, of which this is the base.
     """
 
     path: Path
@@ -73,6 +75,7 @@ class Checkpoint:
     outer: Path | None = None
     module_files: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()
+    adapter: Adapter | None = None
 
     def remarked(self, *remarks: str) -> Checkpoint:
         """Return the checkpoint with more remarks."""
@@ -97,14 +100,30 @@ class Checkpoint:
         return [self.path / name for name in self.weight_files if not name.endswith(".json")]
 
     def read_config(self) -> dict[str, Any]:
-        """Return ``config.json`` as data."""
-        return read_json(self.path / "config.json")
+        """Return ``config.json`` as data, with as many labels as the classifier of an adapter has."""
+        config = read_json(self.path / "config.json")
+        labels = self.adapter.labels if self.adapter is not None else None
+        if labels is None or labels == _label_count(config):
+            return config
+        return {**{key: config[key] for key in config if key not in ("id2label", "label2id")}, "num_labels": labels}
 
     def digests(self) -> dict[str, str]:
-        """Return the SHA-256 of config, weight files and modules, by name."""
+        """Return the SHA-256 of config, weight files, modules and adapter, by name."""
         files = {name: self.path / name for name in ("config.json", *self.weight_files)}
         files |= {name: self.whole / name for name in self.module_files}
+        if self.adapter is not None:
+            files |= {f"adapter/{file.name}": file for file in self.adapter.files}
         return {name: digest_file(files[name]) for name in sorted(files)}
+
+
+def _label_count(config: Mapping[str, Any]) -> int | None:
+    labels = config.get("id2label")
+    return len(labels) if isinstance(labels, dict) else config.get("num_labels")
+
+
+def has_weights(path: Path) -> bool:
+    """Tell whether a directory holds weights of a model, whatever state they are in."""
+    return any(file.is_file() for pattern, _ in _CONTAINERS for file in path.glob(pattern))
 
 
 def open_directory(path: Path, name: str, commit: str | None = None, framework: str | None = None) -> Checkpoint:
@@ -126,6 +145,10 @@ def open_directory(path: Path, name: str, commit: str | None = None, framework: 
         raise UsageError(
             f"the checkpoint '{name}' {reason}", help="give a directory with config.json and model.safetensors"
         )
+    if not (path / "config.json").is_file() and is_adapter(path):
+        raise CheckpointError(
+            f"'{name}' is an adapter and no model of its own", help="give it with --model, or merge it into its base"
+        )
     if not (path / "config.json").is_file():
         raise CheckpointError(f"there is no config.json in '{name}'", help="save the model with save_pretrained(DIR)")
     check_links(path, name, [path / "config.json"])
@@ -140,6 +163,7 @@ def open_directory(path: Path, name: str, commit: str | None = None, framework: 
     )
     if chosen is None:
         raise _without_weights(path, name, framework, present)
+    refuse_beside_weights(path, name, chosen.named_by.name)
     check_links(path, name, (*chosen.files, *chosen.beside))
     check_plausible(path / "config.json", config, _check_files(chosen, name))
     files = {file.relative_to(path).as_posix() for file in (*chosen.files, *chosen.beside)}

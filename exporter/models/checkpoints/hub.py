@@ -9,7 +9,8 @@ from glob import escape
 from pathlib import Path, PurePosixPath
 
 from exporter.errors import CheckpointError, ExporterError, UsageError, first_line
-from exporter.models.checkpoints.directory import Checkpoint, open_directory
+from exporter.models.checkpoints.adapter import BY_HAND, Adapter, is_adapter, open_adapter
+from exporter.models.checkpoints.directory import Checkpoint, has_weights, open_directory
 from exporter.models.checkpoints.file_kinds import undownloaded
 from exporter.models.checkpoints.links import check_links
 from exporter.models.checkpoints.modules import read_modules
@@ -19,6 +20,7 @@ _HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?\Z")
 _WEIGHT_PATTERNS = (
     ("pt", ["model*.safetensors", "model.safetensors.index.json"]),
     ("pt", ["pytorch_model*.bin", "pytorch_model.bin.index.json"]),
+    ("pt", ["adapter_model.safetensors", "adapter_model.bin"]),
     ("tf", ["tf_model*.h5", "tf_model.h5.index.json", "*.safetensors"]),
     ("tf", ["saved_model/*"]),
     ("flax", ["flax_model*.msgpack", "flax_model.msgpack.index.json", "*.safetensors"]),
@@ -52,10 +54,36 @@ def open_checkpoint(source: Source) -> Checkpoint:
     else:
         directory = _download(source)
         commit = directory.name if _COMMIT.match(directory.name) else None
+    if is_adapter(directory) and not has_weights(directory):
+        return _open_base(open_adapter(directory, source.name, commit), source)
     folder = _model_folder(directory, source.name)
     checkpoint = open_directory(directory / folder, source.name, commit, source.framework)
     outer = directory if folder.parts else None
     return replace(checkpoint, outer=outer, trust_remote_code=source.trust_remote_code)
+
+
+def _open_base(adapter: Adapter, source: Source) -> Checkpoint:
+    """Open the checkpoint that an adapter belongs to: a directory, seen from here or from the adapter's, or a hub id.
+
+    Raises:
+        CheckpointError: it cannot be opened, or is an adapter too.
+    """
+    beside = adapter.path / adapter.base
+    name = str(beside) if not Path(adapter.base).is_dir() and beside.is_dir() else adapter.base
+    revision = None if Path(name).is_dir() else adapter.revision
+    try:
+        base = open_checkpoint(replace(source, name=name, revision=revision))
+    except ExporterError as error:
+        raise CheckpointError(
+            f"the base of the adapter '{adapter.name}' cannot be opened: {error.message}",
+            help=f"{error.help}; or {BY_HAND}" if error.help else BY_HAND,
+        ) from error
+    if base.adapter is not None:
+        raise CheckpointError(
+            f"the base of the adapter '{adapter.name}' is an adapter too: '{adapter.base}'",
+            help="merge that one into its base first, with merge_and_unload() of PEFT and save_pretrained()",
+        )
+    return replace(base, name=adapter.name, adapter=adapter)
 
 
 def _model_folder(directory: Path, name: str) -> PurePosixPath:
