@@ -28,10 +28,12 @@ from exporter.models.checkpoints.file_kinds import (
     kind_of_directory,
     kind_of_file,
 )
+from exporter.models.checkpoints.json_file import unreadable_elsewhere
 from exporter.models.checkpoints.links import Borders, link_error
 from exporter.models.checkpoints.modules import read_modules
 
 LINK, BROKEN, LOOP = "links that leave the checkpoint", "broken links", "links in a circle"
+NOT_JSON = "JSON that only Python reads"
 SPECIAL, UNREADABLE, NAME = "devices, pipes and sockets", "unreadable", "names with odd characters"
 # A file that is larger is taken for a mistake, such as an archive of the whole checkpoint or a data set.
 MOST_BYTES = 1 << 30
@@ -219,6 +221,10 @@ class _Survey:
                 help="move it out of the checkpoint. If the model needs it, as a language model of speech recognition, "
                 "put it into the artifact afterwards: later builds keep what they find there",
             )
+        problem = unreadable_elsewhere(path) if name.suffix == ".json" else None
+        if problem is not None:
+            self._stay(name, NOT_JSON, problem)
+            return
         self.files[str(name)] = path
 
     def _leave_link(self, name: PurePosixPath, reason: str, problem: str) -> None:
@@ -231,7 +237,8 @@ class _Survey:
         """Leave behind what cannot be read, or refuse the checkpoint where a runtime cannot do without."""
         if self._is_needed(name):
             raise CheckpointError(
-                f"{name} of '{self.checkpoint.name}' {problem}", help="copy or download the checkpoint again"
+                f"{name} of '{self.checkpoint.name}' {problem}",
+                help="save it as JSON in UTF-8" if reason == NOT_JSON else "copy or download the checkpoint again",
             )
         self.left.append(LeftBehind(str(name), reason))
 

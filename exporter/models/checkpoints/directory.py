@@ -6,7 +6,7 @@ import hashlib
 import math
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +61,7 @@ class Checkpoint:
         module_files: the files of sentence-transformers' modules whose values are in the graph.
         remarks: what the reader of an artifact must know of how the checkpoint was taken, in one line each, such as
             weights that no graph has.
+        stamps: size and time of each of its files when they were checked.
         adapter: the adapter that is asked for, of which this is the base.
     """
 
@@ -75,6 +76,7 @@ class Checkpoint:
     outer: Path | None = None
     module_files: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()
+    stamps: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     adapter: Adapter | None = None
 
     def remarked(self, *remarks: str) -> Checkpoint:
@@ -108,12 +110,26 @@ class Checkpoint:
         return {**{key: config[key] for key in config if key not in ("id2label", "label2id")}, "num_labels": labels}
 
     def digests(self) -> dict[str, str]:
-        """Return the SHA-256 of config, weight files, modules and adapter, by name."""
+        """Return the SHA-256 of config, weight files, modules and adapter, by name.
+
+        Raises:
+            CheckpointError: a file is not the one that was checked, and loaded, any more.
+        """
+        for name, stamp in self.stamps.items():
+            if not (self.path / name).is_file() or _stamp(self.path / name) != stamp:
+                raise CheckpointError(
+                    f"{name} of '{self.name}' changed while it was read", help="build again when nothing writes there"
+                )
         files = {name: self.path / name for name in ("config.json", *self.weight_files)}
         files |= {name: self.whole / name for name in self.module_files}
         if self.adapter is not None:
             files |= {f"adapter/{file.name}": file for file in self.adapter.files}
         return {name: digest_file(files[name]) for name in sorted(files)}
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    status = path.stat()
+    return status.st_size, status.st_mtime_ns
 
 
 def _label_count(config: Mapping[str, Any]) -> int | None:
@@ -167,7 +183,8 @@ def open_directory(path: Path, name: str, commit: str | None = None, framework: 
     check_links(path, name, (*chosen.files, *chosen.beside))
     check_plausible(path / "config.json", config, _check_files(chosen, name))
     files = {file.relative_to(path).as_posix() for file in (*chosen.files, *chosen.beside)}
-    return Checkpoint(path, name, tuple(sorted(files)), commit, chosen.framework, chosen.container)
+    stamps = {file: _stamp(path / file) for file in ("config.json", *sorted(files))}
+    return Checkpoint(path, name, tuple(sorted(files)), commit, chosen.framework, chosen.container, stamps=stamps)
 
 
 @dataclass(frozen=True, slots=True)

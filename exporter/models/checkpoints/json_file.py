@@ -69,6 +69,25 @@ def parse_json(path: Path) -> Any:
         raise CheckpointError(f"{path.name} is not valid JSON: {first_line(error)}") from None
 
 
+def unreadable_elsewhere(path: Path) -> str | None:
+    """Return why a JSON file can be read in Python alone, or None where other readers can read it or nobody can.
+
+    A byte order mark, ``NaN`` and ``Infinity`` are no JSON, and Python's reader takes the last two.
+    """
+    content = path.read_bytes() if path.stat().st_size <= _LONGEST else b""
+    if content.startswith(_BYTE_ORDER_MARK):
+        return "begins with a byte order mark, which JSON does not have"
+    if b"NaN" not in content and b"Infinity" not in content:
+        return None
+    try:
+        json.loads(content, parse_constant=_refuse_constant)
+    except _NotANumberError as error:
+        return f"holds {error}, which is no number in JSON"
+    except (ValueError, RecursionError):
+        return None
+    return None
+
+
 class _NotANumberError(Exception):
     """A word or a number that Python's reader takes for a float that JSON cannot have."""
 

@@ -10,7 +10,7 @@ import pytest
 
 from exporter.errors import CheckpointError
 from exporter.models.checkpoints import Checkpoint, LeftBehind, find_companions, left_text
-from exporter.models.checkpoints.companions import BROKEN, LINK, LOOP, MOST_BYTES, NAME, SPECIAL, UNREADABLE
+from exporter.models.checkpoints.companions import BROKEN, LINK, LOOP, MOST_BYTES, NAME, NOT_JSON, SPECIAL, UNREADABLE
 from exporter.models.checkpoints.file_kinds import CACHE, CODE, STATE, WEIGHTS
 
 
@@ -178,6 +178,24 @@ def test_what_cannot_be_read_is_named(folder: Path) -> None:
     (folder / "vocab.txt").chmod(0)
     with pytest.raises(CheckpointError, match=r"vocab.txt of 'mine' cannot be read: Permission denied"):
         find(folder)
+
+
+@pytest.mark.parametrize("content", [b"\xef\xbb\xbf{}", b'{"loss": NaN}', b'{"loss": [1, -Infinity]}'])
+def test_json_that_only_python_reads_is_never_copied_on(content: bytes, folder: Path) -> None:
+    (folder / "eval_results.json").write_bytes(content)
+    names, left = find(folder)
+    assert names == ["config.json"]
+    assert left == {"eval_results.json": NOT_JSON}
+    (folder / "tokenizer_config.json").write_bytes(content)
+    with pytest.raises(CheckpointError, match=r"tokenizer_config.json of 'mine' (begins|holds)") as refusal:
+        find(folder)
+    assert refusal.value.help == "save it as JSON in UTF-8"
+
+
+def test_json_with_such_words_in_texts_and_what_is_no_json_at_all_are_copied(folder: Path) -> None:
+    for name, content in {"a.json": '{"text": "NaN"}', "b.json": "maybe NaN", "c.json": "{"}.items():
+        (folder / name).write_text(content, "utf-8")
+    assert find(folder) == (["a.json", "b.json", "c.json", "config.json"], {})
 
 
 def test_odd_names_stay_behind_and_are_shown_escaped(folder: Path) -> None:

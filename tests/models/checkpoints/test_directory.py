@@ -175,6 +175,16 @@ def test_a_digest_is_of_the_whole_file(tmp_path: Path) -> None:
     assert digest_file(tmp_path / "file") == hashlib.sha256(content).hexdigest()
 
 
+def test_a_file_that_changes_after_it_was_checked_is_told(tmp_path: Path) -> None:
+    checkpoint = open_directory(make_directory(tmp_path, None, "model.safetensors"), "mine")
+    save_file({"a": torch.ones(3)}, tmp_path / "model.safetensors", {"format": "pt"})
+    with pytest.raises(CheckpointError, match=r"model.safetensors of 'mine' changed while it was read"):
+        checkpoint.digests()
+    (tmp_path / "model.safetensors").unlink()
+    with pytest.raises(CheckpointError, match=r"model.safetensors of 'mine' changed while it was read"):
+        checkpoint.digests()
+
+
 def test_an_index_that_names_other_weights_than_its_shards_hold_is_refused(tmp_path: Path) -> None:
     make_directory(tmp_path, None, "one.safetensors")
     save_file({"b": torch.zeros(3)}, tmp_path / "two.safetensors", {"format": "pt"})
