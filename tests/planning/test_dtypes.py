@@ -31,4 +31,4 @@ def test_a_plan_is_made_without_numpy():
         for node in ast.walk(ast.parse(path.read_text("utf-8")))
         if isinstance(node, ast.Import) and {alias.name for alias in node.names} & {"numpy", "ml_dtypes"}
     }
-    assert importers == {"dtypes", "dummies"}
+    assert importers == {"dependence", "dtypes", "dummies"}

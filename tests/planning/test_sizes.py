@@ -81,7 +81,7 @@ def test_conditions_hold_or_do_not(spec: Spec):
 @pytest.mark.parametrize(
     ("name", "rule", "message"),
     [
-        ("depth", "unknown-dim", "unknown dim 'depth'"),
+        ("altitude", "unknown-dim", "unknown dim 'altitude'"),
         ("height", "unknown-dim", "the dim 'height' is dynamic and has no one size"),
         ("rows", "unknown-dim", "the dim 'rows' is dynamic and has no one size"),
         ("half", "malformed-expression", "the dim 'half' is 16.5 on this config, not a size"),
