@@ -158,13 +158,13 @@ _REQUEST = (
         "--output-hidden-states",
         is_flag=True,
         default=None,
-        help="Make the states between layers outputs too: hidden_states.0, hidden_states.1, …",
+        help="Make the states between layers outputs too: hidden_states.0, hidden_states.1 and so on.",
     ),
     click.option(
         "--output-attentions",
         is_flag=True,
         default=None,
-        help="Make the weights of attention outputs too: attentions.0, attentions.1, …",
+        help="Make the weights of attention outputs too: attentions.0, attentions.1 and so on.",
     ),
     click.option(
         "--layout",

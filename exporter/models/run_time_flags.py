@@ -38,6 +38,8 @@ _FLAGS: Mapping[str, str | None] = {
         )
     ),
 }
+# What models do without being told; some configs do not know the flag.
+_USUAL = {"use_cache": True, "return_dict": True}
 # Where transformers keeps notes of its own beside a flag; nothing reads them from a file.
 _NOTES = frozenset({"_attn_implementation_autoset"})
 # Dictionaries of a config that are no configs of parts.
@@ -62,7 +64,7 @@ def flag_remarks(config: Mapping[str, Any], usual: Any) -> Iterator[str]:
     """
     seen: dict[str, Any] = {}
     for key, value in _flags(config):
-        without = getattr(usual, key, None)
+        without = getattr(usual, key, _USUAL.get(key))
         if value != without if value else without is True:
             seen.setdefault(key, value)
     for key, value in seen.items():

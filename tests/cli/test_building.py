@@ -195,6 +195,14 @@ def header(text: bytes, data: bytes = b"") -> Callable[[Path], object]:
     return write(WEIGHTS, len(text).to_bytes(8, "little") + text + data)
 
 
+def both(*damages: Callable[[Path], object]) -> Callable[[Path], object]:
+    return lambda checkpoint: [damage(checkpoint) for damage in damages]
+
+
+# Weights that no task can be told by.
+OTHER_WEIGHTS = header(b'{"a": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}}', b"1234")
+
+
 BROKEN = {
     "no-weights": Damage(delete(WEIGHTS), "there are no weights"),
     "no-config": Damage(delete(CONFIG), "there is no config.json"),
@@ -202,9 +210,9 @@ BROKEN = {
     "unknown-model-type": Damage(change(model_type="berd"), "there is no spec for the architecture 'berd'", 2),
     "model-type-is-a-path": Damage(change(model_type="../specs/bert"), "there is no spec", 2),
     "model-type-is-a-number": Damage(change(model_type=3), "has no 'model_type'"),
-    "no-task": Damage(change(architectures=[]), "give --task", 2),
-    "unknown-class": Damage(change(architectures=["BertForFrobnication"]), "give --task", 2),
-    "architectures-is-a-number": Damage(change(architectures=3), "give --task", 2),
+    "no-task": Damage(both(change(architectures=[]), OTHER_WEIGHTS), "give --task", 2),
+    "unknown-class": Damage(both(change(architectures=["BertForFrobnication"]), OTHER_WEIGHTS), "give --task", 2),
+    "architectures-is-a-number": Damage(both(change(architectures=3), OTHER_WEIGHTS), "give --task", 2),
     "config-is-not-json": Damage(write(CONFIG, b'{"a": '), "is not valid JSON"),
     "config-is-not-text": Damage(write(CONFIG, b"\xff\xfe\x00"), "is not valid JSON"),
     "config-is-a-list": Damage(write(CONFIG, b"[]"), "does not hold a JSON object"),

@@ -28,7 +28,8 @@ def test_plan_prints_what_a_build_would_make(invoke: Callable[..., Result]):
 
 
 def test_plans_as_data_are_the_plans(invoke: Callable[..., Result], plan: Plan):
-    (data,) = json.loads(invoke("plan", "bert", "--task", "fill-mask", "--json").stdout)
+    bound = ("--atol", str(plan.bound.atol), "--rtol", str(plan.bound.rtol))
+    (data,) = json.loads(invoke("plan", "bert", "--task", "fill-mask", *bound, "--json").stdout)
     assert Plan.from_data(data) == plan
 
 

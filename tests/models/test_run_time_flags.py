@@ -49,6 +49,10 @@ def test_what_a_model_has_anyway_is_not_said(flag: str, value: Any) -> None:
     assert not list(flag_remarks({**CONFIG, flag: value}, make_config("bert", {})))
 
 
+def test_a_flag_that_a_config_does_not_know_is_usual_where_models_do_it_anyway() -> None:
+    assert not list(flag_remarks({"decoder": {"use_cache": True}}, object()))
+
+
 def test_labels_keep_the_names_of_flags() -> None:
     labels = {"id2label": {"0": "a"}, "label2id": {"use_cache": 0}, "task_specific_params": {"x": {"use_cache": False}}}
     assert without_flags(labels) == labels

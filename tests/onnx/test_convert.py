@@ -29,7 +29,8 @@ def test_export_writes_the_graph_and_leaves_the_model_as_it_was(masked_lm, ticke
     with caplog.at_level(logging.INFO, "exporter.onnx"):
         validate_model_outputs(config, None, model, path, names[1], config.atol_for_validation)
     logged = [record.message for record in caplog.records if record.name.startswith("exporter.onnx")]
-    assert logged == ticked({"logits": (2, 8, 50)})
+    # The bound is the spec's: of this task it is wider than that of the earlier system.
+    assert logged == ticked({"logits": (2, 8, 50)}, f"{config.atol_for_validation:g}")
     assert model.training
     assert before == (
         model.config.to_dict(),

@@ -128,13 +128,14 @@ def test_the_card_of_a_checkpoint_names_it_and_says_where_nothing_was_verified(m
     from exporter.models.references import save_reference
 
     save_reference(exporter.plan("bert", "fill-mask"), tmp_path / "my [model]")
-    (tmp_path / "my [model]" / "README.md").write_text("the checkpoint's own")
+    (tmp_path / "my [model]" / "README.md").write_text("what its author wrote")
     (built,) = exporter.build(
         model=tmp_path / "my [model]", task="fill-mask", verify=False, dtype="bfloat16", output=tmp_path / "built"
     )
     text = (built.directory / "README.md").read_text("utf-8")
     assert "The checkpoint `my [model]`" in text
-    assert "the checkpoint's own" not in text
+    assert "what its author wrote" not in text
+    assert (built.directory / "README.checkpoint.md").read_text("utf-8") == "what its author wrote"
     assert "base_model" not in text
     assert "**It was not.**" in text
     assert "not measured" in text

@@ -95,6 +95,7 @@ def test_the_engine_names_no_architecture():
     names = sorted(path.stem for path in list_specs())
     spellings = {spelling for name in names for spelling in (name, name.replace("-", "_"), name.replace("_", "-"))}
     # A short name counts where it is quoted, a long one wherever it stands; class names are caught by their stem.
+    # ``"Clip"`` is an operator of ONNX, which writes its operators with a capital.
     whole = [re.escape(name) for name in spellings if name not in WORDS]
     quoted = [re.escape(name) for name in spellings if name in WORDS]
     pattern = re.compile(rf"(?<![\w-])(?:{'|'.join(whole)})(?![\w-])|['\"](?:{'|'.join(quoted)})['\"]", re.IGNORECASE)
@@ -102,7 +103,7 @@ def test_the_engine_names_no_architecture():
         f"{path.relative_to(REPOSITORY)}:{number}: {match.group()}"
         for path in sorted((REPOSITORY / "exporter").rglob("*.py"))
         for number, line in enumerate(path.read_text("utf-8").splitlines(), start=1)
-        if (match := pattern.search(line))
+        if (match := pattern.search(line.replace('"Clip"', "")))
     ]
     assert not mentions, "\n".join(mentions)
 
