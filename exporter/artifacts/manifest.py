@@ -14,7 +14,7 @@ from exporter.errors import UsageError, first_line
 from exporter.models.checkpoints import Checkpoint, LeftBehind, digest_file
 from exporter.planning.plan import Plan
 from exporter.planning.ranges import check_file, check_plan
-from exporter.planning.target import check_settings, lasting_settings
+from exporter.planning.target import check_values, lasting_settings
 from exporter.targets.registry import find_target
 from exporter.versions import installed_version
 
@@ -193,7 +193,7 @@ def _refusing(directory: Path) -> Iterator[None]:
 def _check_target(plan: Plan) -> None:
     """Check that a plan's target is one of ours, and that the files of its graphs are those the target writes."""
     target, settings = find_target(plan.recording.target), plan.recording.settings
-    check_settings(target, settings)
+    check_values(target, settings)
     for graph in plan.graphs:
         if not graph.file.endswith(target.suffix) or graph.files != target.files(graph.file, settings):
             raise ValueError(f"the target {target.name} writes no graph as {', '.join(graph.files)[:200]}")

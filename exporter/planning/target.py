@@ -202,6 +202,18 @@ def check_settings(target: Target, given: Settings) -> None:
     Raises:
         UsageError: says which, and what it may be.
     """
+    check_values(target, given)
+    target.refuse_combinations(given)
+
+
+def check_values(target: Target, given: Settings) -> None:
+    """Refuse a setting the target does not have, and a value that is none of its own.
+
+    The settings of a plan pass, those too that nobody gave and the plan completed.
+
+    Raises:
+        UsageError: says which, and what it may be.
+    """
     for name, value in given.items():
         flag = target.find_flag(name)
         if flag is None:
@@ -211,7 +223,6 @@ def check_settings(target: Target, given: Settings) -> None:
         if not (isinstance(value, flag.kind) if isinstance(flag.kind, type) else str(value) in flag.kind):
             words = f"one of {', '.join(flag.kind)}" if isinstance(flag.kind, tuple) else _KINDS[flag.kind]
             raise UsageError(f"'{value}' is no value of the setting '{name}'", help=f"it is {words}")
-    target.refuse_combinations(given)
 
 
 def lasting_settings(target: Target, settings: Settings) -> dict[str, Setting]:

@@ -70,12 +70,15 @@ reference:
     }
 
 
+MISTAKEN = "last_hidden_state: float[batch, sequence, hiden]"
+
+
 def test_a_mistake_in_a_family_is_found_in_the_family_once(specs: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(specs.parent)
     family = specs / "families" / "encoder.yaml"
-    family.write_text(
-        family.read_text("utf-8").replace("float[batch, sequence, hidden]", "float[batch, sequence, hiden]"), "utf-8"
-    )
+    mistaken = family.read_text("utf-8").replace("last_hidden_state: float[batch, sequence, hidden]", MISTAKEN, 1)
+    assert MISTAKEN in mistaken
+    family.write_text(mistaken, "utf-8")
     result = lint_paths(["specs"])
     (finding,) = [finding for finding in result.diagnostics if finding.rule == "unknown-dim"]
     assert finding.span.source.name == "specs/families/encoder.yaml"

