@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import zipfile
@@ -35,6 +36,10 @@ importlib.import_module("offline.sitecustomize")
 
 # pytest-xdist keeps every core busy with a test; threads of tiny models would only wait for one another.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# A shell starts what it puts into the background with SIGINT ignored, and so would everything that tests interrupt be.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
