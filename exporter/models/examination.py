@@ -45,6 +45,7 @@ from exporter.models.configs import find_class, make_config
 from exporter.models.flat_model import FlatModel, find_module, undeclared_outputs
 from exporter.models.oracle import make_oracle, run_model
 from exporter.models.references import make_reference
+from exporter.models.sentence_head import SentenceHead, attach_head
 from exporter.planning.dependence import CLEARLY, Observed, find_independent
 from exporter.planning.dummies import make_dummies
 from exporter.planning.options import Options
@@ -219,10 +220,14 @@ class _Examiner:
                 plan.model.auto_class,
                 sorted(plan.model.config.items()),
                 sorted(plan.model.reference_config.items()),
+                plan.model.head,
             )
         )
         if key not in self.models:
-            self.models[key] = make_reference(plan)
+            model = make_reference(plan)
+            if plan.model.head:
+                attach_head(model, SentenceHead(plan.model.head).eval())
+            self.models[key] = model
         return self.models[key]
 
     def _examine_graphs(self, plan: Plan, graphs: tuple[GraphSpec, ...], model: Any) -> Iterator[Diagnostic]:
