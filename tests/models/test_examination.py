@@ -98,6 +98,11 @@ def test_a_spec_that_agrees_with_its_model_has_no_findings(tmp_path: Path) -> No
     assert examine(tmp_path) == []
 
 
+def test_an_embedding_is_examined_with_what_makes_it(tmp_path: Path) -> None:
+    """The tasks beside it have the same class and config, and their model makes none."""
+    assert examine(tmp_path, tasks={"feature-extraction": {}, "sentence-similarity": {}}) == []
+
+
 def test_a_key_that_the_config_does_not_have_is_found_where_it_is(tmp_path: Path) -> None:
     config = {**SPEC["reference"]["config"], "n_layer": 3}
     (finding,) = examine(tmp_path, reference={"config": config})
