@@ -93,7 +93,9 @@ def test_every_block_of_the_guide_runs(names: dict[str, str], tmp_path: Path, mo
         if language == "python":
             run_python(changed(block, names), namespace, where)
         elif block.startswith("Validating ONNX model..."):
-            assert logged.expandtabs(8) == block, where
+            # The earlier system left weights out without a word.
+            lines = logged.expandtabs(8).splitlines(keepends=True)
+            assert "".join(line for line in lines if not line.startswith("The checkpoint: ")) == block, where
         else:
             logged = run_bash(changed(block, names), tmp_path, where)
     # What the guide says about its own last objects.
