@@ -2,18 +2,15 @@
 
 An expression is written as a Jinja *expression*, not a template: ``config.n_embd // config.n_head``. It sees
 ``config``, ``processor`` and the sizes of other static dims, and can call nothing. Jinja parses the text and runs
-nothing of it: each kind of node is evaluated here, with a bound on what it may take and give, or it is refused.
+nothing of it: each kind of node is evaluated here with what `operations` has for it, or it is refused.
 """
 
 from __future__ import annotations
 
-import math
-import operator
 import re
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
-from typing import Any, NoReturn
+from typing import Any
 
 import jinja2
 from jinja2 import nodes
@@ -21,15 +18,25 @@ from jinja2.parser import Parser
 
 from exporter.errors import first_line
 from exporter.language.effort import spend, suggest
+from exporter.language.operations import (
+    BINARY,
+    FILTERS,
+    MAX_NUMBER,
+    TESTS,
+    UNARY,
+    Missing,
+    RefusedError,
+    bounded,
+    compare,
+    is_number,
+    kind_of,
+    number,
+    refuse_missing,
+)
 
 MAX_LENGTH = 500
 MAX_NODES = 200
 MAX_NESTING = 24
-# A size is far below this, and arithmetic on whole numbers of 64 bits takes one step whatever their digits are.
-MAX_NUMBER = 2**63 - 1
-# Of a list that is searched, compared or added up, and of a text that is compared. An architecture has fewer layers.
-MAX_ITEMS = 1024
-_MAX_EXPONENT = 64
 # What an expression may name beside dims.
 ROOTS = ("config", "processor")
 # What Jinja says of a text that ends in the middle of an expression.
@@ -61,235 +68,15 @@ class ProcessorValues:
         return None if key.startswith("_") else self._values.get(key)
 
 
-class _Refused(Exception):
-    """What an expression asks for is not in the language, or goes beyond a bound."""
-
-    def __init__(self, message: str, culprit: str | None = None, help: str | None = None) -> None:
-        super().__init__(message)
-        self.message, self.culprit, self.help = message, culprit, help
-
-
-@dataclass(frozen=True, slots=True)
-class _Missing:
-    """What the config does not have: `is defined` may ask about it, and anything else is an error."""
-
-    name: str
-
-
 @lru_cache(maxsize=1)
 def _environment() -> jinja2.Environment:
     return jinja2.Environment(cache_size=0, autoescape=False)
 
 
-# Values
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float)
-
-
-def _number(value: Any, taker: str) -> Any:
-    """Return a value that is a number within the bounds."""
-    if not _is_number(value):
-        raise _Refused(f"{taker} takes numbers, not {_kind(value)}")
-    return _bounded(value)
-
-
-def _bounded(value: Any) -> Any:
-    """Return a value, refusing a number that is no size of anything."""
-    if isinstance(value, int) and not -MAX_NUMBER <= value <= MAX_NUMBER:
-        raise _Refused(f"a number is beyond {MAX_NUMBER:,}")
-    if isinstance(value, float) and not math.isfinite(value):
-        raise _Refused("a number is not finite")
-    return value
-
-
-def _listed(value: Any, taker: str) -> list[Any] | tuple[Any, ...]:
-    """Return a value that is a list of at most `MAX_ITEMS`."""
-    if not isinstance(value, list | tuple):
-        raise _Refused(f"{taker} takes a list, not {_kind(value)}")
-    if len(value) > MAX_ITEMS:
-        raise _Refused(f"{taker} takes a list of at most {MAX_ITEMS:,}, not of {len(value):,}")
-    spend(len(value))
-    return value
-
-
-def _numbers(value: Any, taker: str) -> list[Any]:
-    return [_number(item, taker) for item in _listed(value, taker)]
-
-
-def _comparable(value: Any, taker: str = "a comparison") -> Any:
-    """Return a value that is compared in few steps: one that is no collection, or a short list of those."""
-    if isinstance(value, _Missing):
-        _refuse_missing(value)
-    if isinstance(value, str) and len(value) > MAX_ITEMS:
-        raise _Refused(f"{taker} takes text of at most {MAX_ITEMS:,} characters, not of {len(value):,}")
-    if isinstance(value, list | tuple):
-        for item in _listed(value, taker):
-            if isinstance(item, list | tuple | Mapping) or (isinstance(item, str) and len(item) > MAX_ITEMS):
-                raise _Refused(f"{taker} takes a list of numbers and short texts")
-    elif isinstance(value, Mapping):
-        raise _Refused(f"{taker} takes no mapping")
-    return value
-
-
-def _kind(value: Any) -> str:
-    if isinstance(value, _Missing):
-        _refuse_missing(value)
-    names = {str: "text", list: "a list", tuple: "a list", dict: "a mapping", type(None): "nothing"}
-    return names.get(type(value), "a config")
-
-
-def _refuse_missing(value: _Missing) -> NoReturn:
-    raise _Refused(f"the config has no '{value.name}'", f".{value.name}")
-
-
-# Operators
-
-
-def _power(base: Any, exponent: Any) -> Any:
-    if not isinstance(base, int) or not isinstance(exponent, int) or not 0 <= exponent <= _MAX_EXPONENT:
-        raise _Refused(f"'**' takes whole numbers, and exponents of 0 to {_MAX_EXPONENT}", "**")
-    return base**exponent
-
-
-_BINARY: dict[type[nodes.BinExpr], tuple[str, Callable[[Any, Any], Any]]] = {
-    nodes.Add: ("+", operator.add),
-    nodes.Sub: ("-", operator.sub),
-    nodes.Mul: ("*", operator.mul),
-    nodes.Div: ("/", operator.truediv),
-    nodes.FloorDiv: ("//", operator.floordiv),
-    nodes.Mod: ("%", operator.mod),
-    nodes.Pow: ("**", _power),
-}
-_UNARY: dict[type[nodes.UnaryExpr], tuple[str, Callable[[Any], Any]]] = {
-    nodes.Neg: ("-", operator.neg),
-    nodes.Pos: ("+", operator.pos),
-}
-_EQUALITY: dict[str, Callable[[Any, Any], bool]] = {"eq": operator.eq, "ne": operator.ne}
-_ORDER: dict[str, Callable[[Any, Any], bool]] = {
-    "lt": operator.lt,
-    "lteq": operator.le,
-    "gt": operator.gt,
-    "gteq": operator.ge,
-}
-
-
-def _compare(kind: str, left: Any, right: Any) -> bool:
-    if kind in _ORDER:
-        return _ORDER[kind](_number(left, "an order"), _number(right, "an order"))
-    if kind in _EQUALITY:
-        return bool(_EQUALITY[kind](_comparable(left), _comparable(right)))
-    # `in` and `not in`: a key of a mapping, an item of a list, a part of a text.
-    _comparable(left, "'in'")
-    if isinstance(right, Mapping):
-        return (isinstance(left, str | int) and left in right) is (kind == "in")
-    if not isinstance(_comparable(right, "'in'"), list | tuple | str) or (
-        isinstance(right, str) and not isinstance(left, str)
-    ):
-        raise _Refused(f"'in' takes a list, a mapping or texts, not {_kind(right)}")
-    return (left in right) is (kind == "in")
-
-
-# Filters and tests
-
-
-def _product(sizes: Any) -> int:
-    """Return the product of a list of sizes, such as the strides of consecutive layers."""
-    if (
-        not isinstance(sizes, list | tuple)
-        or len(sizes) > _MAX_EXPONENT
-        or not all(type(size) is int for size in sizes)
-    ):
-        raise ValueError(f"a product is of at most {_MAX_EXPONENT} whole numbers")
-    return math.prod(_bounded(size) for size in sizes)
-
-
-def convolved_length(length: int, kernels: Any, strides: Any, padding: int = 0, times: int = 1) -> int:
-    """Return what windows that slide over an axis leave of its length.
-
-    In a spec: ``audio | convolved(config.conv_kernel, config.conv_stride)``.
-
-    Args:
-        length: the length of the axis.
-        kernels: the length of a window, or of the windows of several layers one after another.
-        strides: how far a window moves, likewise.
-        padding: what each layer adds to both ends beforehand.
-        times: how often the layers are repeated; 0 leaves the length as it is.
-
-    Raises:
-        ValueError: a size is no whole number, the layers do not pair up or are too many, or nothing is left.
-    """
-    listed = [sizes if isinstance(sizes, list | tuple) else [sizes] for sizes in (kernels, strides)]
-    if len(listed[0]) != len(listed[1]) or len(listed[0]) > _MAX_EXPONENT:
-        counts = f"{len(listed[0])} kernels and {len(listed[1])} strides"
-        raise ValueError(f"{counts}: there are as many of each, at most {_MAX_EXPONENT}")
-    if not all(type(size) is int for size in (length, padding, times, *listed[0], *listed[1])):
-        raise ValueError("lengths, kernels, strides, padding and times are whole numbers")
-    if not 0 <= times <= _MAX_EXPONENT or min(listed[1], default=1) < 1:
-        raise ValueError(f"strides start at 1, and layers repeat at most {_MAX_EXPONENT} times")
-    spend(times * len(listed[0]))
-    for _ in range(times):
-        for kernel, stride in zip(*listed, strict=True):
-            length = (length + 2 * padding - kernel) // stride + 1
-            if length < 1:
-                raise ValueError("nothing is left of the axis")
-    return length
-
-
-def _end(index: int, name: str) -> Callable[[Any], Any]:
-    def end(value: Any) -> Any:
-        if not isinstance(value, list | tuple) or not value:
-            raise _Refused(f"'{name}' takes a list of at least one, not {_kind(value) if value != [] else 'none'}")
-        return value[index]
-
-    return end
-
-
-def _length(value: Any) -> int:
-    if not isinstance(value, list | tuple | str | Mapping):
-        raise _Refused(f"'length' takes a list, a mapping or text, not {_kind(value)}")
-    return len(value)
-
-
-def _extreme(choose: Callable[[list[Any]], Any], name: str) -> Callable[[Any], Any]:
-    def extreme(value: Any) -> Any:
-        return choose(_numbers(value, f"'{name}'"))
-
-    return extreme
-
-
-# What a filter is given besides the value before the bar, and what it computes.
-_FILTERS: dict[str, Callable[..., Any]] = {
-    "int": lambda value: int(_number(value, "'int'")),
-    "abs": lambda value: abs(_number(value, "'abs'")),
-    "first": _end(0, "first"),
-    "last": _end(-1, "last"),
-    "length": _length,
-    "max": _extreme(max, "max"),
-    "min": _extreme(min, "min"),
-    "sum": _extreme(sum, "sum"),
-    "product": _product,
-    "convolved": convolved_length,
-}
-_TESTS: dict[str, Callable[[Any], bool]] = {
-    "none": lambda value: value is None,
-    "iterable": lambda value: isinstance(value, list | tuple | str | Mapping),
-    "sequence": lambda value: isinstance(value, list | tuple | str | Mapping),
-    "mapping": lambda value: isinstance(value, Mapping),
-    "string": lambda value: isinstance(value, str),
-    "number": _is_number,
-    "integer": lambda value: isinstance(value, int) and not isinstance(value, bool),
-    "float": lambda value: isinstance(value, float),
-    "boolean": lambda value: isinstance(value, bool),
-    "true": lambda value: value is True,
-    "false": lambda value: value is False,
-}
 _ASKS_WHETHER_THERE = {"defined": True, "undefined": False}
 
 _ALLOWED: tuple[type[nodes.Node], ...] = (
-    *_BINARY,
-    *_UNARY,
+    *(getattr(nodes, name) for name in (*BINARY, *UNARY)),
     nodes.Name,
     nodes.Const,
     nodes.Getattr,
@@ -333,7 +120,7 @@ def _parse(text: str) -> nodes.Expr:
         early = error.message is not None and error.message.endswith(_EARLY)
         reason = "it ends too early" if early else error.message or first_line(error)
         raise ExpressionError(f"malformed expression: {reason}", text) from None
-    except _Refused as refused:
+    except RefusedError as refused:
         raise ExpressionError(refused.message, text, refused.culprit, refused.help) from None
     except RecursionError:
         raise ExpressionError("the expression is nested too deeply", text) from None
@@ -349,52 +136,52 @@ def _check(expression: nodes.Expr) -> None:
     for _ in range(MAX_NESTING):
         count += len(level)
         if count > MAX_NODES:
-            raise _Refused(f"the expression has more than {MAX_NODES} parts")
+            raise RefusedError(f"the expression has more than {MAX_NODES} parts")
         for node in level:
             _check_node(node)
         level = [child for node in level for child in node.iter_child_nodes()]
         if not level:
             return
-    raise _Refused("the expression is nested too deeply")
+    raise RefusedError("the expression is nested too deeply")
 
 
 def _check_node(node: nodes.Node) -> None:
     if isinstance(node, nodes.Call):
         name = node.node.attr if isinstance(node.node, nodes.Getattr) else getattr(node.node, "name", "")
-        raise _Refused("an expression cannot call anything", str(name) or None)
+        raise RefusedError("an expression cannot call anything", str(name) or None)
     if not isinstance(node, _ALLOWED):
-        raise _Refused(_WORDS.get(type(node), f"an expression has no {type(node).__name__.lower()}"))
+        raise RefusedError(_WORDS.get(type(node), f"an expression has no {type(node).__name__.lower()}"))
     if isinstance(node, nodes.Getattr):
         _check_attribute(node.attr)
-    if isinstance(node, nodes.BinExpr) and type(node) in _BINARY:
+    if isinstance(node, nodes.BinExpr) and type(node).__name__ in BINARY:
         for side in (node.left, node.right):
             if isinstance(side, nodes.List | nodes.Tuple) or (
-                isinstance(side, nodes.Const) and not _is_number(side.value)
+                isinstance(side, nodes.Const) and not is_number(side.value)
             ):
-                sign = _BINARY[type(node)][0]
-                raise _Refused(f"'{sign}' takes numbers, and one of these is text or a list", sign)
+                sign = BINARY[type(node).__name__][0]
+                raise RefusedError(f"'{sign}' takes numbers, and one of these is text or a list", sign)
     if isinstance(node, nodes.Filter):
-        if node.name not in _FILTERS:
-            hint = suggest(node.name, _FILTERS, otherwise="the filters are")
-            raise _Refused(f"there is no filter '{node.name}'", node.name, hint)
+        if node.name not in FILTERS:
+            hint = suggest(node.name, FILTERS, otherwise="the filters are")
+            raise RefusedError(f"there is no filter '{node.name}'", node.name, hint)
         _refuse_unpacking(node)
     if isinstance(node, nodes.Test):
-        if node.name not in (*_TESTS, *_ASKS_WHETHER_THERE):
-            hint = suggest(node.name, (*_TESTS, *_ASKS_WHETHER_THERE), otherwise="the tests are")
-            raise _Refused(f"there is no test '{node.name}'", node.name, hint)
+        if node.name not in (*TESTS, *_ASKS_WHETHER_THERE):
+            hint = suggest(node.name, (*TESTS, *_ASKS_WHETHER_THERE), otherwise="the tests are")
+            raise RefusedError(f"there is no test '{node.name}'", node.name, hint)
         if node.args or node.kwargs:
-            raise _Refused(f"the test '{node.name}' takes nothing else", node.name)
+            raise RefusedError(f"the test '{node.name}' takes nothing else", node.name)
         _refuse_unpacking(node)
 
 
 def _refuse_unpacking(node: nodes.Filter | nodes.Test) -> None:
     if node.node is None or node.dyn_args is not None or node.dyn_kwargs is not None:
-        raise _Refused(f"'{node.name}' is given its values one by one", node.name)
+        raise RefusedError(f"'{node.name}' is given its values one by one", node.name)
 
 
 def _check_attribute(name: str) -> None:
     if name.startswith("_"):
-        raise _Refused(f"'{name}' is private", name)
+        raise RefusedError(f"'{name}' is private", name)
 
 
 @lru_cache(maxsize=4096)
@@ -454,10 +241,10 @@ def evaluate_expression(
             raise ExpressionError(f"unknown name '{name}' in an expression", text, name, help=hint)
     try:
         value = _Evaluation(config, processor or ProcessorValues(), sizes).value(_parse(text))
-        if isinstance(value, _Missing):
-            _refuse_missing(value)
-        return _bounded(value)
-    except _Refused as refused:
+        if isinstance(value, Missing):
+            refuse_missing(value)
+        return bounded(value)
+    except RefusedError as refused:
         missing = _undefined(text, config) if refused.message.startswith("the config has no") else None
         raise missing or ExpressionError(refused.message, text, refused.culprit, refused.help) from None
     except (ArithmeticError, TypeError, ValueError, LookupError, AttributeError) as error:
@@ -498,33 +285,33 @@ class _Evaluation:
             case nodes.Test():
                 return self._tested(node)
             case nodes.UnaryExpr():
-                sign, compute = _UNARY[type(node)]
-                return compute(_number(self.given(node.node), f"'{sign}'"))
+                sign, compute = UNARY[type(node).__name__]
+                return compute(number(self.given(node.node), f"'{sign}'"))
             case nodes.BinExpr():
-                sign, combine = _BINARY[type(node)]
-                left, right = (_number(self.given(side), f"'{sign}'") for side in (node.left, node.right))
-                return _bounded(combine(left, right))
-        raise _Refused(f"an expression has no {type(node).__name__.lower()}")
+                sign, combine = BINARY[type(node).__name__]
+                left, right = (number(self.given(side), f"'{sign}'") for side in (node.left, node.right))
+                return bounded(combine(left, right))
+        raise RefusedError(f"an expression has no {type(node).__name__.lower()}")
 
     def given(self, node: nodes.Node | None) -> Any:
         """Return the value of a node, which the config must have."""
         value = self.value(node) if node is not None else None
-        if isinstance(value, _Missing):
-            _refuse_missing(value)
+        if isinstance(value, Missing):
+            refuse_missing(value)
         return value
 
     def _choice(self, node: nodes.CondExpr) -> Any:
         if self.given(node.test):
             return self.given(node.expr1)
         if node.expr2 is None:
-            raise _Refused("the expression has no value where its condition is false", help="write 'a if b else c'")
+            raise RefusedError("the expression has no value where its condition is false", help="write 'a if b else c'")
         return self.given(node.expr2)
 
     def _comparison(self, node: nodes.Compare) -> bool:
         left = self.given(node.expr)
         for operand in node.ops:
             right = self.given(operand.expr)
-            if not _compare(operand.op, left, right):
+            if not compare(operand.op, left, right):
                 return False
             left = right
         return True
@@ -532,33 +319,33 @@ class _Evaluation:
     def _filtered(self, node: nodes.Filter) -> Any:
         args = [self.given(item) for item in (node.node, *node.args)]
         named = {str(pair.key): self.given(pair.value) for pair in node.kwargs}
-        return _bounded(_FILTERS[node.name](*args, **named))
+        return bounded(FILTERS[node.name](*args, **named))
 
     def _tested(self, node: nodes.Test) -> bool:
         if node.name in _ASKS_WHETHER_THERE:
-            return isinstance(self.value(node.node), _Missing) is not _ASKS_WHETHER_THERE[node.name]
-        return _TESTS[node.name](self.given(node.node))
+            return isinstance(self.value(node.node), Missing) is not _ASKS_WHETHER_THERE[node.name]
+        return TESTS[node.name](self.given(node.node))
 
 
 def _step(value: Any, key: Any) -> Any:
-    """Return an attribute of a config, an item of a list, or an entry of a mapping; `_Missing` where there is none."""
+    """Return an attribute of a config, an item of a list, or an entry of a mapping; `Missing` where there is none."""
     if isinstance(value, list | tuple):
         if type(key) is not int:
-            raise _Refused(f"an item of a list is asked for by its number, not by {key!r:.40}")
-        return value[key] if -len(value) <= key < len(value) else _Missing(str(key))
+            raise RefusedError(f"an item of a list is asked for by its number, not by {key!r:.40}")
+        return value[key] if -len(value) <= key < len(value) else Missing(str(key))
     if not isinstance(key, str):
         if isinstance(value, Mapping) and type(key) is int:
-            return value.get(key, _Missing(str(key)))
-        raise _Refused(f"{_kind(value)} has no item {key!r:.40}")
+            return value.get(key, Missing(str(key)))
+        raise RefusedError(f"{kind_of(value)} has no item {key!r:.40}")
     _check_attribute(key)
     if isinstance(value, Mapping):
-        return value.get(key, _Missing(key))
+        return value.get(key, Missing(key))
     if value is None or isinstance(value, str | int | float):
-        return _Missing(key)
+        return Missing(key)
     found = getattr(value, key, _ABSENT)
     if callable(found):
-        raise _Refused(f"'{key}' is a method, which an expression cannot call", key)
-    return _Missing(key) if found is _ABSENT else found
+        raise RefusedError(f"'{key}' is a method, which an expression cannot call", key)
+    return Missing(key) if found is _ABSENT else found
 
 
 _ABSENT = object()
@@ -567,9 +354,9 @@ _ABSENT = object()
 def _walk(path: str, config: Any) -> Any:
     """Follow ``config.a.b[0]`` without a parser, which is most of what specs say."""
     value = config
-    for name, number in re.findall(r"\.(\w+)|\[(\d+)\]", path):
+    for name, index in re.findall(r"\.(\w+)|\[(\d+)\]", path):
         try:
-            value = getattr(value, name) if name else value[int(number)]
+            value = getattr(value, name) if name else value[int(index)]
         except (AttributeError, TypeError, LookupError):
             return _ABSENT
         if name.startswith("_") or callable(value):
