@@ -14,6 +14,8 @@ from exporter.language.effort import spend
 # What a graph is made of.
 GRAPH = ("inputs", "outputs", "internals", "arguments", "outputs_ignored")
 _CACHED = ("inputs", "outputs")
+# The numbers of a tolerance, and why they are what they are.
+_MEASURED, _REASON = ("atol", "rtol"), "because"
 
 
 def merge_nodes(base: Node | None, over: Node | None) -> Node | None:
@@ -24,6 +26,9 @@ def merge_nodes(base: Node | None, over: Node | None) -> Node | None:
         return over
     spend(len(base.entries) + len(over.entries))
     merged: dict[str, tuple[Scalar, Node]] = {str(key.value): (key, node) for key, node in base.entries}
+    if any(over.get(part) is not None for part in _MEASURED):
+        # The reason for a bound is that of the numbers it stands beside: a family's does not excuse a spec's own.
+        merged.pop(_REASON, None)
     for key, node in over.entries:
         name = str(key.value)
         if is_null(node):

@@ -64,6 +64,14 @@ def test_a_warning_keeps_nobody_from_loading(save):
     assert {finding.severity for finding in exporter.lint(name).diagnostics} == {Severity.WARNING}
 
 
+@pytest.mark.parametrize("task", ["fill-mask", "question-answering"])
+def test_a_loose_bound_has_a_reason_of_its_own(save, task: str):
+    """The family gives its bound of the first task a reason, and of the second none."""
+    loose = SPEC.replace("fill-mask: {}", f"{task}: {{tolerances: {{float32: {{atol: 1, rtol: 1}}}}}}")
+    with pytest.raises(SpecError, match="above its ceiling"):
+        load_spec(save(loose))
+
+
 def test_an_error_that_is_suppressed_with_its_reason_keeps_nobody_either(save):
     loose = SPEC.replace("fill-mask: {}", "question-answering: {tolerances: {float32: {atol: 1, rtol: 1}}}")
     assert load_spec(save(loose.replace("}}}", "}}}  # exporter: ignore[loose-tolerance] measured\n", 1))).tasks

@@ -38,6 +38,13 @@ def value_of(node: Node | None) -> Data:
         ("{a: 1}", "{b: null}", {"a": 1}),
         ("{a: {}}", "{a: {b: {c: null}}}", {"a": {"b": {"c": None}}}),
         ("{a: 0}", "{a: false}", {"a": False}),
+        ("{a: {atol: 1, because: why}}", "{a: {atol: 2}}", {"a": {"atol": 2}}),
+        (
+            "{a: {atol: 1, because: why}}",
+            "{a: {rtol: 2, because: how}}",
+            {"a": {"atol": 1, "rtol": 2, "because": "how"}},
+        ),
+        ("{a: {use: b, because: why}}", "{a: {use: c}}", {"a": {"use": "c", "because": "why"}}),
         ("{}", "{}", {}),
     ],
 )
