@@ -128,7 +128,8 @@ def find_class(plan: Plan, config: Any, checkpoint: Checkpoint | None = None) ->
         CheckpointError: the checkpoint's own code cannot be loaded.
     """
     if checkpoint is not None and checkpoint.trust_remote_code and plan.model.model_class is None:
-        reference = (getattr(config, "auto_map", None) or {}).get(plan.model.auto_class)
+        auto_map = getattr(config, "auto_map", None)
+        reference = auto_map.get(plan.model.auto_class) if isinstance(auto_map, Mapping) else None
         if reference is not None:
             return _remote_class(reference, checkpoint)
     return class_for(plan.model.auto_class, plan.model.model_class, config, plan.model.architecture)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -24,20 +23,29 @@ def tasks_by_weights(spec: Spec, checkpoint: Checkpoint) -> list[TaskSpec]:
     Raises:
         CheckpointError: the weights cannot be read.
     """
-    served = [(placed, task) for task in spec.tasks.values() for placed in _placed(spec, task, checkpoint)]
+    counts: dict[str, int | None] = {}
+    served: list[tuple[int, TaskSpec]] = []
+    for task in spec.tasks.values():
+        # The forms of a task, such as the one with a cache, have one model.
+        key = repr((task.auto_class, task.model_class, task.config))
+        if key not in counts:
+            counts[key] = _count_placed(spec, task, checkpoint)
+        placed = counts[key]
+        if placed is not None:
+            served.append((placed, task))
     most = max((placed for placed, _ in served), default=0)
     best = [task for placed, task in served if placed == most]
     return sorted(best, key=lambda task: not (task.name.endswith(WITH_PAST) and task.auto_class != "AutoModel"))
 
 
-def _placed(spec: Spec, task: TaskSpec, checkpoint: Checkpoint) -> Iterator[int]:
-    """Yield how many of a checkpoint's weights the model of a task takes, if it lacks none."""
+def _count_placed(spec: Spec, task: TaskSpec, checkpoint: Checkpoint) -> int | None:
+    """Return how many of a checkpoint's weights the model of a task takes; None where it lacks one."""
     try:
         config = load_config(checkpoint, task.config)
         cls = class_for(task.auto_class, task.model_class, config, spec.architecture)
         skeleton = make_skeleton(cls, config, checkpoint)
     except ExporterError:
-        return  # the config makes no model of this task
+        return None  # the config makes no model of this task
     with TemporaryDirectory(prefix="exporter-") as scratch:
         weights = open_weights(convert_checkpoint(checkpoint, skeleton.shapes, Path(scratch)))
         weights = unwrap(weights, skeleton.shapes, skeleton.prefix)
@@ -51,8 +59,8 @@ def _placed(spec: Spec, task: TaskSpec, checkpoint: Checkpoint) -> Iterator[int]
         if shape is not None and shape == tuple(parameter.shape):
             placed += 1
         elif name not in skeleton.computed and not _is_spare(name, task):
-            return
-    yield placed
+            return None
+    return placed
 
 
 def _is_spare(name: str, task: TaskSpec) -> bool:

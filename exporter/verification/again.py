@@ -16,6 +16,7 @@ from exporter.artifacts.manifest import (
     unknown_keys,
     unnamed_files,
 )
+from exporter.errors import some
 from exporter.planning.plan import Bound, Plan
 from exporter.targets.registry import find_target
 from exporter.verification.expected import GoldenVectors
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 Progress = Callable[[str], None]
 # A bound beyond these is looser than any that the specs of the catalogue have, by a factor of some ten.
 LOOSEST = {"float32": 1e-3, "float16": 0.1, "bfloat16": 1.0}
-_SHOWN = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,10 +97,10 @@ def inspect_files(directory: Path, plan: Plan) -> None:
 def _remarks(directory: Path, manifest: Mapping[str, Any], plan: Plan, asked: Asked) -> Iterator[str]:
     unknown = unknown_keys(manifest)
     if unknown:
-        yield f"passed over in the manifest: {_some(unknown)}"
+        yield f"passed over in the manifest: {some(unknown)}"
     unnamed = unnamed_files(directory, manifest)
     if unnamed:
-        yield f"not looked at, since the manifest does not name them: {_some(unnamed)}"
+        yield f"not looked at, since the manifest does not name them: {some(unnamed)}"
     if asked.trust:
         yield "opened without looking for code in its files (--trust-artifact)"
     if _is_loose(plan):
@@ -110,11 +110,6 @@ def _remarks(directory: Path, manifest: Mapping[str, Any], plan: Plan, asked: As
             f"the bound, atol {plan.bound.atol:.1e} and rtol {plan.bound.rtol:.1e}, is {whose}, and looser than any of "
             f"exporter's for {_computed_dtype(plan)} ({loosest:.0e})"
         )
-
-
-def _some(names: list[str]) -> str:
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return ", ".join(f"{name:.80}" for name in names[:_SHOWN]) + more
 
 
 def _computed_dtype(plan: Plan) -> str:

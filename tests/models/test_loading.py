@@ -205,7 +205,7 @@ def test_the_weights_a_config_names_are_loaded_and_digested(saved: Path) -> None
     assert checkpoint.digests().keys() == {"config.json", "other.safetensors"}
     name = "bert.encoder.layer.0.output.dense.weight"
     assert torch.equal(load_model(plan, checkpoint).model.get_parameter(name).data, weights[name] * 3)
-    for wrong in ("nowhere.safetensors", "../other.safetensors", "config.json", ["other.safetensors"]):
+    for wrong in ("nowhere.safetensors", "../other.safetensors", "config.json", ["other.safetensors"], "x" * 999):
         path.write_text(json.dumps({**config, "transformers_weights": wrong}), "utf-8")
         with pytest.raises(CheckpointError, match=r"'transformers_weights' in config.json") as refusal:
             open_directory(saved, "mine")

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
-from exporter.errors import CheckpointError, first_line
+from exporter.errors import CheckpointError, first_line, some
 from exporter.models.checkpoints.adapter import ADAPTER_CONFIG
 from exporter.models.checkpoints.directory import Checkpoint
 from exporter.models.checkpoints.file_kinds import (
@@ -99,10 +99,7 @@ def left_text(left: Iterable[LeftBehind]) -> str:
     reasons: dict[str, list[str]] = {}
     for item in left:
         reasons.setdefault(item.reason, []).append(item.name)
-    groups = []
-    for reason, names in reasons.items():
-        more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-        groups.append(f"{reason} ({', '.join(names[:_SHOWN])}{more})")
+    groups = (f"{reason} ({some(names, _SHOWN)})" for reason, names in reasons.items())
     return f"left behind: {'; '.join(groups)}"
 
 

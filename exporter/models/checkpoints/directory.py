@@ -220,9 +220,9 @@ def _named_weights(path: Path, named: Any) -> Iterator[_Weights]:
     Raises:
         CheckpointError: it is no name of a file in the directory.
     """
-    if not isinstance(named, str) or Path(named).name != named:
+    if not isinstance(named, str) or Path(named).name != named or len(named.encode()) > _LONGEST_NAME:
         raise CheckpointError(
-            f"'transformers_weights' in config.json is {named!r}, which names no file of the checkpoint",
+            f"'transformers_weights' in config.json is {named!r:.200}, which names no file of the checkpoint",
             help="remove 'transformers_weights' from config.json, or name a file beside it",
         )
     kinds = {".safetensors": "safetensors", ".safetensors.index.json": "safetensors", ".bin": "bin"}

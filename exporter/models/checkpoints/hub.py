@@ -69,8 +69,12 @@ def _open_base(adapter: Adapter, source: Source) -> Checkpoint:
         CheckpointError: it cannot be opened, or is an adapter too.
     """
     beside = adapter.path / adapter.base
-    name = str(beside) if not Path(adapter.base).is_dir() and beside.is_dir() else adapter.base
-    revision = None if Path(name).is_dir() else adapter.revision
+    try:
+        is_here, is_beside = Path(adapter.base).is_dir(), beside.is_dir()
+    except OSError:  # a name too long for a file system; opening it says so
+        is_here = is_beside = False
+    name = str(beside) if is_beside and not is_here else adapter.base
+    revision = None if is_here or is_beside else adapter.revision
     try:
         base = open_checkpoint(replace(source, name=name, revision=revision))
     except ExporterError as error:

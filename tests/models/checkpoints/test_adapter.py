@@ -72,6 +72,13 @@ def test_a_base_that_is_not_there_is_told_with_the_adapter(tmp_path: Path) -> No
         open_checkpoint(Source(str(path)))
 
 
+@pytest.mark.parametrize("base", ["x" * 5_000, "a/" * 3_000, "a\0b", "../" * 40 + "no-such-place"], ids=len)
+def test_a_base_by_a_name_that_is_none_is_an_error(base: str, tmp_path: Path) -> None:
+    path = make_adapter(tmp_path / "mine", base_model_name_or_path=base)
+    with pytest.raises(CheckpointError, match=r"the base of the adapter '.*mine' cannot be opened"):
+        open_checkpoint(Source(str(path)))
+
+
 def test_an_adapter_of_an_adapter_is_refused(tmp_path: Path) -> None:
     (tmp_path / "base").mkdir()
     save_file({"a": torch.zeros(2)}, tmp_path / "base/model.safetensors", {"format": "pt"})
