@@ -11,12 +11,13 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 REPOSITORY = Path(__file__).parent.parent
 SPECS = REPOSITORY / "specs"
 # A directory whose sitecustomize.py closes the network to every Python that has it on its path.
 OFFLINE = Path(__file__).parent / "offline"
 
-# The fixture `run`: takes the words of a command, and returns how the command ended and what it printed.
 # The config of a BERT that is made in a blink.
 TINY_BERT = {
     "hidden_size": 24,
@@ -27,6 +28,7 @@ TINY_BERT = {
     "vocab_size": 50,
     "type_vocab_size": 2,
 }
+# The fixture `run`: takes the words of a command, and returns how the command ended and what it printed.
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
@@ -49,3 +51,25 @@ def assert_clean_failure(result: subprocess.CompletedProcess[str], code: int) ->
     assert "Traceback" not in printed, printed
     assert "error" in printed, printed
     return printed
+
+
+def run_among_mounts(script: str, *arguments: str, env: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    """Run a shell script that may mount, in a namespace of its own; what it mounts is gone when it ends.
+
+    A script that leaves with 77 says that nothing can be mounted, and the test is skipped.
+    """
+    unshare = ["unshare", "-m"] if os.geteuid() == 0 else ["unshare", "-rm"]
+    try:
+        done = subprocess.run(
+            [*unshare, "sh", "-c", script, "sh", *arguments],
+            env=env,
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+    except FileNotFoundError:
+        pytest.skip("there is no unshare")
+    if done.returncode == 77 or done.stderr.startswith("unshare:"):
+        pytest.skip("nothing can be mounted here")
+    return done

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from artifact_files import files, leftovers, occupy
+from commands import run_among_mounts
 
 from exporter.artifacts.manifest import CARD, CARD_MARK
 from exporter.artifacts.staging import check_place, stage, staged_artifact
@@ -241,20 +242,8 @@ def test_a_mount_point_is_a_place(kind: str, tmp_path: Path) -> None:
     mount.mkdir()
     target = mount / "bound" if kind == "bind" else mount
     command = [sys.executable, "-c", BUILD_TWICE, str(target)]
-    namespace = ["unshare", "-m"] if os.geteuid() == 0 else ["unshare", "-rm"]
-    try:
-        done = subprocess.run(
-            [*namespace, "sh", "-c", MOUNTED, "sh", str(mount), kind, *command],
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
-    except FileNotFoundError:
-        pytest.skip("there is no unshare")
-    if done.returncode == 77 or "unshare" in done.stderr:
-        pytest.skip("nothing can be mounted here")
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    done = run_among_mounts(MOUNTED, str(mount), kind, *command, env=env)
     assert done.returncode == 0, done.stderr
 
 

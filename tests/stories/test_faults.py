@@ -5,7 +5,6 @@ The table of twenty kills at times spread over a build is `exhaustive`; a few of
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -16,7 +15,7 @@ from pathlib import Path
 import psutil
 import pytest
 from artifact_files import files, leftovers, occupy
-from commands import TINY_BERT, Run, offline_environment
+from commands import TINY_BERT, Run, offline_environment, run_among_mounts
 
 import exporter
 from exporter.artifacts.staging import staged_artifact
@@ -147,30 +146,14 @@ def test_a_full_disk_is_told_and_leaves_nothing(full: str, checkpoint: Path, tmp
     # Nearly full from the start where temporary files go; else full while the artifact is written.
     size, output = ("64k", mount / "out" / "artifact") if full == "output" else ("8k", tmp_path / "out")
     extra = {"TMPDIR": str(mount)} if full == "temporary" else {}
-    unshare = ["unshare", "-m"] if os.geteuid() == 0 else ["unshare", "-rm"]
-    try:
-        done = subprocess.run(
-            [
-                *unshare,
-                "sh",
-                "-c",
-                FULL,
-                "sh",
-                size,
-                str(mount),
-                str(tmp_path / "earlier"),
-                *command(checkpoint, output),
-            ],
-            env={**environment(tmp_path), "MOUNT": str(mount), **extra},
-            capture_output=True,
-            text=True,
-            timeout=300,
-            check=False,
-        )
-    except FileNotFoundError:
-        pytest.skip("there is no unshare")
-    if done.returncode == 77 or "unshare" in done.stderr:
-        pytest.skip("nothing can be mounted here")
+    done = run_among_mounts(
+        FULL,
+        size,
+        str(mount),
+        str(tmp_path / "earlier"),
+        *command(checkpoint, output),
+        env={**environment(tmp_path), "MOUNT": str(mount), **extra},
+    )
     said = done.stderr
     assert "Traceback" not in said
     assert "a bug in exporter" not in said
