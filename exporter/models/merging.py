@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -52,9 +51,6 @@ def merge_adapter(plan: Plan, checkpoint: Checkpoint, directory: Path) -> Checkp
     lacking = {name for name in loaded.missing if name not in given}
     weights = {name: tensor for name, tensor in merged.state_dict().items() if name not in lacking}
     directory.mkdir(parents=True, exist_ok=True)
-    for name in ("config.json", "generation_config.json"):
-        if (checkpoint.path / name).is_file():
-            shutil.copyfile(checkpoint.path / name, directory / name)
     save_file(_apart(weights), directory / "model.safetensors", {"format": "pt"})
     # Without the places of directories on this machine, since a manifest holds none.
     own = adapter.name if adapter.commit is not None else adapter.path.resolve().name

@@ -99,7 +99,7 @@ def test_a_reference_is_made_where_there_is_no_checkpoint(tmp_path: Path):
 def test_weights_of_pytorch_are_loaded_from_where_they_are(masked_lm: Path, tmp_path: Path):
     said: list[str] = []
     checkpoint = loadable_checkpoint(prepare(request(model=str(masked_lm))), tmp_path, said.append)
-    assert checkpoint.pytorch_path == masked_lm
+    assert checkpoint.pytorch_files() == [masked_lm / "model.safetensors"]
     assert said == []
     assert not list(tmp_path.iterdir())
 
@@ -112,9 +112,9 @@ def test_weights_of_another_framework_are_converted_into_the_scratch_directory(
         assert plan is prepared.plan
         return dataclasses.replace(checkpoint, converted=directory)
 
-    monkeypatch.setattr(preparing, "convert_weights", convert)
+    monkeypatch.setattr(preparing, "make_loadable", convert)
     foreign = dataclasses.replace(open_directory(masked_lm, "m"), framework=framework)
     prepared = Prepared(prepare(request()).plan, foreign)
     said: list[str] = []
-    assert loadable_checkpoint(prepared, tmp_path, said.append).pytorch_path == tmp_path
+    assert loadable_checkpoint(prepared, tmp_path, said.append).pytorch_files() == [tmp_path / "model.safetensors"]
     assert said == [f"converting {name} weights"]

@@ -97,6 +97,8 @@ def test_a_build_names_base_adapter_and_method(base: Path, tmp_path: Path) -> No
     (adapter / "tokenizer_config.json").write_text('{"of": "the adapter"}', "utf-8")
     (base / "tokenizer_config.json").write_text('{"of": "the base"}', "utf-8")
     (base / "vocab.txt").write_text("a", "utf-8")
+    config = json.loads((base / "config.json").read_text("utf-8"))
+    (base / "config.json").write_text(json.dumps({**config, "output_attentions": True}), "utf-8")
     (result,) = exporter.build(model=adapter, output=tmp_path / "out")
     source = read_manifest(result.directory)["source"]
     assert source["name"] == "adapter"
@@ -106,6 +108,7 @@ def test_a_build_names_base_adapter_and_method(base: Path, tmp_path: Path) -> No
         *source["files"]
     }
     assert any("the LORA adapter 'adapter' was merged into its base 'base'" in line for line in source["remarks"])
+    assert len([line for line in source["remarks"] if "output_attentions" in line]) == 1
     assert str(tmp_path) not in (result.directory / "manifest.json").read_text("utf-8")
     assert json.loads((result.directory / "tokenizer_config.json").read_text("utf-8")) == {"of": "the adapter"}
     assert (result.directory / "vocab.txt").is_file()

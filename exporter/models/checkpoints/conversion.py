@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -35,9 +34,6 @@ def convert_checkpoint(checkpoint: Checkpoint, shapes: Mapping[str, torch.Size],
         return checkpoint
     weights = {name: tensor.contiguous() for name, tensor in translate_weights(read_weights(checkpoint), shapes)}
     directory.mkdir(parents=True, exist_ok=True)
-    for name in ("config.json", "generation_config.json"):  # transformers looks for them beside the weights
-        if (checkpoint.path / name).is_file():
-            shutil.copyfile(checkpoint.path / name, directory / name)
     save_file(weights, directory / "model.safetensors", {"format": "pt"})
     return dataclasses.replace(checkpoint, converted=directory)
 

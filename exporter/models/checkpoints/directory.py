@@ -80,18 +80,13 @@ class Checkpoint:
     adapter: Adapter | None = None
 
     def remarked(self, *remarks: str) -> Checkpoint:
-        """Return the checkpoint with more remarks."""
-        return replace(self, remarks=(*self.remarks, *remarks))
+        """Return the checkpoint with more remarks, each of which stands once."""
+        return replace(self, remarks=tuple(dict.fromkeys((*self.remarks, *remarks))))
 
     @property
     def whole(self) -> Path:
         """The directory of the model and of all that belongs to it."""
         return self.outer or self.path
-
-    @property
-    def pytorch_path(self) -> Path:
-        """The directory whose weights PyTorch can load."""
-        return self.converted or self.path
 
     def pytorch_files(self) -> list[Path]:
         """Return the files with the weights that PyTorch can load."""

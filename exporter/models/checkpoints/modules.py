@@ -29,11 +29,6 @@ class Module:
         return self.kind.rpartition(".")[2]
 
 
-def has_modules(directory: Path) -> bool:
-    """Tell whether a checkpoint directory has a list of modules."""
-    return (directory / MODULES).is_file()
-
-
 def read_modules(directory: Path, name: str) -> tuple[Module, ...]:
     """Return the modules of a checkpoint directory, in their order; none where there is no list.
 

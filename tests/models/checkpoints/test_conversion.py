@@ -22,6 +22,7 @@ from exporter.errors import CheckpointError
 from exporter.models.checkpoints import open_directory
 from exporter.models.checkpoints.conversion import convert_checkpoint, read_safetensors, read_weights
 from exporter.models.checkpoints.foreign import translate_weights
+from exporter.models.checkpoints.safetensors_file import safetensors_framework
 
 FIXTURES = REPOSITORY / "tests" / "foreign"
 CHECKPOINTS = sorted(path.parent for path in FIXTURES.glob("*/*/config.json"))
@@ -124,7 +125,7 @@ def test_weights_come_back_bit_for_bit(write: Callable[..., None], tmp_path_fact
     check()
 
 
-def test_weights_are_written_beside_the_config(tmp_path: Path) -> None:
+def test_weights_are_written_as_one_file_of_pytorch(tmp_path: Path) -> None:
     saved = tmp_path / "saved"
     saved.mkdir()
     (saved / "config.json").write_text("{}", "utf-8")
@@ -132,12 +133,13 @@ def test_weights_are_written_beside_the_config(tmp_path: Path) -> None:
     writers.write_msgpack(weights, saved)
     checkpoint = open_directory(saved, "mine")
     converted = convert_checkpoint(checkpoint, {"dense.weight": torch.Size([2, 3])}, tmp_path / "new" / "folder")
-    assert (converted.path, converted.pytorch_path) == (saved, tmp_path / "new" / "folder")
-    assert sorted(path.name for path in converted.pytorch_path.iterdir()) == ["config.json", "model.safetensors"]
-    written = load_file(converted.pytorch_path / "model.safetensors")
+    (file,) = converted.pytorch_files()
+    assert (converted.path, file) == (saved, tmp_path / "new" / "folder" / "model.safetensors")
+    assert list(file.parent.iterdir()) == [file]
+    written = load_file(file)
     assert written.keys() == weights.keys()
     assert torch.equal(written["dense.weight"], weights["dense.weight"][1])
-    assert open_directory(converted.pytorch_path, "converted").framework == "pt"
+    assert safetensors_framework(file) == "pt"
 
 
 def test_weights_of_pytorch_are_left_where_they_are(tmp_path: Path) -> None:

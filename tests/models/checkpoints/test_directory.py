@@ -36,7 +36,7 @@ def test_a_directory_is_opened_with_its_files_and_their_digests(tmp_path: Path) 
         name: hashlib.sha256((tmp_path / name).read_bytes()).hexdigest()
         for name in ("config.json", "model.safetensors")
     }
-    assert checkpoint.pytorch_path == tmp_path
+    assert checkpoint.pytorch_files() == [tmp_path / "model.safetensors"]
 
 
 def test_shards_are_those_the_index_names(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from exporter.errors import CheckpointError
-from exporter.models.checkpoints.modules import Module, has_modules, read_modules
+from exporter.models.checkpoints.modules import Module, read_modules
 
 LIST = [
     {"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.models.Transformer"},
@@ -22,10 +22,8 @@ def write(folder: Path, modules: Any) -> None:
 
 
 def test_modules_are_read_in_their_order(tmp_path: Path) -> None:
-    assert not has_modules(tmp_path)
     assert read_modules(tmp_path, "mine") == ()
     write(tmp_path, LIST)
-    assert has_modules(tmp_path)
     modules = read_modules(tmp_path, "mine")
     assert modules == (
         Module("sentence_transformers.models.Transformer", PurePosixPath()),
