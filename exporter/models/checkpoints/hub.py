@@ -106,6 +106,7 @@ def _download(source: Source) -> Path:
     from huggingface_hub import errors, snapshot_download
 
     revision = source.revision
+    is_away = not _answers(source.name)
 
     def download(allow: list[str] | None, ignore: list[str] | None = None) -> Path:
         snapshot = snapshot_download(
@@ -115,6 +116,7 @@ def _download(source: Source) -> Path:
             allow_patterns=allow,
             ignore_patterns=ignore,
             etag_timeout=5,
+            local_files_only=is_away,
         )
         return Path(snapshot)
 
@@ -157,6 +159,23 @@ def _download(source: Source) -> Path:
     except Exception as error:
         raise CheckpointError(f"'{source.name}' cannot be downloaded: {first_line(error)}") from error
     return directory
+
+
+def _answers(name: str) -> bool:
+    """Tell whether the hub answers when it is asked once.
+
+    Where it does not, what was downloaded before is taken at once: the library asks six times, with pauses of 23 s in
+    all, for the files of a commit.
+    """
+    from huggingface_hub import HfApi, errors
+
+    try:
+        HfApi().model_info(name, timeout=5)
+    except errors.HfHubHTTPError:
+        return True  # a refusal is an answer
+    except Exception:  # whatever the network, its libraries or an id that is none raise
+        return False
+    return True
 
 
 def _module_patterns(directory: Path, name: str) -> Iterator[str]:

@@ -154,6 +154,32 @@ def test_what_the_hub_refuses_is_told(
     assert message in refusal.value.message
 
 
+@pytest.mark.parametrize(
+    ("answer", "is_away"),
+    [
+        (None, False),
+        (http_error(errors.GatedRepoError), False),
+        (ConnectionError("no route"), True),
+        (errors.OfflineModeIsEnabled("offline"), True),
+    ],
+    ids=["answers", "refuses", "no-network", "offline"],
+)
+def test_a_hub_that_is_away_is_asked_once(
+    answer: Exception | None, is_away: bool, hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    def model_info(self: object, name: str, **_: object) -> None:
+        asked.append(name)
+        if answer is not None:
+            raise answer
+
+    monkeypatch.setattr(huggingface_hub.HfApi, "model_info", model_info)
+    open_checkpoint(Source("somebody/model"))
+    assert asked == ["somebody/model"]
+    assert {call["local_files_only"] for call in hub.calls} == {is_away}
+
+
 def test_a_directory_is_opened_without_the_hub(hub: Hub) -> None:
     hub.download("model", allow_patterns=["config.json", "model.safetensors"])
     hub.calls.clear()
