@@ -18,6 +18,17 @@ from exporter.models.checkpoints.adapter import is_adapter, open_adapter
 CONFIG = {"peft_type": "LORA", "base_model_name_or_path": "some/base", "task_type": "SEQ_CLS"}
 
 
+FIND_SPEC = importlib.util.find_spec
+
+
+@pytest.fixture(autouse=True)
+def peft_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let these tests tell the same in an environment with PEFT and in one without: none of them merges."""
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name: FIND_SPEC("json") if name == "peft" else FIND_SPEC(name)
+    )
+
+
 def make_adapter(folder: Path, *, weights: bool = True, **config: Any) -> Path:
     folder.mkdir(exist_ok=True)
     (folder / "adapter_config.json").write_text(json.dumps({**CONFIG, **config}), "utf-8")
@@ -58,8 +69,7 @@ def test_an_adapter_without_weights_is_refused(tmp_path: Path) -> None:
 
 
 def test_without_peft_one_error_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    find_spec = importlib.util.find_spec
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "peft" else find_spec(name))
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "peft" else FIND_SPEC(name))
     with pytest.raises(CheckpointError, match="is a LORA adapter of 'some/base' and no model of its own") as refusal:
         open_checkpoint(Source(str(make_adapter(tmp_path))))
     assert "pip install 'exporter[peft]'" in (refusal.value.help or "")
