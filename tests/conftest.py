@@ -11,6 +11,7 @@ import sys
 import zipfile
 from collections import deque
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,9 @@ importlib.import_module("offline.sitecustomize")
 # pytest-xdist keeps every core busy with a test; threads of tiny models would only wait for one another.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+# Which task of each spec is built today. Set before pytest-xdist starts its processes, which must agree on it.
+os.environ.setdefault("CONFORMANCE_DAY", str(datetime.now(UTC).timetuple().tm_yday))
+
 # A shell starts what it puts into the background with SIGINT ignored, and so would everything that tests interrupt be.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -44,6 +48,11 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--update-goldens", action="store_true", help="write expected outputs anew; review them as prose")
+
+
+def pytest_report_header() -> str:
+    """Say how to build the same tasks as this run."""
+    return f"conformance: the tasks of day {os.environ['CONFORMANCE_DAY']} (CONFORMANCE_DAY=N for another)"
 
 
 class _ByArchitecture(LoadScopeScheduling):
