@@ -16,6 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
+from exporter.docstrings import names_options
 from exporter.errors import ExporterError, UsageError, did_you_mean
 from exporter.language.fixes import diff_fixes as diff_fixes  # for the command line
 from exporter.language.fixes import fix_files
@@ -39,8 +40,9 @@ class SourceOptions(TypedDict, total=False):
     """How a checkpoint is taken; None is the default.
 
     Attributes:
-        revision: the branch, tag or commit of a hub id.
-        framework: whose weights to take where a checkpoint holds several: ``pt``, ``tf`` or ``flax``.
+        revision: the branch, tag or commit of a hub id. Default: the newest of its main branch.
+        framework: whose weights to take where a checkpoint holds several: ``pt``, ``tf`` or ``flax``. Default: the
+            first of these that it has.
         cache_dir: where downloads of a hub id are kept. Default: the cache of Hugging Face's libraries.
         trust_remote_code: let the checkpoint run Python of its own. Default: False.
     """
@@ -66,23 +68,26 @@ class RequestOptions(SourceOptions, total=False):
     """What is built, beside its task, target and place; None is the default, or what a build file says.
 
     Attributes:
-        model: a checkpoint directory or hub id. Without it the spec's reference is taken.
+        model: a checkpoint directory or hub id. Default: the spec's reference, a tiny model with random weights.
         verify: compare with PyTorch, and fail where the graph differs. Default: True.
-        dims: sizes for dynamic dims, which then are not left open.
-        static: leave no dim open; each dynamic one needs a size in ``dims``.
-        settings: options that only one target has, by the names of its flags with underscores.
-        opset: the version of the ONNX operators. Default: 18.
-        dtype: of weights and computation: ``float32``, ``float16`` or ``bfloat16``.
+        dims: sizes for dynamic dims, which then are not left open. Default: ``{}``, all are left open.
+        static: leave no dim open; each dynamic one needs a size in ``dims``. Default: False.
+        settings: options that only one target has, by the names of its flags with underscores, such as
+            ``{"freeze": True}``. Default: ``{}``, each target's own defaults.
+        opset: the version of the ONNX operators. Default: 18, or the lowest later one that holds the model.
+        dtype: of weights and computation: ``float32``, ``float16`` or ``bfloat16``. Default: ``float32``.
         tracer: what records the graph: ``torchscript`` or ``dynamo``. Default: the spec's choice.
-        atol: the absolute part of the bound, in the units of the outputs. Default: the spec's.
-        rtol: the relative part of the bound. Default: the spec's.
-        weights: ``auto`` (in the file below 2 GB, beside it above) or ``external`` (always beside it).
-        monolith: a task of several graphs as the single one earlier systems wrote.
-        merged: one decoder that serves every step.
-        output_hidden_states: the states between layers are outputs too.
-        output_attentions: the weights that attention gives each position are outputs too.
-        layout: the files of a kind of consumer, by the name `exporter build --layout` takes.
-        variant: a variant of the spec, counted from 1, in place of its reference.
+        atol: the absolute part of the bound, in the units of the outputs. Default: the spec's for the dtype.
+        rtol: the relative part of the bound. Default: the spec's for the dtype.
+        weights: ``auto`` (in the file below 2 GB, beside it above) or ``external`` (always beside it). Default:
+            ``auto``.
+        monolith: a task of several graphs as the single one earlier systems wrote. Default: False.
+        merged: one decoder that serves every step. Default: False.
+        output_hidden_states: the states between layers are outputs too. Default: False.
+        output_attentions: the weights that attention gives each position are outputs too. Default: False.
+        layout: the files of a kind of consumer, by the name `exporter build --layout` takes. Default: ``flat``, for
+            ONNX Runtime and optimum.
+        variant: a variant of the spec, counted from 1, in place of its reference. Default: none of them.
         seed: of dummies and of a reference's weights. Default: 0.
     """
 
@@ -120,9 +125,11 @@ class BuildOptions(RequestOptions, total=False):
     """What is built.
 
     Attributes:
-        task: tasks or retired feature names. Default, or ``auto``: every task of a reference, or the checkpoint's own.
+        task: tasks or retired feature names. Default, or ``auto``: the task a checkpoint was saved for; without
+            ``model``, every task of the spec.
         target: what to build, by name; several are several artifacts. Default: ``onnx``.
-        output: where to write; with one task the artifact itself, with several a directory of them.
+        output: where to write; with one task the artifact itself, with several a directory of them. Default:
+            ``artifacts/<name>/<task>``.
     """
 
     task: str | Iterable[str] | None
@@ -132,9 +139,16 @@ class BuildOptions(RequestOptions, total=False):
 
 @dataclass(frozen=True, slots=True)
 class BuildResult:
-    """One artifact that was built: where it is, what it is, and what verification measured (None without).
+    """One artifact that was built: where it is, what it is, and what verification measured.
 
-    ``left`` has the files of the checkpoint that are not in the artifact, each with the reason.
+    Attributes:
+        directory: where the artifact is, as ``output`` said.
+        plan: what was built, spelled out: ``plan.graphs`` has every input and output with its dtype and shape,
+            ``plan.recording`` the target, tracer and opset, ``plan.bound`` the tolerances.
+        report: what was compared and how far apart it was, with ``report.passed`` and ``report.verdict``; None with
+            ``verify=False``. A build that differs raises and has no result.
+        files: the sizes in bytes of the files in the artifact, by their names in it.
+        left: the files of the checkpoint that are not in the artifact, each with the reason.
     """
 
     directory: Path
@@ -144,6 +158,7 @@ class BuildResult:
     left: tuple[LeftBehind, ...] = ()
 
 
+@names_options(PlanOptions, RequestOptions, SourceOptions)
 def plan(spec: Spec | str | Path, task: str, *, config: Any = None, **options: Unpack[PlanOptions]) -> Plan:
     """Spell out one task of an architecture for a config, as a build would.
 
@@ -250,6 +265,7 @@ def run_requests(builds: list[Build], on_stage: OnStage = lambda build, text: No
     return run_builds(builds, on_stage, min(jobs, max(len(builds), 1)))
 
 
+@names_options(BuildOptions, RequestOptions, SourceOptions)
 def build(
     *specs: str | Path, jobs: int = 1, progress: Progress = lambda _: None, **options: Unpack[BuildOptions]
 ) -> list[BuildResult]:
@@ -278,6 +294,7 @@ def build(
     return results
 
 
+@names_options(VerifyOptions, SourceOptions)
 def verify(
     directory: str | Path,
     *,
@@ -401,6 +418,7 @@ def compose(name: str) -> Node:
     return tree
 
 
+@names_options(PlanOptions, RequestOptions, SourceOptions)
 class ExportConfig:
     """What the boundary of one graph looks like for a config: the object earlier systems had a class per model for.
 

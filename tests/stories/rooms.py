@@ -16,7 +16,7 @@ from pathlib import Path
 
 # A module or package directly below the root imports those of its own row and of the rows above it.
 LAYERS = (
-    ("errors", "records", "versions"),
+    ("docstrings", "errors", "records", "versions"),
     ("language",),
     ("planning",),
     ("models",),
