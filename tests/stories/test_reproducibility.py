@@ -63,7 +63,11 @@ def differing(names: tuple[str, ...], folder: Path, *path: Path) -> list[str]:
         folder / "one",
         folder / "here",
         (*names, "--jobs", "1"),
-        {"PYTHONHASHSEED": "1", "TZ": "UTC", "PYTHONPATH": os.pathsep.join([str(REPOSITORY / "tests/offline"), *more])},
+        {
+            "PYTHONHASHSEED": "1",
+            "TZ": "UTC",
+            "PYTHONPATH": os.pathsep.join([str(REPOSITORY / "tests/offline"), str(REPOSITORY), *more]),
+        },
     )
     package = elsewhere(folder / "installed")
     second = build(
@@ -95,9 +99,11 @@ def test_whole_artifacts_are_the_same(architecture: str, task: str, target: str,
 
     names: tuple[str, ...] = (architecture, "--task", task, "--target", target)
     if target == "neuron":
-        (graph, *_) = api.plan(architecture, task).graphs
+        plan = api.plan(architecture, task)
+        (graph, *_) = plan.graphs
         if graph.component != "model":
             pytest.skip("a program of fixed sizes has no steps")
         dims = {dim for tensor in graph.inputs for dim in tensor.dims()}
-        names += tuple(word for dim in sorted(dims) for word in ("--dim", f"{dim}=8"))
+        traced = plan.sizes.points[0].sizes
+        names += tuple(word for dim in sorted(dims) for word in ("--dim", f"{dim}={traced[dim]}"))
     assert differing(names, tmp_path, *((NEURON,) if target == "neuron" else ())) == []
