@@ -145,7 +145,10 @@ def test_links_lead_somewhere(page: Path):
 def test_the_set_up_commands_are_the_ones_that_are_tried():
     """The script that tries a clean clone runs these two, as they are printed."""
     script = (REPOSITORY / ".ci" / "run").read_text("utf-8")
-    for command in ("pip install . && exporter build specs/bert.yaml", "pip install -e '.[test]' && pytest"):
+    for command in (
+        "pip install -c constraints.txt . && exporter build specs/bert.yaml",
+        "pip install -c constraints.txt -e '.[test]' && pytest",
+    ):
         assert command in TEXT[REPOSITORY / "README.md"]
     assert "exporter build specs/bert.yaml" in script
     assert "pytest" in script
