@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import inspect
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -43,6 +42,7 @@ from exporter.language.text import Span
 from exporter.models.arrays import to_torch
 from exporter.models.configs import find_class, make_config
 from exporter.models.flat_model import FlatModel, find_module, undeclared_outputs
+from exporter.models.library_names import ARGUMENTS, argument_names, own_names
 from exporter.models.oracle import make_oracle, run_model
 from exporter.models.references import make_reference
 from exporter.models.sentence_head import SentenceHead, attach_head
@@ -282,16 +282,14 @@ def _unknown_arguments(model: Any, graph: GraphSpec, planned: GraphPlan) -> Iter
     Through ``**kwargs`` they would vanish without an error.
     """
     module = find_module(model, planned.module)
-    names: set[str] = set()
-    for callee in (module, getattr(module, "base_model", module)):
-        names |= set(inspect.signature(callee.forward).parameters)
-    names -= {"self", "args", "kwargs"}
+    names = argument_names(module)
     planned_names = {str(tensor.path[0]) for tensor in (*planned.inputs, *planned.built) if tensor.path}
     spans = {str(tensor.argument): tensor.span for tensor in (*graph.inputs, *graph.built) if tensor.argument}
     for path, span in {**dict.fromkeys(graph.constants, graph.span), **spans}.items():
         argument = path.partition(".")[0]
         # A tensor whose condition does not hold for the reference is never passed.
-        if argument not in names and (path in graph.constants or argument in planned_names):
+        known = argument in names or own_names([argument], names, ARGUMENTS)
+        if not known and (path in graph.constants or argument in planned_names):
             hint = did_you_mean(argument, names, otherwise="it takes")
             yield UNKNOWN_ARGUMENT.at(f"forward() of {type(module).__name__} takes no '{argument}'", span, help=hint)
 

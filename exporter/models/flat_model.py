@@ -16,6 +16,7 @@ from transformers.cache_utils import Cache, DynamicCache, DynamicLayer, EncoderD
 from transformers.modeling_outputs import BaseModelOutput
 
 from exporter.errors import ExportError
+from exporter.models.library_names import ARGUMENTS, argument_names, own_names, told_by_spec_names
 from exporter.planning.plan import Axis, GraphPlan, TensorPlan
 
 TORCH_DTYPES = {
@@ -54,6 +55,8 @@ class FlatModel(nn.Module):
         self.graph = graph
         parameters = inspect.signature(self.model.forward).parameters
         takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
+        taken = {*(str(tensor.path[0]) for tensor in (*graph.inputs, *graph.built) if tensor.path), *graph.constants}
+        self.own = own_names(taken, argument_names(self.model), ARGUMENTS)
         self.keywords = {"return_dict": True} if takes_any or "return_dict" in parameters else {}
 
     def forward(self, *tensors: torch.Tensor) -> tuple[torch.Tensor, ...]:
@@ -64,10 +67,12 @@ class FlatModel(nn.Module):
     def leaves(self, *tensors: torch.Tensor) -> dict[str, torch.Tensor]:
         """Run the model and return every tensor it gives, by dotted path, declared or not."""
         arguments = pack_arguments(self.graph, tensors, recorded=self.recorded)
-        return unpack_tensors(self.model(**arguments, **self.graph.constants, **self.keywords))
+        called = {self.own.get(name, name): value for name, value in {**arguments, **self.graph.constants}.items()}
+        leaves = unpack_tensors(self.model(**called, **self.keywords))
+        return told_by_spec_names(leaves, (*map(_dotted, self.graph.outputs), *self.graph.ignored))
 
     def _pick(self, leaves: Mapping[str, torch.Tensor], tensor: TensorPlan) -> torch.Tensor:
-        path = ".".join(map(str, tensor.path))
+        path = _dotted(tensor)
         if path not in leaves:
             raise ExportError(
                 f"the model returns no '{path}' for the output '{tensor.name}'", help=f"it returns {', '.join(leaves)}"
@@ -110,7 +115,7 @@ def unpack_tensors(values: Any) -> dict[str, torch.Tensor]:
 
 def undeclared_outputs(graph: GraphPlan, leaves: Mapping[str, torch.Tensor]) -> list[str]:
     """Return the paths the model returns that the graph neither declares nor ignores with a reason."""
-    declared = {".".join(map(str, tensor.path)) for tensor in graph.outputs}
+    declared = set(map(_dotted, graph.outputs))
     ignored = set(graph.ignored)
 
     def is_known(path: str) -> bool:
@@ -136,6 +141,10 @@ def find_module(model: nn.Module, path: str | None) -> nn.Module:
             continue
     children = ", ".join(name for name, _ in model.named_children())
     raise ExportError(f"{type(model).__name__} has no submodule '{path}'", help=f"its submodules are {children}")
+
+
+def _dotted(tensor: TensorPlan) -> str:
+    return ".".join(map(str, tensor.path))
 
 
 def _place(tree: dict[str | int, Any], path: tuple[str | int, ...], tensor: torch.Tensor) -> None:

@@ -8,6 +8,8 @@ never for a model.
 
 from __future__ import annotations
 
+import importlib
+import importlib.util
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
@@ -26,6 +28,8 @@ from exporter.models.recorded_python import (
 
 Patch = Callable[[Sequence[ModuleType]], AbstractContextManager[None]]
 _MISSING = object()
+# Where releases of transformers build masks.
+_MASK_MODULES = ("transformers.masking_utils", "transformers.modeling_attn_mask_utils")
 # Reshape has `allowzero` since this opset.
 _ALLOWZERO_OPSET = 14
 
@@ -80,12 +84,15 @@ def _kept_masks(_: Sequence[ModuleType]) -> Iterator[None]:
     The mask modules alone are told that a tracer is there. Elsewhere in transformers that answer also chooses between
     two ways to compute the same numbers.
     """
-    from transformers import masking_utils, modeling_attn_mask_utils
 
     def is_tracing(tensor: Any = None) -> bool:
         return True
 
-    with _replaced(masking_utils, is_tracing=is_tracing), _replaced(modeling_attn_mask_utils, is_tracing=is_tracing):
+    with ExitStack() as stack:
+        for name in _MASK_MODULES:
+            # What a release does not have builds no mask in it.
+            if importlib.util.find_spec(name) is not None:
+                stack.enter_context(_replaced(importlib.import_module(name), is_tracing=is_tracing))
         yield
 
 
