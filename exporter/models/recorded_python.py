@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 import torch
 
+# A PyTorch without TorchScript records nothing by it.
+_is_tracing: Callable[[], bool] = getattr(getattr(torch, "jit", None), "is_tracing", lambda: False)
 # What the functions here stand in for, before any patch; torch declares no types for them.
-_jit: Any = torch.jit
 _tensor: Any = torch.tensor
 _stride: Any = torch.Tensor.stride
 _as_strided: Any = torch.Tensor.as_strided
@@ -31,7 +32,7 @@ def record_function(name: str) -> Callable[..., Any]:
 
 
 def _has_sizes(values: Any) -> bool:
-    return _jit.is_tracing() and any(isinstance(value, torch.Tensor) for value in values)
+    return _is_tracing() and any(isinstance(value, torch.Tensor) for value in values)
 
 
 def _min(*args: Any, **kwargs: Any) -> Any:
@@ -47,11 +48,11 @@ def _max(*args: Any, **kwargs: Any) -> Any:
 
 
 def _len(value: Any) -> Any:
-    return value.shape[0] if isinstance(value, torch.Tensor) and _jit.is_tracing() else len(value)
+    return value.shape[0] if isinstance(value, torch.Tensor) and _is_tracing() else len(value)
 
 
 def _make_tensor(data: Any, *args: Any, **kwargs: Any) -> torch.Tensor:
-    if isinstance(data, torch.Tensor) and _jit.is_tracing():
+    if isinstance(data, torch.Tensor) and _is_tracing():
         return data.to(kwargs.get("dtype") or data.dtype)
     made: torch.Tensor = _tensor(data, *args, **kwargs)
     return made
@@ -98,7 +99,7 @@ def _memory_order(tensor: torch.Tensor) -> list[int]:
 
 def record_stride(tensor: torch.Tensor, dim: int | None = None) -> Any:
     """Return the strides of a dense tensor as products of its sizes."""
-    if not _jit.is_tracing():
+    if not _is_tracing():
         return _stride(tensor) if dim is None else _stride(tensor, dim)
     strides: list[Any] = [1] * tensor.dim()
     step: Any = 1
@@ -112,7 +113,7 @@ def record_as_strided(
     tensor: torch.Tensor, size: Sequence[Any], stride: Sequence[Any], storage_offset: int | None = None
 ) -> torch.Tensor:
     """Return the elements a strided view of a dense tensor shows, gathered by their place in memory."""
-    if not _jit.is_tracing():
+    if not _is_tracing():
         view: torch.Tensor = _as_strided(tensor, size, stride, storage_offset)
         return view
     flat = tensor.permute(_memory_order(tensor)).reshape(-1)
@@ -129,7 +130,7 @@ def record_einsum(equation: str, *operands: Any) -> torch.Tensor:
         operands = tuple(operands[0])
     sides, arrow, result = equation.replace(" ", "").partition("->")
     left, comma, right = sides.partition(",")
-    if not _jit.is_tracing() or len(operands) != 2 or not arrow or not comma or "." in equation:
+    if not _is_tracing() or len(operands) != 2 or not arrow or not comma or "." in equation:
         contracted: torch.Tensor = _einsum(equation, *operands)
         return contracted
     first, second = operands
@@ -153,7 +154,7 @@ def record_view(tensor: torch.Tensor, *shape: Any) -> torch.Tensor:
     """Return a view; where it splits the last axis into parts and leaves their number open, with that number."""
     lengths = tuple(shape[0]) if len(shape) == 1 and isinstance(shape[0], tuple | list) else shape
     splits = len(lengths) == tensor.dim() + 1 and isinstance(lengths[-2], int) and lengths[-2] == -1
-    if _jit.is_tracing() and splits and isinstance(lengths[-1], int):
+    if _is_tracing() and splits and isinstance(lengths[-1], int):
         shape = (*lengths[:-2], int(tensor.shape[-1]) // lengths[-1], lengths[-1])
     view: torch.Tensor = _view(tensor, *shape)
     return view

@@ -27,7 +27,7 @@ def default_opset(spec: Spec, task: TaskSpec) -> int:
     if known is None:
         return choices.default_opset(spec)
     minimum = spec.minimum_opsets.get("float32")
-    lowest = OPSETS[task.tracer.name].start
+    lowest = OPSETS[choices.default_tracer(task)].start
     return max(known, lowest, minimum.opset if minimum is not None else 0)
 
 

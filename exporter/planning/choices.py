@@ -14,6 +14,7 @@ from exporter.planning.arrangement import Arrangement
 from exporter.planning.options import Options
 from exporter.planning.sizes import Sizes
 from exporter.planning.target import Target, check_settings
+from exporter.planning.tracers import shortfalls
 
 # Several operators take bfloat16 since opset 20 only.
 DEFAULT_OPSETS = {"float32": 18, "float16": 18, "bfloat16": 20}
@@ -36,6 +37,7 @@ class Choice:
         target: the kind of file that is built.
         arrangement: where the graphs go and what their dims are called.
         tracer: the mechanism that records the graphs.
+        tracer_because: why it is this one, where the spec or the installed Python and PyTorch have a reason.
         opset: the version of the ONNX operators; None for a target whose files have none.
         graphs: the graphs of the task, in the form asked for.
         computed: the dtype the graphs compute in. It bounds their precision, and is another than the options' dtype
@@ -50,6 +52,7 @@ class Choice:
     target: Target
     arrangement: Arrangement
     tracer: str
+    tracer_because: str | None
     opset: int | None
     graphs: tuple[GraphSpec, ...]
     computed: str
@@ -100,15 +103,15 @@ def choose(spec: Spec, task: TaskSpec, options: Options, target: Target, arrange
     Raises:
         UsageError: it cannot be had; the reason is the spec's, the target's, the layout's or the tracer's.
     """
-    tracer = options.tracer or target.tracer or task.tracer.name
-    if tracer not in TRACERS:
-        raise UsageError(f"unknown tracer '{tracer}'", help=f"the tracers are {', '.join(TRACERS)}")
+    if options.tracer not in (None, *TRACERS):
+        raise UsageError(f"unknown tracer '{options.tracer}'", help=f"the tracers are {', '.join(TRACERS)}")
     if options.dtype not in DTYPES:
         raise UsageError(f"unknown dtype '{options.dtype}'", help=f"the dtypes are {', '.join(DTYPES)}")
     arrangement.refuse_impossible(spec, task, target=target.name, dtype=options.dtype)
     graphs = _choose_graphs(spec, task, options, arrangement)
     refused = {asked: why for graph in graphs for asked, why in graph.refused.items()} | dict(task.refused)
     title = f"{spec.architecture} {task.name}"
+    tracer, tracer_because = _choose_tracer(spec, task, options, target, refused)
     # A target that has no opsets is always recorded in one way, and says under `targets:` what it cannot do.
     for asked in (tracer, options.dtype) if target.opsets else (options.dtype,):
         if asked in refused:
@@ -132,7 +135,7 @@ def choose(spec: Spec, task: TaskSpec, options: Options, target: Target, arrange
             f"the spec has no tolerance for {computed}{cast}",
             help="give --atol and --rtol, or add one under 'tolerances'",
         )
-    return Choice(spec, task, options, target, arrangement, tracer, opset, graphs, computed, tolerance)
+    return Choice(spec, task, options, target, arrangement, tracer, tracer_because, opset, graphs, computed, tolerance)
 
 
 def _choose_tolerance(spec: Spec, task: TaskSpec, options: Options, computed: str) -> Tolerance | None:
@@ -192,6 +195,55 @@ def _choose_graphs(spec: Spec, task: TaskSpec, options: Options, arrangement: Ar
             help="leave --monolith out, or declare 'monolith:' under the task",
         )
     return (task.monolith,)
+
+
+def _choose_tracer(
+    spec: Spec, task: TaskSpec, options: Options, target: Target, refused: Mapping[str, str]
+) -> tuple[str, str | None]:
+    """Return the tracer that is asked for, else the spec's, else what serves in its place here; and why it is this one.
+
+    Raises:
+        UsageError: the installed PyTorch lacks it, and no other serves.
+    """
+    missing = shortfalls()
+    chosen = options.tracer or target.tracer or task.tracer.name
+    is_default = options.tracer is None and target.tracer is None
+    reason = task.tracer.because if chosen == task.tracer.name else None
+    if chosen not in missing:
+        return chosen, reason
+    opset = _choose_opset(spec, options, target)
+    if is_default:
+        other = next(
+            (name for name in _others(task, chosen) if name not in refused and opset in target.opsets[name]), None
+        )
+        if other is not None:
+            return other, missing[chosen].why
+    if not missing[chosen].gone:
+        return chosen, reason
+    where = f" as {target.name}" if target.tracer is not None else f" with the {chosen} tracer"
+    other_refusal = next((f"; with {name}: {refused[name]}" for name in TRACERS if name in refused and is_default), "")
+    raise UsageError(
+        f"{spec.architecture} {task.name} cannot be had{where}: {missing[chosen].why}{other_refusal}",
+        help="leave --tracer out" if options.tracer is not None else "use an earlier version of PyTorch",
+    )
+
+
+def default_tracer(task: TaskSpec) -> str:
+    """Return the tracer that records a task where nobody asks for one: the spec's, or what serves in its place here."""
+    missing = shortfalls()
+    if task.tracer.name not in missing:
+        return task.tracer.name
+    return next((name for name in _others(task, task.tracer.name) if name not in task.refused), task.tracer.name)
+
+
+def _others(task: TaskSpec, chosen: str) -> tuple[str, ...]:
+    """Return the tracers that serve here in place of another.
+
+    One that a condition on the config refuses may not serve the model, so it is taken where nothing else is left.
+    """
+    missing = shortfalls()
+    doubtful = () if missing[chosen].gone else task.refused_when
+    return tuple(name for name in TRACERS if name not in (chosen, *missing, *doubtful))
 
 
 def _choose_opset(spec: Spec, options: Options, target: Target) -> int | None:

@@ -144,7 +144,7 @@ def _plan_recording(choice: Choice) -> Recording:
         settings={**(limit.settings if limit is not None else {}), **options.settings},
         opset=choice.opset,
         tracer=choice.tracer,
-        tracer_because=task.tracer.because if choice.tracer == task.tracer.name else None,
+        tracer_because=choice.tracer_because,
         patches=dict(choice.patches),
         weights=options.weights,
     )

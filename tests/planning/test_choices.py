@@ -13,10 +13,11 @@ from exporter.errors import UsageError
 from exporter.language.loading import load_spec
 from exporter.language.spec import MinimumOpset, Spec, TargetLimit
 from exporter.planning.arrangement import Arrangement
-from exporter.planning.choices import Choice, choose, default_opset, refuse_config
+from exporter.planning.choices import Choice, choose, default_opset, default_tracer, refuse_config
 from exporter.planning.options import Options
 from exporter.planning.sizes import Sizes
 from exporter.planning.target import Flag, Settings, Target
+from exporter.planning.tracers import Shortfall
 
 OPSETS = {"torchscript": range(11, 21), "dynamo": range(18, 24)}
 FLAT = Arrangement("flat")
@@ -287,3 +288,58 @@ def test_what_a_config_rules_out_is_refused_for_that_config(
         refuse_config(choice, sizes)
     assert failure.value.message == message
     assert str(failure.value.help).startswith("see example.yaml:")
+
+
+WHY = "PyTorch supports no TorchScript (torch.jit) on Python 3.14 and later"
+
+
+@pytest.fixture
+def without_torchscript(monkeypatch: pytest.MonkeyPatch) -> Callable[[bool], None]:
+    """Return what stands in for a Python or a PyTorch that TorchScript is not for."""
+
+    def set_up(gone: bool) -> None:
+        monkeypatch.setattr("exporter.planning.choices.shortfalls", lambda: {"torchscript": Shortfall(WHY, gone)})
+
+    return set_up
+
+
+@pytest.mark.parametrize("gone", [False, True])
+def test_where_a_tracer_falls_short_another_is_the_default(
+    make_spec: Callable[[str], Spec], target: Target, without_torchscript: Callable[[bool], None], gone: bool
+):
+    without_torchscript(gone)
+    plain = make_spec(TEXT.replace("dynamo: {when: config.blocks > 1, because: the number of blocks is fixed}", ""))
+    choice = choose(plain, plain.tasks["fill-mask"], Options(), target, FLAT)
+    assert (choice.tracer, choice.tracer_because, choice.opset) == ("dynamo", WHY, 18)
+    assert default_tracer(plain.tasks["fill-mask"]) == "dynamo"
+
+
+def test_an_unsupported_tracer_is_taken_where_no_other_serves(
+    spec: Spec, target: Target, without_torchscript: Callable[[bool], None]
+):
+    """Refused for the task, refused for some configs, and not able to write the opset; or asked for."""
+    without_torchscript(False)
+    for task, options in (
+        ("token-classification", Options()),
+        ("fill-mask", Options()),
+        ("fill-mask", Options(opset=12)),
+        ("fill-mask", Options(tracer="torchscript")),
+    ):
+        choice = choose(spec, spec.tasks[task], options, target, FLAT)
+        assert (choice.tracer, choice.tracer_because) == ("torchscript", None)
+    assert default_tracer(spec.tasks["token-classification"]) == "torchscript"
+
+
+def test_a_tracer_that_is_gone_cannot_be_had(
+    spec: Spec, target: Target, make_target: Callable[..., Target], without_torchscript: Callable[[bool], None]
+):
+    without_torchscript(True)
+    assert choose(spec, spec.tasks["fill-mask"], Options(), target, FLAT).tracer == "dynamo"
+    title = "example token-classification cannot be had"
+    error = refused(spec, "token-classification", target, Options())
+    assert error.message == f"{title} with the torchscript tracer: {WHY}; with dynamo: the mask is built in Python"
+    assert error.help == "use an earlier version of PyTorch"
+    asked = refused(spec, "token-classification", target, Options(tracer="torchscript"))
+    assert (asked.message, asked.help) == (f"{title} with the torchscript tracer: {WHY}", "leave --tracer out")
+    script = make_target(tracer="torchscript")
+    assert refused(spec, "token-classification", script, Options()).message == f"{title} as {script.name}: {WHY}"

@@ -68,6 +68,8 @@ def summarize(outcome: Outcome) -> Iterator[str]:
         yield f"  note: {note}"
     for remark in outcome.place_remarks:
         yield f"  the output: {remark}"
+    if plan.recording.tracer_because is not None:
+        yield f"  recorded by {plan.recording.tracer}: {plan.recording.tracer_because}"
     for patch, reason in plan.recording.patches.items():
         yield f"  recorded with the patch {patch}: {reason}"
     if report is None:
@@ -148,6 +150,8 @@ def plan_text(plan: Plan) -> Iterator[str]:
         yield f"  then    {head_text(plan.model.head)}"
     for note in plan.notes:
         yield f"  note: {note}"
+    if plan.recording.tracer_because is not None:
+        yield f"  recorded by {plan.recording.tracer}: {plan.recording.tracer_because}"
     for patch, reason in plan.recording.patches.items():
         yield f"  patched: {patch} ({reason})"
     for point in plan.sizes.points:
