@@ -1,8 +1,8 @@
 """Write what the documentation generates from specs, schemas and rules: ``python docs/regenerate.py``.
 
-`docs/schema.md` and `docs/rules.md` are the output of a command, byte for byte. The README has the tables of
-`exporter list --markdown` and the text of a spec, each between two markers. With ``--check`` nothing is written, and
-the exit code says whether something is stale.
+`docs/schema.md` and `docs/rules.md` are the output of a command, byte for byte, and `docs/cli.md` is what ``--help`` of
+each command says. The README has the tables of `exporter list --markdown` and the text of a spec, each between two
+markers. With ``--check`` nothing is written, and the exit code says whether something is stale.
 """
 
 from __future__ import annotations
@@ -10,8 +10,9 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from exporter.cli.main import cli
 from exporter.cli.render.catalogue import catalogue_markdown
-from exporter.cli.render.manual import rules_page, schema_page
+from exporter.cli.render.manual import commands_page, rules_page, schema_page
 from exporter.language.catalog import list_specs
 from exporter.language.loading import load_spec
 
@@ -30,6 +31,7 @@ def generated() -> dict[Path, str]:
         ROOT / "README.md": readme,
         ROOT / "docs" / "schema.md": schema_page(),
         ROOT / "docs" / "rules.md": rules_page(),
+        ROOT / "docs" / "cli.md": commands_page(cli),
     }
 
 

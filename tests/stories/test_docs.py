@@ -48,7 +48,7 @@ def commands() -> Iterator[tuple[str, list[str]]]:
                     yield f"{place}: {part}", shlex.split(part)[1:]
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/rules.md", "docs/schema.md"])
+@pytest.mark.parametrize("page", ["README.md", "docs/cli.md", "docs/rules.md", "docs/schema.md"])
 def test_what_is_generated_is_not_stale(page: str):
     generated = runpy.run_path(str(REPOSITORY / "docs" / "regenerate.py"))["generated"]()
     path = REPOSITORY / page

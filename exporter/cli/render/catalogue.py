@@ -101,7 +101,7 @@ def catalogue_markdown(specs: Iterable[Spec]) -> str:
         lines += ["", f"| {family} | {' | '.join(columns)} |", f"|---|{':-:|' * len(columns)}"]
         for entry in members:
             # A note that holds for every task of an architecture stands once, beside the name.
-            by_task = [_notes(entry, task) for task in entry["tasks"]]
+            by_task = [task_notes(entry, task) for task in entry["tasks"]]
             shared = set(by_task[0]).intersection(*by_task[1:]) if by_task else set()
             name = f"[{entry['architecture']}](specs/{entry['architecture']}.yaml)"
             marks = _numbers([note for note in by_task[0] if note in shared] if by_task else (), notes)
@@ -138,11 +138,11 @@ def _cell(entry: dict[str, Any], name: str, shared: set[str], notes: dict[str, i
     if not any(task["tracers"] for task in forms):
         words = ["✗"]
     words += {task["tracer"]: None for task in forms if task["tracer"] != DEFAULT_TRACER and task["tracers"]}
-    own = dict.fromkeys(note for task in forms for note in _notes(entry, task) if note not in shared)
+    own = dict.fromkeys(note for task in forms for note in task_notes(entry, task) if note not in shared)
     return " ".join(words) + _numbers(own, notes)
 
 
-def _notes(entry: dict[str, Any], task: dict[str, Any]) -> list[str]:
+def task_notes(entry: dict[str, Any], task: dict[str, Any]) -> list[str]:
     """Return what is refused or unusual about one task, each in a sentence."""
     notes = [f"`{choice}` is refused: {reason}" for choice, reason in task["refused"].items()]
     notes += [

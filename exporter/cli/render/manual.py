@@ -1,10 +1,16 @@
-"""The reference pages that are generated: docs/rules.md from the rules' pages, docs/schema.md from the schemas."""
+"""The reference pages that are generated: docs/rules.md from the rules' pages, docs/schema.md from the schemas, and
+docs/cli.md from the commands.
+"""
 
 from __future__ import annotations
 
+import inspect
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
+
+import click
 
 from exporter.errors import UsageError, did_you_mean
 from exporter.language.findings import RULES, Rule
@@ -159,3 +165,51 @@ def _references(entry: dict[str, Any]) -> list[str]:
     branches = (entry, entry.get("then", {}), entry.get("else", {}))
     names = (str(branch["$ref"]).rsplit("/", 1)[-1] for branch in branches if "$ref" in branch)
     return list(dict.fromkeys(names))
+
+
+def commands_page(group: click.Group) -> str:
+    """Return docs/cli.md: what ``--help`` says of the command and of each below it."""
+    lines = [
+        "# Command line",
+        "",
+        "<!-- Generated from the commands: python docs/regenerate.py -->",
+        "",
+        "What `exporter --help` and `exporter COMMAND --help` print.",
+        "This page is generated with `python docs/regenerate.py`; a test fails when it is stale.",
+    ]
+    for command, words in _commands(group, "exporter"):
+        context = click.Context(command, info_name=words, **command.context_settings)
+        usage = " ".join([words, *command.collect_usage_pieces(context)])
+        lines += ["", f"## {words}", "", "```text", usage, "```", "", *_paragraphs(command.help or "")]
+        records = [parameter.get_help_record(context) for parameter in command.get_params(context)]
+        rows = [(_cell(option), _cell(text)) for option, text in filter(None, records) if text]
+        if rows:
+            lines += ["", "| option | meaning |", "|---|---|", *(f"| `{option}` | {text} |" for option, text in rows)]
+    return "\n".join(lines) + "\n"
+
+
+def _commands(command: click.Command, words: str) -> Iterator[tuple[click.Command, str]]:
+    """Yield a command and, of a group, every command below it, each with the words that call it."""
+    yield command, words
+    if isinstance(command, click.Group):
+        for name, below in command.commands.items():
+            if not below.hidden:
+                yield from _commands(below, f"{words} {name}")
+
+
+def _paragraphs(text: str) -> Iterator[str]:
+    """Yield the lines of a help text as Markdown. A paragraph that click leaves as it is, marked ``\\b``, is code."""
+    paragraphs = inspect.cleandoc(text).partition("\f")[0].strip().split("\n\n")
+    for number, paragraph in enumerate(paragraphs):
+        mark, _, code = paragraph.partition("\n")
+        if number:
+            yield ""
+        if mark.strip() == "\b":
+            # What is said of a command stands behind it.
+            yield from ("```bash", re.sub(r"(?<=\S) {2,}(?=\S)", "  # ", inspect.cleandoc(f"\n{code}")), "```")
+        else:
+            yield paragraph.replace("<", "\\<")
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ")

@@ -5,9 +5,18 @@ from __future__ import annotations
 import json
 import re
 
+import click
 import pytest
 
-from exporter.cli.render.manual import explain_rule, list_rules, rules_page, schema_document, schema_page
+from exporter.cli.main import cli
+from exporter.cli.render.manual import (
+    commands_page,
+    explain_rule,
+    list_rules,
+    rules_page,
+    schema_document,
+    schema_page,
+)
 from exporter.errors import UsageError
 from exporter.language.findings import RULES
 from exporter.language.schema import KINDS, load_schema
@@ -73,3 +82,46 @@ def test_the_page_of_keys_has_every_key_and_links_within_itself():
     # A cell of a table ends at a bar, so those in descriptions are escaped.
     for row in re.findall(r"^\| `.*$", page, re.MULTILINE):
         assert len(re.findall(r"(?<!\\)\|", row)) == 4, row
+
+
+def test_the_page_of_the_command_line_has_every_command_with_every_option():
+    page = commands_page(cli)
+    for name, command in cli.commands.items():
+        _, _, section = page.partition(f"\n## exporter {name}\n")
+        section, _, _ = section.partition("\n## ")
+        for option in command.params:
+            if isinstance(option, click.Option) and not option.hidden:
+                assert all(f"{word}" in section for word in option.opts), (name, option.opts)
+                assert (option.help or "").replace("|", "\\|") in section, (name, option.opts)
+
+
+def test_groups_in_groups_and_what_click_leaves_as_it_is_are_shown():
+    @click.group
+    def outer() -> None:
+        """Outer."""
+
+    @outer.group
+    def inner() -> None:
+        """Inner."""
+
+    @inner.command
+    @click.option("--place", metavar="<A|B>", help="One of two.")
+    def deep(place: str) -> None:
+        """Go <deep>.
+
+        \b
+            exporter inner deep   as far as it goes
+        """
+
+    @outer.command(hidden=True)
+    def secret() -> None:
+        """Not told of."""
+
+    page = commands_page(outer)
+    assert [line for line in page.splitlines() if line.startswith("## ")] == [
+        "## exporter",
+        "## exporter inner",
+        "## exporter inner deep",
+    ]
+    assert "Go \\<deep>.\n\n```bash\nexporter inner deep  # as far as it goes\n```\n" in page
+    assert "| `--place <A\\|B>` | One of two. |" in page
