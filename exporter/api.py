@@ -247,9 +247,13 @@ def plan_requests(names: Iterable[str], given: Given) -> list[Plan]:
     Raises:
         UsageError, SpecError, CheckpointError: as a build would raise.
     """
-    from exporter.building.preparing import prepare
+    from exporter.building.preparing import foresee, prepare
+    from exporter.models.config_classes import library_directory
 
-    return [prepare(build.request).plan for build in plan_builds(names, given)]
+    builds = plan_builds(names, given)
+    if library_directory() is None:
+        return [foresee(build.choice, build.checkpoint).plan for build in builds if build.choice is not None]
+    return [prepare(build.request).plan for build in builds]
 
 
 def run_requests(builds: list[Build], on_stage: OnStage = lambda build, text: None, jobs: int = 1) -> Iterator[Outcome]:
@@ -257,11 +261,14 @@ def run_requests(builds: list[Build], on_stage: OnStage = lambda build, text: No
 
     Raises:
         UsageError: a place cannot be written, or holds something that would be lost.
+        ExporterError: a build cannot be made, and that shows before any work.
     """
+    from exporter.building.foreseeing import refuse_early
     from exporter.building.pool import run_builds
     from exporter.building.requests import check_places
 
     check_places(builds)
+    refuse_early(builds)
     return run_builds(builds, on_stage, min(jobs, max(len(builds), 1)))
 
 

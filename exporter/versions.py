@@ -12,3 +12,14 @@ def installed_version(package: str = "exporter") -> str:
         return version(package)
     except PackageNotFoundError:
         return "unknown"
+
+
+def is_installed(module: str) -> bool:
+    """Tell whether a module of this name can be found; it is not imported."""
+    # The machinery of imports is there anyway, but not under this name.
+    from importlib.util import find_spec
+
+    try:
+        return find_spec(module) is not None
+    except (ImportError, ValueError):  # something is in its place that is no module of an installed package
+        return False

@@ -1,6 +1,8 @@
 """The start of a build: its plan, and the checkpoint whose weights are loaded.
 
-`prepare` plans for ``exporter plan`` and for builds alike, so a build has the plan that was shown for it.
+`prepare` plans for ``exporter plan`` and for builds alike, so a build has the plan that was shown for it. `foresee`
+makes the same plan in a moment, from what can be told of a config without transformers, and none where that is not
+enough.
 """
 
 from __future__ import annotations
@@ -8,17 +10,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from exporter.building.request import Request, choose_task
 from exporter.errors import UsageError
 from exporter.language.loading import load_spec
-from exporter.language.spec import Spec, overlay_config
+from exporter.language.spec import Spec, TaskSpec, overlay_config
 from exporter.models.checkpoints import FRAMEWORKS, Checkpoint, check_architecture, open_checkpoint, open_directory
 from exporter.models.checkpoints.embedding import embedding_remarks, head_files, read_head
-from exporter.models.configs import load_config, load_processor, make_config
-from exporter.models.merging import make_loadable
-from exporter.models.references import save_reference
+from exporter.models.checkpoints.processor import load_processor
+from exporter.models.told_config import told_config, told_config_of
 from exporter.planning.choices import Choice
 from exporter.planning.heads import hidden_size, pool_hidden_states
 from exporter.planning.plan import HeadStep, Plan
@@ -33,6 +34,40 @@ class Prepared:
 
     plan: Plan
     checkpoint: Checkpoint | None
+
+
+class _Configs(Protocol):
+    """Where configs are from: transformers, or what can be told without it."""
+
+    def of_checkpoint(self, checkpoint: Checkpoint, task_config: Mapping[str, Any]) -> Any:
+        """Return the config of a checkpoint with the task's settings applied."""
+
+    def of_values(self, architecture: str, values: Mapping[str, Any]) -> Any:
+        """Return the config of an architecture with given values."""
+
+
+class _FromTransformers:
+    """The configs of transformers, which is imported for the first."""
+
+    def of_checkpoint(self, checkpoint: Checkpoint, task_config: Mapping[str, Any]) -> Any:
+        from exporter.models.configs import load_config
+
+        return load_config(checkpoint, task_config)
+
+    def of_values(self, architecture: str, values: Mapping[str, Any]) -> Any:
+        from exporter.models.configs import make_config
+
+        return make_config(architecture, values)
+
+
+class _Told:
+    """The configs that can be told without transformers."""
+
+    def of_checkpoint(self, checkpoint: Checkpoint, task_config: Mapping[str, Any]) -> Any:
+        return told_config_of(checkpoint, task_config)
+
+    def of_values(self, architecture: str, values: Mapping[str, Any]) -> Any:
+        return told_config(architecture, values)
 
 
 def prepare(
@@ -60,13 +95,39 @@ def prepare(
         progress("opening the checkpoint")
         checkpoint = open_checkpoint(request.source)
         check_architecture(checkpoint, spec.architecture)
-        loaded = load_config(checkpoint, task.config)
-        plan = plan_task(choice, loaded, processor=load_processor(checkpoint), is_reference=False)
-        return _with_modules(plan, checkpoint, choice)
+        return _prepare_checkpoint(choice, checkpoint, _FromTransformers())
     if config is None or isinstance(config, Mapping):
-        values = overlay_config(spec.reference, task.reference_config, config or {}, task.config)
-        config = make_config(spec.architecture, values)
+        config = _reference_config(spec, task, config or {}, _FromTransformers())
     return Prepared(plan_task(choice, config), None)
+
+
+def foresee(choice: Choice, checkpoint: Checkpoint | None, values: Mapping[str, Any] | None = None) -> Prepared:
+    """Make the plan of a choice without transformers.
+
+    Args:
+        choice: the choice.
+        checkpoint: its checkpoint; None for the reference of the spec.
+        values: laid over the values of the reference.
+
+    Raises:
+        UntoldError: the plan hangs on a value that only transformers gives.
+        UsageError, SpecError, CheckpointError: as `prepare` would raise.
+    """
+    if checkpoint is not None:
+        return _prepare_checkpoint(choice, checkpoint, _Told())
+    return Prepared(plan_task(choice, _reference_config(choice.spec, choice.task, values or {}, _Told())), None)
+
+
+def _prepare_checkpoint(choice: Choice, checkpoint: Checkpoint, configs: _Configs) -> Prepared:
+    loaded = configs.of_checkpoint(checkpoint, choice.task.config)
+    plan = plan_task(choice, loaded, processor=load_processor(checkpoint), is_reference=False)
+    return _with_modules(plan, checkpoint, choice)
+
+
+def _reference_config(spec: Spec, task: TaskSpec, values: Mapping[str, Any], configs: _Configs) -> Any:
+    return configs.of_values(
+        spec.architecture, overlay_config(spec.reference, task.reference_config, values, task.config)
+    )
 
 
 def _with_modules(plan: Plan, checkpoint: Checkpoint, choice: Choice) -> Prepared:
@@ -93,6 +154,9 @@ def loadable_checkpoint(prepared: Prepared, scratch: Path, progress: Progress = 
         CheckpointError: the weights are damaged, or the package that reads them is not installed.
         ExportError: the reference cannot be built.
     """
+    from exporter.models.merging import make_loadable  # imports torch, which planning does without
+    from exporter.models.references import save_reference
+
     plan, checkpoint = prepared.plan, prepared.checkpoint
     if checkpoint is None:
         progress("making the reference")

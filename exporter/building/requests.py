@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from exporter.language.linting import check_document
 from exporter.language.loading import load_spec
 from exporter.language.spec import WITH_PAST, Spec, TaskSpec
 from exporter.models.checkpoints import Checkpoint, check_architecture, open_checkpoint, pytorch_class
+from exporter.planning.choices import Choice
 from exporter.planning.options import DEFAULT_TARGET
 from exporter.planning.planner import find_task
 from exporter.targets.registry import find_target
@@ -29,18 +30,23 @@ from exporter.targets.registry import find_target
 DEFAULT_OUTPUT = "artifacts"
 # A word for a task: every task of a reference, or the task a checkpoint was saved for.
 AUTO_TASK = "auto"
+# The reason of a task that nobody named: it is one of the spec's.
+EVERY_TASK = "every task of the spec"
 
 
 @dataclass(frozen=True, slots=True)
 class Build:
     """One artifact to be made: a request with one spec, one task, one target and its place.
 
-    ``task_reason`` says who chose the task: ``asked for``, or ``from its architectures: <class>``.
+    ``task_reason`` says who chose the task: ``asked for``, or ``from its architectures: <class>``. ``choice`` and
+    ``checkpoint`` are what the request means, for whoever looks ahead; a worker makes them anew.
     """
 
     request: Request
     architecture: str
     task_reason: str
+    choice: Choice | None = field(default=None, compare=False, repr=False)
+    checkpoint: Checkpoint | None = field(default=None, compare=False, repr=False)
 
     @property
     def task(self) -> str:
@@ -210,12 +216,13 @@ def _builds_of(row: _Row) -> Iterator[Build]:
     else:
         base, single = (request.output or Path(DEFAULT_OUTPUT)) / _folder(request, spec, checkpoint), False
     for task, reason in tasks:
-        choose_task(spec, task, request.options, request.target)
+        choice = choose_task(spec, task, request.options, request.target)
         find_layout(request.options.layout).check(checkpoint, task)
         if request.verify:
             find_target(request.target).refuse_verification(request.options.settings)
         output = base if single else base / task.name
-        yield Build(replace(request, spec=spec_name, tasks=(task.name,), output=output), spec.architecture, reason)
+        single_request = replace(request, spec=spec_name, tasks=(task.name,), output=output)
+        yield Build(single_request, spec.architecture, reason, choice, checkpoint)
 
 
 def _folder(request: Request, spec: Spec, checkpoint: Checkpoint | None) -> str:
@@ -258,7 +265,7 @@ def _tasks_of(request: Request, spec: Spec, checkpoint: Checkpoint | None) -> It
         yield from ((task, "asked for") for task in tasks.values())
         return
     if checkpoint is None:
-        yield from ((task, "every task of the spec") for task in spec.tasks.values())
+        yield from ((task, EVERY_TASK) for task in spec.tasks.values())
         return
     named = checkpoint.read_config().get("architectures")
     saved = named if isinstance(named, list) else []

@@ -25,8 +25,8 @@ class Rule:
     """What a class does to a value once it has it.
 
     Attributes:
-        where: ``absent`` for a value that is not given, ``none`` for one that is null too, ``falsy`` for one that is also
-            0 or empty, and ``always``.
+        where: ``absent`` for a value that is not given, ``none`` for one that is null too, ``falsy`` for one that is
+            also 0 or empty, and ``always``.
         value: the value in its place, as an expression of the spec language; None where code alone tells it.
     """
 
@@ -150,7 +150,11 @@ def _to_text(data: Mapping[str, Any]) -> str:
         name: {key: value for key, value in kind.items() if key == "name" or value != usual[key]}
         for name, kind in data["classes"].items()
     }
-    return (
-        f'{{\n "version": {json.dumps(data["version"])},\n "architectures": {{\n{lines(data["architectures"].items())}\n }},\n'
-        f' "classes": {{\n{lines(classes.items())}\n }}\n}}\n'
-    )
+    parts = {
+        "version": json.dumps(data["version"]),
+        "dropped": short(data["dropped"]),
+        "methods": short(data["methods"]),
+        "architectures": f"{{\n{lines(data['architectures'].items())}\n }}",
+        "classes": f"{{\n{lines(classes.items())}\n }}",
+    }
+    return "{\n" + ",\n".join(f' "{name}": {text}' for name, text in parts.items()) + "\n}\n"

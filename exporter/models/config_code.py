@@ -96,9 +96,9 @@ class _Library:
     def version(self) -> str:
         """Return the version the source says it is of."""
         for node in ast.parse((self.directory / "__init__.py").read_text("utf-8")).body:
-            if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant):
-                if any(isinstance(target, ast.Name) and target.id == "__version__" for target in node.targets):
-                    return str(node.value.value)
+            match node:
+                case ast.Assign(targets=[ast.Name(id="__version__")], value=ast.Constant(value=version)):
+                    return str(version)
         raise _UnreadableError
 
     def dropped(self) -> tuple[str, ...]:
@@ -164,7 +164,7 @@ class _Library:
                 raise _UnreadableError
             if base.id in module.classes or base.id in module.imports:
                 yield from self._line(self._find(module, base.id), base.id)
-            elif base.id not in ("object",):
+            elif base.id != "object":
                 raise _UnreadableError
 
 
@@ -238,7 +238,22 @@ class _ClassReader:
                 self.of_base = {name for name in self.untold if not name.startswith("_")}
         self._read_init(0)
         parts = self._read_parts(constants)
+        rope = self._rope_kind(own, constants) if "rope_parameters" in self.fields else None
+        if rope is None:
+            self.untold |= {"rope_parameters"} & self.fields.keys()
+        else:
+            # Older configs have some of its settings as values of their own.
+            methods = filter(None, (_method(node, _ROPE) for node in self.line))
+            taken = {name for method in methods for item in method.body for name in _assigned(item, self.line)}
+            self.untold |= taken - self.fields.keys()
+        self.untold |= {"num_labels"} & self.fields.keys()
         aliases = {key: value for key, value in dict(constants.get("attribute_map") or {}).items() if key != value}
+        # Of a value and another name for it, each with a default, the order of setting them decides.
+        self.untold |= {
+            target
+            for key, target in aliases.items()
+            if key in self.fields or key in self.rules or key in self.untold - self.of_base
+        }
         return ConfigClass(
             name=name,
             model_type=str(constants.get("model_type") or ""),
@@ -250,7 +265,7 @@ class _ClassReader:
             untold=tuple(sorted(name for name in self.untold - self.of_base if not name.startswith("_"))),
             untold_with={key: tuple(sorted(names)) for key, names in sorted(self.untold_with.items())},
             labels=self.labels,
-            rope=self._rope_kind(own, constants) if "rope_parameters" in self.fields else None,
+            rope=rope,
         )
 
     def _read_body(self, node: ast.ClassDef, constants: dict[str, Any]) -> None:
@@ -308,9 +323,13 @@ class _ClassReader:
             method = _method(node, _ROPE)
             if method is None or not any(isinstance(item, ast.AnnAssign) for item in node.body):
                 continue
+            code = ast.unparse(method)
+            if "self.standardize_rope_params()" not in code or "layer_types" in code:
+                return None
             texts = {part.value for part in ast.walk(method) if isinstance(part, ast.Constant)}
-            if any(isinstance(text, str) and text.endswith("_attention") for text in texts):
-                return "nested"
+            layers = {text for text in texts if isinstance(text, str) and text.endswith("_attention")}
+            if layers:
+                return "nested" if layers == {"full_attention", "sliding_attention"} else None
             return "changed" if any(isinstance(part, ast.List) for part in ast.walk(method)) else "flat"
         return "flat"
 
@@ -385,7 +404,7 @@ class _ClassReader:
         if given is not None and not statement.orelse:
             self.untold_with.setdefault(given, set()).update(names | {given})
             return
-        tests = statement.test.values if _is_and(statement.test) else [statement.test]
+        tests = _conditions(statement.test)
         for test in tests:
             name = ast.unparse(test).removesuffix(" is None").removeprefix("self.")
             if ast.unparse(test) != f"self.{name} is None" or statement.orelse:
@@ -488,8 +507,9 @@ def _is_super(statement: ast.stmt) -> bool:
     return isinstance(statement, ast.Expr | ast.Return) and "super().__post_init__(" in ast.unparse(statement)
 
 
-def _is_and(test: ast.expr) -> bool:
-    return isinstance(test, ast.BoolOp) and isinstance(test.op, ast.And)
+def _conditions(test: ast.expr) -> list[ast.expr]:
+    """Return the conditions that all have to hold."""
+    return test.values if isinstance(test, ast.BoolOp) and isinstance(test.op, ast.And) else [test]
 
 
 def _taken(value: ast.expr) -> str | None:
@@ -505,7 +525,7 @@ def _taken(value: ast.expr) -> str | None:
 
 def _given_key(test: ast.expr) -> str | None:
     """Return the key without which a condition is false, for one that asks for a key of the config."""
-    first = test.values[0] if _is_and(test) and isinstance(test, ast.BoolOp) else test
+    first = _conditions(test)[0]
     match first:
         case ast.Compare(left=ast.Constant(value=str(key)), ops=[ast.In()], comparators=[ast.Name(id="kwargs")]):
             return key
@@ -517,7 +537,9 @@ def _given_key(test: ast.expr) -> str | None:
 def _label_count(statement: ast.If) -> int | None:
     """Return the count in ``self.num_labels = kwargs.pop('num_labels', 3)``."""
     match statement.body:
-        case [ast.Assign(targets=[ast.Attribute(attr="num_labels")], value=ast.Call(args=[_, ast.Constant(value=int(n))]))]:
+        case [
+            ast.Assign(targets=[ast.Attribute(attr="num_labels")], value=ast.Call(args=[_, ast.Constant(value=int(n))]))
+        ]:
             return n
     return None
 
@@ -529,8 +551,11 @@ def _assigned(statement: ast.stmt, line: Iterable[ast.ClassDef], depth: int = 0)
         match node:
             case ast.Attribute(value=ast.Name(id="self"), attr=name, ctx=ast.Store()):
                 names.add(name)
-            case ast.Subscript(value=ast.Attribute(value=ast.Name(id="self"), attr=name), ctx=ast.Store()):
-                names.add(name)
+            case ast.Attribute(value=inner, ctx=ast.Store()) | ast.Subscript(value=inner, ctx=ast.Store()):
+                names |= _reached(inner)
+            case ast.Assign(targets=[ast.Name()], value=value) | ast.NamedExpr(value=value):
+                # Under its new name it may be changed.
+                names |= _reached(value)
             case ast.Subscript(value=ast.Name(id="kwargs"), slice=ast.Constant(value=str(key)), ctx=ast.Store()):
                 names.add(key)
             case ast.Call(func=ast.Attribute(value=ast.Name(id="kwargs"), attr="pop" | "setdefault"), args=[first, *_]):
@@ -541,13 +566,19 @@ def _assigned(statement: ast.stmt, line: Iterable[ast.ClassDef], depth: int = 0)
             case ast.Call(func=ast.Name(id="setattr")):
                 raise _UnreadableError
             case ast.Call(func=ast.Attribute(value=ast.Name(id="self"), attr=name)) if depth < 4:
-                for owner in line:
-                    method = _method(owner, name)
-                    if method is not None:
-                        for inner in method.body:
-                            names |= _assigned(inner, line, depth + 1)
-                        break
+                method = next(filter(None, (_method(owner, name) for owner in line)), None)
+                for step in method.body if method is not None else ():
+                    names |= _assigned(step, line, depth + 1)
     return names
+
+
+def _reached(node: ast.expr) -> set[str]:
+    """Return the value of a config at which a chain of steps begins: ``text_config`` of ``self.text_config.x``."""
+    while isinstance(node, ast.Attribute | ast.Subscript):
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "self":
+            return {node.attr}
+        node = node.value
+    return set()
 
 
 def _expression(node: ast.expr) -> str | None:

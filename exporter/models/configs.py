@@ -12,14 +12,9 @@ from transformers.utils import logging as transformers_logging
 
 from exporter.errors import CheckpointError, ExportError, UsageError, did_you_mean, first_line
 from exporter.language.document import Data
-from exporter.language.expressions import ProcessorValues
 from exporter.models.checkpoints.directory import Checkpoint, pytorch_class
-from exporter.models.checkpoints.json_file import read_json
 from exporter.models.run_time_flags import without_flags
 from exporter.planning.plan import Plan
-
-# The processors of sound and images that a processor for several kinds of input holds.
-_PROCESSORS = ("image_processor", "audio_processor", "feature_extractor")
 
 
 @contextmanager
@@ -102,22 +97,6 @@ def _config_class(checkpoint: Checkpoint, data: Mapping[str, Any]) -> Any:
             )
         )
     return transformers.CONFIG_MAPPING[data["model_type"]]
-
-
-def load_processor(checkpoint: Checkpoint) -> ProcessorValues:
-    """Return the settings of a checkpoint's processor, which says nothing where it has no files.
-
-    What is nested in ``processor_config.json`` hides ``preprocessor_config.json``, as it does for transformers.
-
-    Raises:
-        CheckpointError: a file of the processor is not readable.
-    """
-    together, alone = (
-        read_json(path) if path.is_file() else {}
-        for path in (checkpoint.path / name for name in ("processor_config.json", "preprocessor_config.json"))
-    )
-    parts = [part for name in _PROCESSORS if isinstance(part := together.get(name), dict)]
-    return ProcessorValues({key: value for part in parts or [alone] for key, value in part.items()})
 
 
 def find_class(plan: Plan, config: Any, checkpoint: Checkpoint | None = None) -> Any:

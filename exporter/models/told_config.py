@@ -70,7 +70,11 @@ class ToldConfig:
         self._values = dict(values)
         self._overlay = {kind.aliases.get(key, key): value for key, value in (overlay or {}).items()}
         behind = {key: names for key, names in kind.untold_with.items() if self._values.get(key) is not None}
-        self._untold = {*(set(classes.methods) - set(kind.fields)), *kind.untold, *(name for names in behind.values() for name in names)}
+        self._untold = {
+            *(set(classes.methods) - set(kind.fields)),
+            *kind.untold,
+            *(name for names in behind.values() for name in names),
+        }
         # What is given under another name is set when all else is done.
         self._last = {
             kind.aliases[key]: value
@@ -100,7 +104,9 @@ class ToldConfig:
         kind = self._kind
         if name in self._untold:
             raise UntoldError(f"the value '{name}' of the config")
-        renamed = next((key for key, new in kind.renamed.items() if new == name and self._values.get(key) is not None), "")
+        renamed = next(
+            (key for key, new in kind.renamed.items() if new == name and self._values.get(key) is not None), ""
+        )
         if renamed:
             return _listed(self._values[renamed])
         if name in kind.parts:
@@ -116,7 +122,9 @@ class ToldConfig:
         rule = kind.rules.get(name)
         if rule is None:
             return _listed(value)
-        holds = {"always": True, "none": value is None, "falsy": not value, "absent": name not in self._values}[rule.where]
+        holds = {"always": True, "none": value is None, "falsy": not value, "absent": name not in self._values}[
+            rule.where
+        ]
         return self._evaluate(name, rule.value) if holds else _listed(value)
 
     def _evaluate(self, name: str, expression: str | None) -> Any:
@@ -145,7 +153,8 @@ class ToldConfig:
         return ToldConfig(kind, classes, data)
 
     def _count_labels(self) -> int:
-        count, labels = self._values.get("num_labels"), self._values.get("id2label")
+        count, default = self._values.get("num_labels"), self._kind.fields.get("id2label")
+        labels = self._values.get("id2label", default)
         if count is None and labels is not None:
             count = len(labels) if isinstance(labels, Mapping) else None
         elif count is None:

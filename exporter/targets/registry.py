@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from exporter.errors import ExportError, UsageError, describe_error
 from exporter.planning.target import Settings, Target
 from exporter.targets import neuron, onnx, openvino, torch_export, torchscript
+from exporter.versions import is_installed
 
 TARGETS: Mapping[str, Target] = {
     target.name: target
@@ -48,6 +49,20 @@ def refuse_foreign_settings(target: Target, settings: Settings) -> None:
             )
 
 
+def find_toolchain(target: Target, settings: Settings) -> None:
+    """Find what a target is built with and this package does not bring, without importing it.
+
+    What is there may still be something else than its name says, which shows when it is imported.
+
+    Raises:
+        ExportError: something is not there.
+    """
+    for name in target.build_modules(settings):
+        missing = name.partition(".")[0]
+        if not is_installed(missing):
+            raise _unusable(target, name, ModuleNotFoundError(f"No module named {missing!r}"))
+
+
 def import_toolchain(target: Target, settings: Settings) -> None:
     """Import what a target is built with and this package does not bring, before any work is done for it.
 
@@ -59,8 +74,11 @@ def import_toolchain(target: Target, settings: Settings) -> None:
             importlib.import_module(name)
         except Exception as error:
             # Whatever a package that is not the real one raises.
-            raise ExportError(
-                f"the target {target.name} needs the package '{name}', which cannot be imported: "
-                f"{describe_error(error)}",
-                help=target.help,
-            ) from error
+            raise _unusable(target, name, error) from error
+
+
+def _unusable(target: Target, name: str, error: Exception) -> ExportError:
+    return ExportError(
+        f"the target {target.name} needs the package '{name}', which cannot be imported: {describe_error(error)}",
+        help=target.help,
+    )
