@@ -274,6 +274,8 @@ class _ClassReader:
         for item in node.body:
             match item:
                 case ast.AnnAssign(target=ast.Name(id=name), value=value, annotation=annotation):
+                    if name.startswith("_"):
+                        continue  # no expression may read it
                     if "ClassVar" in ast.unparse(annotation):
                         self.untold.add(name)
                         continue

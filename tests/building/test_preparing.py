@@ -112,7 +112,7 @@ def test_weights_of_another_framework_are_converted_into_the_scratch_directory(
         assert plan is prepared.plan
         return dataclasses.replace(checkpoint, converted=directory)
 
-    monkeypatch.setattr(preparing, "make_loadable", convert)
+    monkeypatch.setattr("exporter.models.merging.make_loadable", convert)
     foreign = dataclasses.replace(open_directory(masked_lm, "m"), framework=framework)
     prepared = Prepared(prepare(request()).plan, foreign)
     said: list[str] = []

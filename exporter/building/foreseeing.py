@@ -1,0 +1,74 @@
+"""What can be said of builds in a moment, before torch and transformers are imported: plans, and why there is none."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from exporter.artifacts.staging import check_place
+from exporter.building.preparing import Prepared, foresee
+from exporter.building.requests import EVERY_TASK, Build
+from exporter.errors import ExporterError, UsageError
+from exporter.models.told_config import UntoldError
+from exporter.targets.registry import find_target, find_toolchain
+from exporter.versions import is_installed
+
+# What every build imports.
+_NEEDED = ("torch", "transformers")
+
+
+def foresee_build(build: Build) -> Prepared | None:
+    """Return the plan of a build and its checkpoint; None where only transformers can make the plan.
+
+    Raises:
+        UsageError, SpecError, CheckpointError: the build cannot be made, as it would say itself.
+    """
+    if build.choice is None:
+        raise AssertionError("a build that was planned knows its choice")
+    try:
+        return foresee(build.choice, build.checkpoint)
+    except UntoldError:
+        return None
+
+
+def find_refusals(build: Build) -> Iterator[ExporterError]:
+    """Yield why a build cannot be made, as far as that shows without torch: every reason, and not the first alone."""
+    for check in (_check_libraries, _check_toolchain, foresee_build, _check_own_place):
+        try:
+            check(build)
+        except ExporterError as error:
+            yield error
+
+
+def refuse_early(builds: Iterable[Build]) -> None:
+    """Refuse builds that cannot be made, before any work.
+
+    A task that nobody named does not stop the others of its spec: it is refused by itself, when its turn comes.
+
+    Raises:
+        ExporterError: the first reason of a build that was asked for, or of all where none can be made.
+    """
+    builds = list(builds)
+    refused = [(build, next(find_refusals(build), None)) for build in builds]
+    reasons = [reason for _, reason in refused if reason is not None]
+    for build, reason in refused:
+        if reason is not None and (build.task_reason != EVERY_TASK or len(reasons) == len(builds)):
+            raise reason
+
+
+def _check_libraries(_: Build) -> None:
+    missing = [name for name in _NEEDED if not is_installed(name)]
+    if missing:
+        raise UsageError(
+            f"nothing can be built without {' and '.join(missing)}, which {'are' if len(missing) > 1 else 'is'} not "
+            "installed",
+            help="install what builds need: pip install 'checkpoint-exporter[build]'",
+        )
+
+
+def _check_toolchain(build: Build) -> None:
+    find_toolchain(find_target(build.request.target), build.request.options.settings)
+
+
+def _check_own_place(build: Build) -> None:
+    model = build.checkpoint.whole if build.checkpoint is not None else None
+    check_place(build.output, model)
