@@ -248,7 +248,7 @@ def plan_requests(names: Iterable[str], given: Given) -> list[Plan]:
         UsageError, SpecError, CheckpointError: as a build would raise.
     """
     from exporter.building.preparing import foresee, prepare
-    from exporter.models.config_classes import library_directory
+    from exporter.models.config_library import library_directory
 
     builds = plan_builds(names, given)
     if library_directory() is None:

@@ -11,7 +11,8 @@ from typing import Any
 from exporter.errors import UsageError
 from exporter.language.expressions import ExpressionError, evaluate_expression
 from exporter.models.checkpoints.directory import Checkpoint
-from exporter.models.config_classes import ConfigClass, ConfigClasses, Part, find_config_class, library_directory
+from exporter.models.config_classes import ConfigClass, ConfigClasses, Part
+from exporter.models.config_library import find_config_class, library_directory
 from exporter.models.run_time_flags import without_flags
 
 _ROPE = "rope_parameters"

@@ -37,8 +37,9 @@ def test_a_plan_that_hangs_on_code_is_left_to_the_build(tmp_path: Path):
 
 def test_every_reason_is_found(tmp_path: Path):
     (tmp_path / "taken").write_text("a file")
-    (build,) = builds("bert", output=tmp_path / "taken", tasks=("fill-mask",), dims={"seq": 8}, targets=("neuron",),
-                      verify=False)  # fmt: skip
+    (build,) = builds(
+        "bert", output=tmp_path / "taken", tasks=("fill-mask",), dims={"seq": 8}, targets=("neuron",), verify=False
+    )
     package, dim, place = messages(build)
     assert "the target neuron needs the package" in package
     assert dim == "'seq' is no dynamic dim of fill-mask"

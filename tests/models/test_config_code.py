@@ -79,8 +79,13 @@ def init(*lines: str) -> str:
 def test_defaults_are_read(tmp_path: Path) -> None:
     kind = read(tmp_path, "attribute_map = {'size': 'width'}")
     assert kind.fields == {
-        "width": 8, "heads": None, "depths": [1, 2], "made": None, "id2label": None, "return_dict": True,
-    }  # fmt: skip
+        "width": 8,
+        "heads": None,
+        "depths": [1, 2],
+        "made": None,
+        "id2label": None,
+        "return_dict": True,
+    }
     assert kind.aliases == {"size": "width"}
     assert (kind.model_type, kind.labels, kind.rope, kind.untold) == ("small", 2, None, ())
     # A default that is computed is told where a value is given.

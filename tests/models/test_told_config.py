@@ -17,8 +17,9 @@ from exporter.errors import ExporterError
 from exporter.language.catalog import list_specs
 from exporter.language.loading import load_spec
 from exporter.language.spec import Spec, overlay_config
-from exporter.models import config_classes, told_config
-from exporter.models.config_classes import ConfigClass, find_config_class
+from exporter.models import config_library, told_config
+from exporter.models.config_classes import ConfigClass
+from exporter.models.config_library import find_config_class
 from exporter.models.configs import make_config, quiet_libraries
 from exporter.models.told_config import ToldConfig, UntoldError
 from exporter.planning.choices import Choice
@@ -41,7 +42,7 @@ def forms(spec: Spec) -> Iterator[tuple[int | None, Spec]]:
 def source(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Where config classes are from: the installed transformers, or what the catalogue keeps."""
     if request.param == "kept":
-        for module in (config_classes, told_config):
+        for module in (config_library, told_config):
             monkeypatch.setattr(module, "library_directory", lambda: None)
     return str(request.param)
 
