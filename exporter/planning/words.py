@@ -33,6 +33,17 @@ def group_layers(tensors: Iterable[TensorPlan]) -> dict[str, list[TensorPlan]]:
     return named
 
 
+def split_layer(name: str) -> tuple[str, int]:
+    """Return a name with ``{layer}`` for its layer, and the layer: -1 for a name without one.
+
+    ``present.3.key`` is ``("present.{layer}.key", 3)``.
+    """
+    found = _LAYER.search(name)
+    if found is None:
+        return name, -1
+    return _LAYER.sub(".{layer}", name, count=1), int(found.group()[1:])
+
+
 def tensor_text(tensor: TensorPlan) -> str:
     """Return a planned tensor in the notation of specs: ``int64[batch, sequence]``."""
     return f"{tensor.dtype}[{', '.join(map(str, tensor.shape))}]"

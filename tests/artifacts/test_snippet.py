@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import exporter
+from exporter.artifacts.facts import Facts
 from exporter.artifacts.snippet import describe_programs
 from exporter.planning.dtypes import NUMPY_DTYPES
 from exporter.planning.plan import FillPlan, Plan
@@ -31,7 +32,7 @@ TEXT = "text2text-generation-with-past"
 )
 def test_the_loop_fits_the_graphs(architecture: str, task: str, options: dict[str, Any], kind: str) -> None:
     plan = exporter.plan(architecture, task, **options)
-    described = describe_programs(plan, 0)
+    described = describe_programs(plan, Facts())
     assert described["kind"] == kind
     runs = ["encoder_model.onnx"] if kind == "encoder-decoder" else [graph.file for graph in plan.graphs]
     assert [run["file"].rpartition("/")[2] for run in described["runs"]] == runs
@@ -39,7 +40,7 @@ def test_the_loop_fits_the_graphs(architecture: str, task: str, options: dict[st
 
 @pytest.mark.parametrize(("layout", "batch"), [("flat", "batch"), ("transformers-js", "batch_size")])
 def test_a_loop_has_one_text_and_the_batch_as_the_layout_calls_it(layout: str, batch: str) -> None:
-    described = describe_programs(exporter.plan("t5", TEXT, layout=layout), 0)
+    described = describe_programs(exporter.plan("t5", TEXT, layout=layout), Facts())
     assert described["batch"] == batch
     (run,) = described["runs"]
     ids = next(given for given in run["inputs"] if given.name == "input_ids")
@@ -50,8 +51,11 @@ def test_a_loop_has_one_text_and_the_batch_as_the_layout_calls_it(layout: str, b
 def test_a_start_token_beyond_the_vocabulary_is_not_used() -> None:
     plan = exporter.plan("t5", TEXT)
     vocabulary = plan.graphs[-1].outputs[0].shape[-1]
-    assert describe_programs(plan, int(vocabulary) - 1)["start"] == int(vocabulary) - 1
-    assert describe_programs(plan, int(vocabulary))["start"] == 0
+    last = int(vocabulary) - 1
+    assert describe_programs(plan, Facts(start=(last,)))["start"] == [last]
+    assert describe_programs(plan, Facts(start=(last, 3)))["start"] == [last, 3]
+    assert describe_programs(plan, Facts(start=(last + 1,)))["start"] == [0]
+    assert describe_programs(plan, Facts(start=(last, last + 1)))["start"] == [last]
 
 
 def with_fill(plan: Plan, fill: FillPlan, dtype: str) -> Plan:
@@ -78,7 +82,7 @@ def with_fill(plan: Plan, fill: FillPlan, dtype: str) -> Plan:
 )
 def test_an_expression_gives_the_shape_and_the_dtype(fill: FillPlan, dtype: str) -> None:
     plan = with_fill(exporter.plan("bert", "fill-mask"), fill, dtype)
-    given = describe_programs(plan, 0)["runs"][0]["inputs"][0]
+    given = describe_programs(plan, Facts())["runs"][0]["inputs"][0]
     array = eval(given.expression, {"np": np, "rng": np.random.default_rng(0)})
     assert array.shape == plan.graphs[0].inputs[0].sizes_at(plan.sizes.trace.sizes)
     assert array.dtype == NUMPY_DTYPES[dtype]
@@ -87,13 +91,13 @@ def test_an_expression_gives_the_shape_and_the_dtype(fill: FillPlan, dtype: str)
 
 def test_a_program_makes_bfloat16_in_float32() -> None:
     plan = with_fill(exporter.plan("bert", "fill-mask"), FillPlan("randn", ()), "bfloat16")
-    given = describe_programs(plan, 0)["runs"][0]["inputs"][0]
+    given = describe_programs(plan, Facts())["runs"][0]["inputs"][0]
     assert eval(given.expression, {"np": np, "rng": np.random.default_rng(0)}).dtype == np.float32
 
 
 def test_boxes_have_their_corners_in_order() -> None:
     plan = exporter.plan("layoutlm", "fill-mask")
-    given = {given.name: given for given in describe_programs(plan, 0)["runs"][0]["inputs"]}["bbox"]
+    given = {given.name: given for given in describe_programs(plan, Facts())["runs"][0]["inputs"]}["bbox"]
     boxes = eval(given.expression, {"np": np, "rng": np.random.default_rng(0)})
     assert boxes.shape[-1] == 4
     assert (boxes[..., :2] <= boxes[..., 2:]).all()

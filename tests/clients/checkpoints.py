@@ -48,9 +48,9 @@ class Kind:
     generation: Mapping[str, Any] = field(default_factory=dict)
 
 
-def make_kind(kind: str, folder: Path) -> None:
+def make_kind(kind: str | Kind, folder: Path) -> None:
     """Make the checkpoint of a kind in a new directory."""
-    recipe = KINDS[kind]
+    recipe = KINDS[kind] if isinstance(kind, str) else kind
     folder.mkdir(parents=True)
     # What is beside a model settles its vocabulary and its special tokens, or the sizes of its inputs.
     settled = recipe.beside(folder)

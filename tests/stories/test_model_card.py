@@ -114,7 +114,7 @@ def test_the_card_tells_what_was_built_and_nothing_of_where_or_when(made: Make, 
     folder = made("bert", "fill-mask")
     text = (folder / "README.md").read_text("utf-8")
     front = yaml.safe_load(text.split("---\n")[1])
-    assert front == {"library_name": "onnx", "tags": ["onnx", "bert", "fill-mask"]}
+    assert front == {"pipeline_tag": "fill-mask", "library_name": "onnx", "tags": ["onnx", "bert", "fill-mask"]}
     assert "| `input_ids` | `int64[batch, sequence]` |" in text
     assert "learnt nothing" in text
     assert f"exporter {exporter.__version__}" in text

@@ -169,6 +169,8 @@ def _tokens(checkpoint: Checkpoint, text: Any) -> dict[str, int | list[int]]:
 LAYOUT = Layout(
     Arrangement("genai", targets=("onnx",), refuse=_refuse),
     "one decoder and genai_config.json, as onnxruntime-genai loads them",
+    library="onnxruntime-genai",
     files=(_CONFIG,),
+    word=lambda _: "Generator",
     finish=_finish,
 )

@@ -17,6 +17,10 @@ def _nothing_to_check(_: Checkpoint | None, __: TaskSpec) -> None:
     """Ask nothing of the checkpoint."""
 
 
+def _no_word(_: Plan) -> str | None:
+    return None
+
+
 def _nothing_to_add(_: Path, __: Plan, ___: Checkpoint, ____: Any) -> None:
     """Leave the files as they are."""
 
@@ -32,6 +36,8 @@ class Layout:
         check: raises `ExporterError` for a checkpoint (None: a reference) without the files the layout needs for a
             task.
         files: what the layout writes itself, whatever a checkpoint has under these names.
+        word: what the library that loads it calls a plan: the class, the pipeline; None where it has nothing for it. A
+            model card shows the library's own program, which is the template ``library/<name>.jinja``.
         finish: adds the layout's own files to a directory, from the plan, the checkpoint and the model's config.
     """
 
@@ -40,6 +46,7 @@ class Layout:
     library: str | None = None
     check: Callable[[Checkpoint | None, TaskSpec], None] = _nothing_to_check
     files: tuple[str, ...] = ()
+    word: Callable[[Plan], str | None] = _no_word
     finish: Callable[[Path, Plan, Checkpoint, Any], None] = _nothing_to_add
 
     @property

@@ -60,4 +60,5 @@ LAYOUT = Layout(
     "the directory of a sentence-transformers checkpoint with onnx/model.onnx in place of its weights",
     library="sentence-transformers",
     check=_check,
+    word=lambda _: "SentenceTransformer",
 )

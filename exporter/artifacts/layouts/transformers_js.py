@@ -29,6 +29,26 @@ _CONFIG = "transformers.js_config"
 _TEXT, _MEDIA = ("input_ids",), ("pixel_values", "input_features", "input_values")
 
 
+# What the library calls its pipelines: as the Hub calls tasks, but for these.
+_PIPELINES = {"sentence-similarity": "feature-extraction", "semantic-segmentation": "image-segmentation"}
+_WITH_PIPELINE = {
+    *("text-classification", "token-classification", "question-answering", "fill-mask", "feature-extraction"),
+    *("text-generation", "text2text-generation", "image-to-text", "automatic-speech-recognition"),
+    *("audio-classification", "image-classification", "image-segmentation", "object-detection"),
+    *("zero-shot-image-classification", "zero-shot-object-detection"),
+}
+
+
+def _word(plan: Plan) -> str | None:
+    """Return the pipeline for a plan, or None where the library has none."""
+    task = plan.task.removesuffix(WITH_PAST)
+    name = _PIPELINES.get(task, task)
+    takes = {tensor.name for tensor in plan.graphs[0].inputs}
+    if task == "feature-extraction" and not takes.intersection(_TEXT):
+        return "image-feature-extraction" if takes.intersection(_MEDIA[:1]) else None
+    return name if name in _WITH_PIPELINE else None
+
+
 def _refuse(spec: Spec, task: TaskSpec) -> None:
     """Refuse a task of generation without its cache: the library hands over one new token at a time."""
     with_past = f"{task.name}{WITH_PAST}"
@@ -88,5 +108,6 @@ LAYOUT = Layout(
     "graphs under onnx/ with one decoder for every step, as transformers.js loads them",
     library="transformers.js",
     check=_check,
+    word=_word,
     finish=_finish,
 )
