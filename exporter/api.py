@@ -24,6 +24,7 @@ from exporter.language.linting import LintResult, lint_paths
 from exporter.language.spec import Spec
 
 if TYPE_CHECKING:
+    from exporter.artifacts.publishing import Publication
     from exporter.building.measuring import Measurement
     from exporter.building.pool import OnStage, Outcome
     from exporter.building.request import Given
@@ -62,6 +63,22 @@ class VerifyOptions(SourceOptions, total=False):
     """
 
     trust_artifact: bool | None
+
+
+class PushOptions(TypedDict, total=False):
+    """How an artifact is published.
+
+    Attributes:
+        private: whether only its owner may see the repository. Default: False.
+        revision: the branch, made where it is not there. Default: ``main``.
+        message: the subject of the commit.
+        token: what proves who publishes. Default: ``HF_TOKEN``, or what ``hf auth login`` stored.
+    """
+
+    private: bool | None
+    revision: str | None
+    message: str | None
+    token: str | None
 
 
 class RequestOptions(SourceOptions, total=False):
@@ -331,7 +348,6 @@ def verify(
         UntrustedError: a file would run code of whoever made the artifact, or reach outside of it.
         CheckpointError: the model is not the one the artifact was built from, or cannot be loaded.
     """
-    from exporter.artifacts.swap import is_interrupted
     from exporter.building.request import make_source
     from exporter.verification.again import Asked, verify_again
 
@@ -339,12 +355,48 @@ def verify(
     trust = bool(given.pop("trust_artifact", False))
     asked = Asked(make_source({**given, "model": model}), atol, rtol, trust)
     path = Path(directory)
+    _refuse_replaced(path)
+    return verify_again(path, asked, progress)
+
+
+def push(
+    directory: str | Path,
+    name: str,
+    *,
+    dry_run: bool = False,
+    progress: Progress = lambda _: None,
+    **options: Unpack[PushOptions],
+) -> Publication:
+    """Publish an artifact on the Hub, in one commit, after a look that every file is as it was built.
+
+    Args:
+        directory: an artifact that `build` wrote.
+        name: the repository: ``NAME`` of the user's own, or ``OWNER/NAME``. It is made where it is not there.
+        dry_run: say what would be sent, and ask the Hub nothing.
+        progress: told what is being done.
+        options: the fields of `exporter.api.PushOptions`: ``private``, ``revision``, ``message`` and ``token``.
+
+    Raises:
+        UsageError: the directory is no artifact or not whole, the name is none, or the token does not do.
+        PublishError: the Hub cannot be reached, or did not take the artifact.
+    """
+    from exporter.artifacts.publishing import Place, push_artifact
+
+    path = Path(directory)
+    _refuse_replaced(path)
+    place = Place(name, **_given(options, PushOptions))
+    return push_artifact(path, place, dry_run=dry_run, progress=progress)
+
+
+def _refuse_replaced(path: Path) -> None:
+    """Refuse an artifact that a build is replacing."""
+    from exporter.artifacts.swap import is_interrupted
+
     if is_interrupted(path.resolve()):
         raise UsageError(
             f"'{path}' is being replaced by a build, or a build was killed as it did that",
             help="wait until the build has ended; or build again, which first brings the earlier artifact back",
         )
-    return verify_again(path, asked, progress)
 
 
 def measure(names: Iterable[str], given: Given, on_stage: OnStage = lambda build, text: None) -> Iterator[Measurement]:

@@ -7,6 +7,7 @@ ExporterError
 ├── SpecError           1   a spec, family or build file has findings (language.diagnostics: carries them)
 ├── CheckpointError     1   weights or config are missing, wrong, truncated or refused
 ├── ExportError         1   the model or the tracer failed on a good request
+├── PublishError        1   a hub cannot be reached, or refused an artifact
 ├── VerificationError   1   the artifact computes something else than PyTorch (verification.report: carries the report)
 └── EngineError         3   a bug of ours: the message names the log
 """
@@ -52,6 +53,10 @@ class CheckpointError(ExporterError):
 
 class ExportError(ExporterError):
     """The model or the tracer failed."""
+
+
+class PublishError(ExporterError):
+    """A hub cannot be reached, or did not take an artifact that is good."""
 
 
 class EngineError(ExporterError):

@@ -223,7 +223,7 @@ def _check_links(directory: Path, manifest: Mapping[str, Any]) -> None:
     """
     root = directory.resolve()
     allowed = [root, *(parent.parent / "blobs" for parent in root.parents if parent.name == "snapshots")]
-    for name in manifest["files"]:
+    for name in (*manifest["files"], MANIFEST, CARD):
         place = (directory / name).resolve()
         if not any(place.is_relative_to(parent) for parent in allowed):
             raise ValueError(f"the file '{name}' is a link that leaves the artifact")

@@ -17,7 +17,7 @@ from typing import NoReturn
 import click
 
 from exporter.artifacts.refusals import find_broken_library, find_refusal
-from exporter.cli import building, linting, looking
+from exporter.cli import building, linting, looking, publishing
 from exporter.cli.ending import Ending, leave, told_to_end
 from exporter.cli.options import CONTEXT
 from exporter.errors import ExporterError, describe_error
@@ -145,6 +145,7 @@ _HELP = f"""Turn Hugging Face Transformers checkpoints into verified graphs: {",
         exporter build --model ./my-checkpoint -o out   build a checkpoint; its config says which spec and task
         exporter build specs/my-model.yaml              build the reference of a spec
         exporter verify out                             check an artifact again, without PyTorch
+        exporter push out me/my-model-onnx              publish an artifact on the Hub
         exporter lint specs                             check specs, with carets under what is wrong
 
     Exit code: 0 success; 1 findings, or a build or verification that failed; 2 a request that cannot be served; 3 a bug
@@ -165,5 +166,5 @@ def cli() -> None:
     """The group of commands, whose help is `_HELP`."""
 
 
-for command in (*building.COMMANDS, *looking.COMMANDS, *linting.COMMANDS):
+for command in (*building.COMMANDS, *looking.COMMANDS, *linting.COMMANDS, *publishing.COMMANDS):
     cli.add_command(command)

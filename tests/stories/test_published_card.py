@@ -90,10 +90,8 @@ def pillow(package: Callable[[str], Path]) -> Path:
 
 
 @pytest.fixture(scope="module")
-def built(
-    build_one: Callable[[Build], Outcome], tmp_path_factory: pytest.TempPathFactory, package: Callable[[str], Path]
-) -> Callable[..., Path]:
-    """Build the artifact of a kind of checkpoint, once for every set of options."""
+def checkpoint(tmp_path_factory: pytest.TempPathFactory, package: Callable[[str], Path]) -> Callable[[str], Path]:
+    """Make the checkpoint of a kind, or unpack a trained one, once."""
 
     @lru_cache
     def checkpoint(kind: str) -> Path:
@@ -104,6 +102,17 @@ def built(
         make_kind(ALL[kind], folder)
         return folder
 
+    return checkpoint
+
+
+@pytest.fixture(scope="module")
+def built(
+    build_one: Callable[[Build], Outcome],
+    tmp_path_factory: pytest.TempPathFactory,
+    checkpoint: Callable[[str], Path],
+) -> Callable[..., Path]:
+    """Build the artifact of a kind of checkpoint, once for every set of options."""
+
     @lru_cache
     def built(kind: str, task: str | None = None, dims: tuple[tuple[str, int], ...] = (), **options: Any) -> Path:
         output = tmp_path_factory.mktemp("artifact") / kind
@@ -113,7 +122,6 @@ def built(
         assert outcome.error is None, outcome.error
         return output
 
-    built.checkpoint = checkpoint  # type: ignore[attr-defined]
     return built
 
 
@@ -221,9 +229,9 @@ def test_a_trained_encoder_tells_what_is_alike(built: Callable[..., Path]) -> No
     assert rows[0][1] > rows[0][2] + 0.2, "a guitar is an instrument, and no bread"
 
 
-def test_what_a_checkpoints_card_says_is_carried(built: Callable[..., Path], tmp_path: Path) -> None:
+def test_what_a_checkpoints_card_says_is_carried(checkpoint: Callable[[str], Path], tmp_path: Path) -> None:
     source = tmp_path / "mine"
-    shutil.copytree(built.checkpoint("moods"), source)
+    shutil.copytree(checkpoint("moods"), source)
     text = "---\nlicense: cc-by-4.0\nlanguage: de\nbase_model: some/base\n---\n# Mine\n\nWhat its author wrote.\n"
     (source / "README.md").write_text(text, "utf-8")
     (source / "LICENSE").write_text("terms", "utf-8")
