@@ -187,9 +187,10 @@ def _explaining(place: Place, token: str) -> Iterator[None]:
 
 
 def _explain(error: Exception, place: Place, token: str) -> NoReturn:
-    import httpx
     from huggingface_hub import errors
 
+    # The client library has changed its name before: its errors are those the hub's library derives its own from.
+    transport = errors.HTTPError  # type: ignore[attr-defined]
     chain = list(_chain(error))
     answered = next((link for link in chain if isinstance(link, errors.HfHubHTTPError)), None)
     said = first_line(str(_server_message(answered) or error).replace(token, "***"))
@@ -207,7 +208,7 @@ def _explain(error: Exception, place: Place, token: str) -> NoReturn:
         raise UsageError(f"the hub has no repository '{place.name}', and made none", help="check the name") from None
     if any(isinstance(link, errors.OfflineModeIsEnabled) for link in chain):
         raise PublishError("the hub is not asked: HF_HUB_OFFLINE is set", help="unset it to publish") from None
-    if status is None and any(isinstance(link, httpx.HTTPError | ConnectionError) for link in chain):
+    if status is None and any(isinstance(link, (transport, ConnectionError)) for link in chain):
         raise PublishError(
             f"the hub cannot be reached, or broke off: {said}",
             help="check the network (HF_ENDPOINT), and push again: nothing was published, or all of it",

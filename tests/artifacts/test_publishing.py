@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from types import SimpleNamespace
 
-import httpx
 import pytest
 from huggingface_hub import errors
 from published import make_artifact
 
 from exporter.artifacts.publishing import Place, _explaining, find_files, push_artifact
 from exporter.errors import PublishError, UsageError
+
+TransportError: type[Exception] = errors.HfHubHTTPError.__mro__[1]
 
 
 @pytest.fixture
@@ -89,7 +91,7 @@ def test_a_place_does_not_show_its_token() -> None:
 
 
 def refusal(kind: type[errors.HfHubHTTPError], status: int, said: str) -> Exception:
-    response = httpx.Response(status, request=httpx.Request("POST", "http://hub/x"), headers={"X-Error-Message": said})
+    response = SimpleNamespace(status_code=status, request=None, headers={})
     return kind(said, response=response, server_message=said)
 
 
@@ -105,8 +107,8 @@ def refusal(kind: type[errors.HfHubHTTPError], status: int, said: str) -> Except
             PublishError,
             r"refused the artifact \(500\): broken \*\*\*",
         ),
-        (httpx.ConnectError("no route"), PublishError, "cannot be reached, or broke off: no route"),
-        (httpx.ReadTimeout("slow"), PublishError, "cannot be reached"),
+        (TransportError("no route"), PublishError, "cannot be reached, or broke off: no route"),
+        (ConnectionResetError("slow"), PublishError, "cannot be reached"),
         (errors.OfflineModeIsEnabled("offline"), PublishError, "HF_HUB_OFFLINE is set"),
         (RuntimeError("hf_secret in it"), PublishError, r"refused the artifact: \*\*\* in it"),
     ],
@@ -120,7 +122,7 @@ def test_what_a_hub_answers_is_told_without_the_token(error: Exception, kind: ty
 
 def test_what_led_to_an_error_is_looked_at() -> None:
     error = RuntimeError("Error while uploading 'model.onnx' to the Hub.")
-    error.__cause__ = httpx.ConnectError("no route")
+    error.__cause__ = TransportError("no route")
     with pytest.raises(PublishError, match="cannot be reached"), _explaining(Place("me/model"), "hf_secret"):
         raise error
 

@@ -77,8 +77,10 @@ MORE = {
     "similar": Kind("bert", "sentence-similarity", KINDS["sentences"].beside),
     "transcripts": Kind("wav2vec2", "automatic-speech-recognition", _letters),
     "noises": Kind("wav2vec2", "audio-classification", _waves, {"num_labels": 3, "id2label": MOODS}),
-    "objects": Kind("yolos", "object-detection", _pixels("YolosImageProcessor"), {"id2label": MOODS}),
-    "regions": Kind("segformer", "semantic-segmentation", _pixels("SegformerImageProcessor"), {"id2label": MOODS}),
+    "objects": Kind("yolos", "object-detection", _pixels("YolosImageProcessor"), {"num_labels": 3, "id2label": MOODS}),
+    "regions": Kind(
+        "segformer", "semantic-segmentation", _pixels("SegformerImageProcessor"), {"num_labels": 3, "id2label": MOODS}
+    ),
 }
 
 ALL = {**KINDS, **MORE}
@@ -150,7 +152,7 @@ def run_program(folder: Path, *packages: Path) -> str:
     ("kind", "options", "lines"),
     [
         ("moods", {}, [r"What a wonderful day this is! \{'(glad|sad|angry)': 0\.\d+, .*\}", "The train was late.*"]),
-        ("moods", {"target": "torchscript"}, [r"What a wonderful day.* \{'(glad|sad|angry)': 0\.\d+, .*\}"]),
+        ("moods", {"targets": ("torchscript",)}, [r"What a wonderful day.* \{'(glad|sad|angry)': 0\.\d+, .*\}"]),
         (
             "moods",
             {"dims": (("batch", 1), ("sequence", 32))},
@@ -176,7 +178,9 @@ def test_the_program_says_what_the_model_makes_of_real_inputs(
     assert "stand for real ones" not in (folder / "README.md").read_text("utf-8")
 
 
-@pytest.mark.parametrize("options", [{}, {"target": "openvino"}, {"target": "torchscript"}, {"layout": "genai"}])
+@pytest.mark.parametrize(
+    "options", [{}, {"targets": ("openvino",)}, {"targets": ("torchscript",)}, {"layout": "genai"}]
+)
 @pytest.mark.parametrize("kind", ["stories"])
 def test_the_program_of_a_decoder_prints_the_text_that_pytorch_writes(
     kind: str, options: dict[str, Any], built: Callable[..., Path]
