@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+# The name on the package index, where `exporter` is another project's.
+DISTRIBUTION = "checkpoint-exporter"
 
-def installed_version(package: str = "exporter") -> str:
+
+def installed_version(package: str = DISTRIBUTION) -> str:
     """Return the version of an installed package, or ``unknown`` where it is not installed."""
     # The metadata of packages takes as long to read as the rest of a light command's imports: it waits until asked for.
     from importlib.metadata import PackageNotFoundError, version
@@ -23,3 +26,8 @@ def is_installed(module: str) -> bool:
         return find_spec(module) is not None
     except (ImportError, ValueError):  # something is in its place that is no module of an installed package
         return False
+
+
+def install_command(extra: str) -> str:
+    """Return what installs the packages of an extra: ``pip install 'checkpoint-exporter[tf]'``."""
+    return f"pip install '{DISTRIBUTION}[{extra}]'"

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
 import tomllib
 
 import numpy as np
 from commands import REPOSITORY
 
-from exporter.versions import installed_version
+from exporter.versions import DISTRIBUTION, install_command, installed_version
+
+PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text("utf-8"))["project"]
+# What pip is told to install, with extras: a directory, or a name on the index.
+_INSTALLED = re.compile(r"(?<![\w-])(checkpoint-exporter|exporter|\.)\[([\w,{}]+)\]")
 
 
 def test_the_version_is_that_of_the_project():
-    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text("utf-8"))["project"]
-    assert installed_version() == project["version"]
+    assert PROJECT["name"] == DISTRIBUTION
+    assert installed_version() == PROJECT["version"]
 
 
 def test_any_package_can_be_asked_for():
@@ -21,3 +27,29 @@ def test_any_package_can_be_asked_for():
 
 def test_a_package_that_is_not_there_has_no_version():
     assert installed_version("no-such-package-here") == "unknown"
+
+
+def test_an_extra_is_installed_by_the_name_on_the_index():
+    assert install_command("tf") == "pip install 'checkpoint-exporter[tf]'"
+
+
+def test_what_people_are_told_to_install_exists():
+    """Nobody is sent to the stranger who has the name of the command on the index, or to an extra that is not there."""
+    listed = subprocess.run(["git", "ls-files"], cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    files = [REPOSITORY / name for name in listed.stdout.splitlines()] or [*REPOSITORY.glob("docs/*.md")]
+    told = 0
+    for path in files:
+        if path.suffix not in (".md", ".py", ".toml", ".yml", ".yaml", ".jinja", ".txt", "") or not path.is_file():
+            continue
+        for line in path.read_text("utf-8").splitlines():
+            if "pip install" not in line:
+                continue
+            assert not re.search(r"pip install [^`]*(?<![\w./-])['\"]?exporter\b(?! build| lint)", line), (
+                f"{path}: {line}"
+            )
+            for name, extras in _INSTALLED.findall(line):
+                assert name != "exporter", f"{path}: {line}"
+                told += 1
+                if "{" not in extras:
+                    assert set(extras.split(",")) <= set(PROJECT["optional-dependencies"]), f"{path}: {line}"
+    assert told >= 10

@@ -30,7 +30,7 @@ MANIFEST_LIMIT = 64 << 20
 KEYS = ("manifest_version", "architecture", "task", "source", "versions", "plan", "report", "files")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 # The versions that shape a graph's bytes or its verdict.
-PACKAGES = ("exporter", "torch", "transformers", "onnx", "onnxscript", "onnx-ir", "onnxruntime", "numpy")
+PACKAGES = ("torch", "transformers", "onnx", "onnxscript", "onnx-ir", "onnxruntime", "numpy")
 
 
 def write_manifest(
@@ -67,7 +67,10 @@ def write_manifest(
             "adapter": _describe_adapter(checkpoint),
             "left_behind": {item.name: item.reason for item in left},
         },
-        "versions": {name: installed_version(name) for name in (*PACKAGES, *target.packages(plan.recording.settings))},
+        "versions": {
+            "exporter": installed_version(),
+            **{name: installed_version(name) for name in (*PACKAGES, *target.packages(plan.recording.settings))},
+        },
         "plan": lasting.to_data(),
         "report": report,
         "files": {

@@ -16,7 +16,7 @@ from commands import Run, assert_clean_failure, offline_environment
 from exporter import api
 from exporter.cli.main import cli, find_failure, main
 from exporter.errors import CheckpointError, EngineError, ExporterError, UsageError
-from exporter.versions import installed_version
+from exporter.versions import DISTRIBUTION, installed_version
 
 SPEC = """\
 spec_version: 1
@@ -261,7 +261,7 @@ def test_a_module_is_the_command_line(module: str, tmp_path: Path):
 def test_the_version_is_read_when_it_is_shown(monkeypatch: pytest.MonkeyPatch, invoke):
     asked: list[str] = []
 
-    def version(package: str = "exporter") -> str:
+    def version(package: str = DISTRIBUTION) -> str:
         asked.append(package)
         return "9.9"
 
@@ -271,7 +271,7 @@ def test_the_version_is_read_when_it_is_shown(monkeypatch: pytest.MonkeyPatch, i
     assert invoke("--help").return_value == 0
     assert asked == []
     assert invoke("--version").stdout == "exporter, version 9.9\n"
-    assert asked == ["exporter"]
+    assert asked == [DISTRIBUTION]
 
 
 def test_the_help_names_every_command(invoke):

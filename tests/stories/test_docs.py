@@ -146,7 +146,7 @@ def test_the_set_up_commands_are_the_ones_that_are_tried():
     """The script that tries a clean clone runs these two, as they are printed."""
     script = (REPOSITORY / ".ci" / "run").read_text("utf-8")
     for command in (
-        "pip install -c constraints.txt . && exporter build specs/bert.yaml",
+        "pip install -c constraints.txt '.[build]' && exporter build specs/bert.yaml",
         "pip install -c constraints.txt -e '.[test]' && pytest",
     ):
         assert command in TEXT[REPOSITORY / "README.md"]

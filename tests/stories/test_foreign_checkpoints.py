@@ -87,4 +87,4 @@ def test_a_missing_reader_says_what_to_install(package: str, name: str, run: Run
     path = f"{tmp_path}:{REPOSITORY / 'tests' / 'offline'}"
     result = run("build", "--model", FIXTURES / name, "-o", tmp_path / "out", PYTHONPATH=path)
     extra = {"h5py": "tf", "msgpack": "flax"}[package]
-    assert f"pip install 'exporter[{extra}]'" in assert_clean_failure(result, 1)
+    assert f"pip install 'checkpoint-exporter[{extra}]'" in assert_clean_failure(result, 1)

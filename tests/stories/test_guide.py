@@ -26,7 +26,7 @@ BLOCKS = re.findall(
 IMPORTS = {
     "transformers.onnx": "exporter.onnx",
     "from transformers.models.distilbert import": "from exporter.onnx import",
-    "pip install transformers[onnx]": "pip install exporter",
+    "pip install transformers[onnx]": "pip install checkpoint-exporter[build]",
 }
 WORDS = [
     "[PAD]",

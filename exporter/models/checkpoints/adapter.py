@@ -14,6 +14,7 @@ from exporter.errors import CheckpointError
 from exporter.models.checkpoints.json_file import read_json
 from exporter.models.checkpoints.links import check_links
 from exporter.models.checkpoints.safetensors_file import check_safetensors
+from exporter.versions import install_command
 
 ADAPTER_CONFIG = "adapter_config.json"
 _WEIGHTS = ("adapter_model.safetensors", "adapter_model.bin")
@@ -79,7 +80,7 @@ def open_adapter(path: Path, name: str, commit: str | None) -> Adapter:
     if importlib.util.find_spec("peft") is None:
         raise CheckpointError(
             f"'{name}' is a {method} adapter of '{base}' and no model of its own; merging it into its base takes PEFT",
-            help="pip install 'exporter[peft]', or " + BY_HAND,
+            help=f"{install_command('peft')}, or {BY_HAND}",
         )
     weights = next((file for file in _WEIGHTS if (path / file).is_file()), None)
     if weights is None:

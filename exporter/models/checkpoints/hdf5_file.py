@@ -12,6 +12,7 @@ import torch
 
 from exporter.errors import CheckpointError, ExporterError, first_line
 from exporter.models.checkpoints.foreign import ForeignTensor
+from exporter.versions import install_command
 
 # How many times its bytes a file may hold, since small weights that are all alike compress well, and bytes beyond that.
 _EXPANSION, _SLACK = 8, 16 << 20
@@ -27,7 +28,7 @@ def read_hdf5(files: Sequence[Path]) -> Iterator[ForeignTensor]:
         import h5py
     except ImportError:
         raise CheckpointError(
-            f"reading {files[0].name} needs h5py, which is not installed", help="pip install 'exporter[tf]'"
+            f"reading {files[0].name} needs h5py, which is not installed", help=install_command("tf")
         ) from None
     for path in files:
         try:

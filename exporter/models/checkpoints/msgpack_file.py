@@ -14,6 +14,7 @@ import torch
 from exporter.errors import CheckpointError, first_line
 from exporter.models.arrays import to_torch
 from exporter.models.checkpoints.foreign import ForeignTensor
+from exporter.versions import install_command
 
 # Flax's extension types: an array, a complex number, a numpy scalar.
 _ARRAY, _SCALAR = 1, 3
@@ -36,7 +37,7 @@ def read_msgpack(files: Sequence[Path]) -> Iterator[ForeignTensor]:
         import msgpack
     except ImportError:
         raise CheckpointError(
-            f"reading {files[0].name} needs msgpack, which is not installed", help="pip install 'exporter[flax]'"
+            f"reading {files[0].name} needs msgpack, which is not installed", help=install_command("flax")
         ) from None
     for path in files:
         try:

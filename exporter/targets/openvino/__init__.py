@@ -11,8 +11,9 @@ from pathlib import Path
 from exporter.planning.plan import GraphPlan, Plan
 from exporter.planning.target import Exporter, Flag, Session, Settings, Target
 from exporter.targets.onnx import OPSETS
+from exporter.versions import install_command
 
-HELP = "install it with: pip install 'exporter[openvino]'"
+HELP = f"install it with: {install_command('openvino')}"
 
 
 def _load_exporter() -> Exporter:

@@ -72,7 +72,7 @@ def test_without_peft_one_error_says_what_to_do(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "peft" else FIND_SPEC(name))
     with pytest.raises(CheckpointError, match="is a LORA adapter of 'some/base' and no model of its own") as refusal:
         open_checkpoint(Source(str(make_adapter(tmp_path))))
-    assert "pip install 'exporter[peft]'" in (refusal.value.help or "")
+    assert "pip install 'checkpoint-exporter[peft]'" in (refusal.value.help or "")
     assert "merge" in (refusal.value.help or "")
 
 

@@ -34,6 +34,7 @@ from exporter.planning.dummies import make_dummies
 from exporter.planning.plan import Plan
 from exporter.targets.neuron.exporter import compile_graph
 from exporter.targets.registry import TARGETS
+from exporter.versions import DISTRIBUTION
 
 FAKES = REPOSITORY / "tests" / "fakes"
 SDK = str(FAKES / "neuron")
@@ -540,9 +541,9 @@ def test_the_page_works_step_by_step(checkpoint: Path, tmp_path: Path) -> None:
     assert "not verified on Neuron hardware" in PAGE
 
 
-def test_the_page_installs_what_a_build_needs() -> None:
-    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text("utf-8"))["project"]
-    onnx_only = ("torch>", "onnxruntime>", "onnxscript>", "onnx-ir>")
-    needed = [requirement for requirement in project["dependencies"] if not requirement.startswith(onnx_only)]
-    installed = next(line for line in PAGE.splitlines() if line.startswith("pip install ") and "--no-deps" not in line)
-    assert shlex.split(installed)[2:] == sorted(needed, key=shlex.split(installed)[2:].index)
+def test_the_page_installs_what_a_build_needs_and_leaves_the_torch_of_the_sdk_alone() -> None:
+    extras = tomllib.loads((REPOSITORY / "pyproject.toml").read_text("utf-8"))["project"]["optional-dependencies"]
+    installed = next(line for line in PAGE.splitlines() if line.startswith("pip install "))
+    assert shlex.split(installed)[2:] == [f"{DISTRIBUTION}[neuron]"]
+    names = {re.split(r"[<>=]", requirement)[0] for requirement in extras["neuron"]}
+    assert names == {"transformers", "huggingface_hub", "onnx", "numpy", "ml_dtypes", "safetensors"}

@@ -109,7 +109,7 @@ def test_without_the_package_the_error_says_how_to_get_it(monkeypatch: pytest.Mo
     monkeypatch.setitem(sys.modules, "openvino", None)
     with pytest.raises(ExportError, match="needs the package 'openvino'") as caught:
         import_toolchain(find_target("openvino"), {})
-    assert "exporter[openvino]" in str(caught.value.help)
+    assert "checkpoint-exporter[openvino]" in str(caught.value.help)
 
 
 def test_a_layout_of_onnx_graphs_is_refused():
