@@ -17,6 +17,7 @@ from exporter import api
 from exporter.building.request import OPTIONS, Request
 from exporter.cli.main import cli
 from exporter.docstrings import names_options
+from exporter.language.schema import load_schema
 from exporter.models.checkpoints import Source
 from exporter.planning.options import Options
 
@@ -82,6 +83,18 @@ def test_help_and_the_command_line_say_the_same_default(name: str):
         assert said == default_said(option.help or "")
     else:
         assert name in ("dims", "variant")  # without the option there is nothing to say on a command line
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_help_and_build_files_say_the_same_default(name: str):
+    entry = load_schema("build")["properties"]["builds"]["items"]["properties"][NAMES[name]]
+    said = default_said(described(exporter.build)[name][1])
+    if name == "output":
+        # Below the `output` of the file, which is `artifacts` where it says nothing.
+        said = said.removeprefix("artifacts/")
+        assert default_said(entry["description"]).startswith(said)
+    else:
+        assert default_said(entry["description"]).lower() == said.lower()
 
 
 def test_a_result_says_what_its_fields_are():

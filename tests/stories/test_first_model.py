@@ -13,7 +13,7 @@ from commands import REPOSITORY, offline_environment
 PAGE = (REPOSITORY / "docs" / "first-model.md").read_text("utf-8")
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
 # The reader of the test has it installed.
-INSTALL = "pip install '.[build]'\n"
+INSTALL = "pip install -c constraints.txt '.[build]'\n"
 
 
 def words(text: str) -> str:
