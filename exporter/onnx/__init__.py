@@ -15,21 +15,35 @@ if TYPE_CHECKING:
     from exporter.onnx.config import OnnxConfig, OnnxConfigWithPast, OnnxSeq2SeqConfigWithPast
     from exporter.onnx.convert import export, validate_model_outputs
     from exporter.onnx.features import FeaturesManager
+    from exporter.onnx.patching import PatchingSpec
+    from exporter.onnx.utils import (
+        EXTERNAL_DATA_FORMAT_SIZE_LIMIT,
+        ParameterFormat,
+        compute_serialized_parameters_size,
+    )
 
 __all__ = [
+    "EXTERNAL_DATA_FORMAT_SIZE_LIMIT",
     "FeaturesManager",
     "OnnxConfig",
     "OnnxConfigWithPast",
     "OnnxSeq2SeqConfigWithPast",
+    "ParameterFormat",
+    "PatchingSpec",
+    "compute_serialized_parameters_size",
     "export",
     "validate_model_outputs",
 ]
 
 _HOMES = {
+    "EXTERNAL_DATA_FORMAT_SIZE_LIMIT": "utils",
     "FeaturesManager": "features",
     "OnnxConfig": "config",
     "OnnxConfigWithPast": "config",
     "OnnxSeq2SeqConfigWithPast": "config",
+    "ParameterFormat": "utils",
+    "PatchingSpec": "patching",
+    "compute_serialized_parameters_size": "utils",
     "export": "convert",
     "validate_model_outputs": "convert",
 }

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import logging
 from collections.abc import Iterable
+from contextlib import redirect_stdout
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from exporter.artifacts.claims import claimed_directory
 from exporter.artifacts.refusals import find_refusal
-from exporter.errors import UsageError, first_line
+from exporter.errors import ExportError, UsageError, first_line
 from exporter.models.examination import check_outputs
 from exporter.models.flat_model import FlatModel
 from exporter.models.oracle import make_oracle
@@ -18,6 +20,8 @@ from exporter.models.patches import applied_patches
 from exporter.onnx.config import OnnxConfig
 from exporter.onnx.lines import validation_lines
 from exporter.onnx.live import plan_model, twin_model
+from exporter.planning.plan import Plan
+from exporter.targets.onnx import OPSETS
 from exporter.targets.registry import find_target
 from exporter.verification.expected import LiveModel
 from exporter.verification.report import VerificationError
@@ -39,7 +43,7 @@ def export(  # noqa: PLR0913
     """Write the graph of a model to a file, which is put in place whole.
 
     Args:
-        preprocessor: not used: inputs are made as the spec says.
+        preprocessor: used where there is no spec, to see how large pictures and sounds are.
         model: a transformers model on the CPU. It is not changed.
         config: what the graph looks like.
         opset: the ONNX opset; None for the config's default.
@@ -58,15 +62,19 @@ def export(  # noqa: PLR0913
     if device != "cpu":
         raise UsageError(f"the device '{device}' cannot be had", help="graphs are recorded on the CPU")
     path = Path(output)
-    plan = plan_model(config, model, opset=opset)
-    graph = replace(plan.graphs[0], file=path.name, files=(path.name,))
-    exporter = find_target(plan.recording.target).load_exporter()
+    plan = plan_model(config, model, preprocessor, opset=opset)
+    graph = plan.graphs[0]
     check_outputs(twin_model(config, model), graph, plan)
-    recorded = twin_model(config, model, exporter.attention_of(plan))
     try:
         with claimed_directory(path.parent) as staging:
-            with applied_patches(plan.recording.patches, recorded):
-                exporter.export_graph(recorded, graph, plan, staging)
+            try:
+                _record(config, model, plan, staging / path.name)
+            except ExportError as error:
+                other = _other_tracer(config, plan)
+                if other is None:
+                    raise
+                logger.info("%s; the tracer %s takes its place", error.message, other.recording.tracer)
+                _record(config, model, other, staging / path.name)
             # The graph goes last, because it names the files of its weights: they are in place when it appears.
             for file in sorted(staging.iterdir(), key=lambda file: file.name == path.name):
                 file.replace(path.parent / file.name)
@@ -79,6 +87,32 @@ def export(  # noqa: PLR0913
     return [tensor.name for tensor in graph.inputs], [tensor.name for tensor in graph.outputs]
 
 
+# The name by which the earlier system called what exports a model of PyTorch, which is every model here.
+export_pytorch = export
+
+
+def _record(config: OnnxConfig, model: Any, plan: Plan, file: Path) -> None:
+    """Write the graph of a plan to a file."""
+    graph = replace(plan.graphs[0], file=file.name, files=(file.name,))
+    exporter = find_target(plan.recording.target).load_exporter()
+    recorded = twin_model(config, model, exporter.attention_of(plan))
+    # A tracer that fails prints all that it has recorded.
+    with applied_patches(plan.recording.patches, recorded), config.patched(), redirect_stdout(io.StringIO()):
+        exporter.export_graph(recorded, graph, plan, file.parent)
+
+
+def _other_tracer(config: OnnxConfig, plan: Plan) -> Plan | None:
+    """Return the plan with the tracer that no spec has ruled out; None where a spec or the class has chosen one."""
+    if not config.is_custom or config.tracer is not None:
+        return None
+    tracer = next(
+        (name for name, opsets in OPSETS.items() if name != plan.recording.tracer and plan.recording.opset in opsets),
+        None,
+    )
+    return replace(plan, recording=replace(plan.recording, tracer=tracer)) if tracer is not None else None
+
+
+# The parameters are those of the earlier system, as above.
 def validate_model_outputs(  # noqa: PLR0913
     config: OnnxConfig,
     preprocessor: Any,
@@ -92,7 +126,7 @@ def validate_model_outputs(  # noqa: PLR0913
 
     Args:
         config: what the graph looks like.
-        preprocessor: not used: inputs are made as the spec says.
+        preprocessor: used where there is no spec, to see how large pictures and sounds are.
         reference_model: the model. It is not changed.
         onnx_model: the graph.
         onnx_named_outputs: outputs the graph must have. All outputs it has are compared.
@@ -105,7 +139,7 @@ def validate_model_outputs(  # noqa: PLR0913
             ``report`` of the error has what was measured.
     """
     path = Path(onnx_model)
-    plan = plan_model(config, reference_model, opset=_read_opset(path), atol=atol)
+    plan = plan_model(config, reference_model, preprocessor, opset=_read_opset(path), atol=atol)
     graph = replace(plan.graphs[0], file=path.name, files=(path.name,))
     lacking = sorted(set(onnx_named_outputs) - {tensor.name for tensor in graph.outputs})
     oracle = make_oracle(FlatModel(twin_model(config, reference_model), graph))

@@ -12,15 +12,18 @@ from typing import Any
 from exporter.errors import UsageError
 from exporter.models.configs import quiet_libraries
 from exporter.onnx.config import OnnxConfig
+from exporter.onnx.custom import plan_custom
+from exporter.planning.options import Options
 from exporter.planning.plan import Plan
 
 
-def plan_model(config: OnnxConfig, model: Any, **options: Any) -> Plan:
+def plan_model(config: OnnxConfig, model: Any, preprocessor: Any = None, **options: Any) -> Plan:
     """Return the plan of a live model's graph.
 
     Args:
         config: what the graph looks like.
         model: a transformers model. The plan is made for its config and its dtype.
+        preprocessor: its tokenizer or processor, for a graph that no spec describes.
         options: fields of `exporter.planning.Options`.
 
     Raises:
@@ -31,7 +34,10 @@ def plan_model(config: OnnxConfig, model: Any, **options: Any) -> Plan:
         raise UsageError(
             f"the model is on {', '.join(sorted(devices))}", help="graphs are recorded on the CPU: model.to('cpu')"
         )
-    plan = config.plan(model.config, dtype=str(model.dtype).removeprefix("torch."), **options)
+    dtype = str(model.dtype).removeprefix("torch.")
+    if config.is_custom:
+        return plan_custom(config, twin_model(config, model), preprocessor, Options(dtype=dtype, **options))
+    plan = config.plan(model.config, dtype=dtype, **options)
     for key, value in plan.model.config.items():
         if getattr(model.config, key, None) != value:
             raise UsageError(
