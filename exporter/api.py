@@ -25,6 +25,7 @@ from exporter.language.spec import Spec
 
 if TYPE_CHECKING:
     from exporter.artifacts.publishing import Publication
+    from exporter.building.dry_run import Foreseen
     from exporter.building.measuring import Measurement
     from exporter.building.pool import OnStage, Outcome
     from exporter.building.request import Given
@@ -273,6 +274,18 @@ def plan_requests(names: Iterable[str], given: Given) -> list[Plan]:
     return [prepare(build.request).plan for build in builds]
 
 
+def dry_run(names: Iterable[str], given: Given) -> list[Foreseen]:
+    """Return what builds would do, with every reason why one cannot be made; nothing is built, written or raised.
+
+    Args:
+        names: specs, architectures, directories of specs, or build files.
+        given: tasks and options, as for a build.
+    """
+    from exporter.building.dry_run import dry_run as look_ahead
+
+    return look_ahead(names, given)
+
+
 def run_requests(builds: list[Build], on_stage: OnStage = lambda build, text: None, jobs: int = 1) -> Iterator[Outcome]:
     """Run builds and yield how each ended; one that fails does not stop the others.
 
@@ -280,13 +293,14 @@ def run_requests(builds: list[Build], on_stage: OnStage = lambda build, text: No
         UsageError: a place cannot be written, or holds something that would be lost.
         ExporterError: a build cannot be made, and that shows before any work.
     """
+    from exporter.building.durations import remembered
     from exporter.building.foreseeing import refuse_early
     from exporter.building.pool import run_builds
     from exporter.building.requests import check_places
 
     check_places(builds)
     refuse_early(builds)
-    return run_builds(builds, on_stage, min(jobs, max(len(builds), 1)))
+    return remembered(run_builds(builds, on_stage, min(jobs, max(len(builds), 1))))
 
 
 @names_options(BuildOptions, RequestOptions, SourceOptions)

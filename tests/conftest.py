@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import atexit
 import importlib
 import os
 import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import zipfile
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -34,6 +36,11 @@ settings.load_profile("exporter")
 
 # Closes the network to this process. Imported as a module, so that it happens once.
 importlib.import_module("offline.sitecustomize")
+
+# What commands remember of builds goes with the tests, and not into the user's cache.
+if "EXPORTER_CACHE" not in os.environ:
+    os.environ["EXPORTER_CACHE"] = tempfile.mkdtemp(prefix="tests-of-exporter-")
+    atexit.register(shutil.rmtree, os.environ["EXPORTER_CACHE"], ignore_errors=True)
 
 # pytest-xdist keeps every core busy with a test; threads of tiny models would only wait for one another.
 os.environ.setdefault("OMP_NUM_THREADS", "1")

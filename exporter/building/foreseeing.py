@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 
+from exporter.artifacts.refusals import describe_room
 from exporter.artifacts.staging import check_place
+from exporter.building.estimating import estimate_bytes
 from exporter.building.preparing import Prepared, foresee
 from exporter.building.requests import EVERY_TASK, Build
-from exporter.errors import ExporterError, UsageError
+from exporter.errors import ExporterError, UsageError, format_bytes
 from exporter.models.told_config import UntoldError
 from exporter.targets.registry import find_target, find_toolchain
 from exporter.versions import is_installed
 
 # What every build imports.
 _NEEDED = ("torch", "transformers")
+# An estimate counts the weights of other heads too: only where not even this part of it is free is a build refused.
+_SURE = 0.5
 
 
 def foresee_build(build: Build) -> Prepared | None:
@@ -32,7 +38,7 @@ def foresee_build(build: Build) -> Prepared | None:
 
 def find_refusals(build: Build) -> Iterator[ExporterError]:
     """Yield why a build cannot be made, as far as that shows without torch: every reason, and not the first alone."""
-    for check in (_check_libraries, _check_toolchain, foresee_build, _check_own_place):
+    for check in (_check_libraries, _check_toolchain, foresee_build, _check_own_place, _check_room):
         try:
             check(build)
         except ExporterError as error:
@@ -72,3 +78,30 @@ def _check_toolchain(build: Build) -> None:
 def _check_own_place(build: Build) -> None:
     model = build.checkpoint.whole if build.checkpoint is not None else None
     check_place(build.output, model)
+
+
+def _check_room(build: Build) -> None:
+    """Refuse a build for which there is no room, where that is sure."""
+    try:
+        prepared = foresee_build(build)
+    except ExporterError:
+        return  # is told by itself
+    needed = estimate_bytes(prepared.plan, prepared.checkpoint) if prepared is not None else None
+    free = free_bytes(build.output)
+    if needed is not None and free is not None and free < needed * _SURE:
+        raise UsageError(
+            f"there is no room for the artifact at '{build.output}': it takes about {format_bytes(needed)}; "
+            f"{describe_room(build.output)}",
+            help="make room there, or give another directory with -o",
+        )
+
+
+def free_bytes(place: Path) -> int | None:
+    """Return how much is free where a place is or would be, in bytes; None where nobody can tell."""
+    try:
+        there = place.absolute()
+        while not there.exists() and there != there.parent:
+            there = there.parent
+        return shutil.disk_usage(there).free
+    except OSError:
+        return None

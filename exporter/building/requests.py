@@ -6,7 +6,8 @@ A request that can be refused without torch is refused here, before any work.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from typing import Any
 from exporter.artifacts.layouts import find_layout
 from exporter.artifacts.staging import check_place
 from exporter.building.request import Given, Request, choose_task, make_request, overlay, split_settings
-from exporter.errors import CheckpointError, UsageError
+from exporter.errors import CheckpointError, ExporterError, UsageError
 from exporter.language.catalog import find_spec, list_specs, spec_directory
 from exporter.language.diagnostics import SpecError
 from exporter.language.document import load_document, to_data
@@ -32,6 +33,8 @@ DEFAULT_OUTPUT = "artifacts"
 AUTO_TASK = "auto"
 # The reason of a task that nobody named: it is one of the spec's.
 EVERY_TASK = "every task of the spec"
+# Told of what cannot be built, in a few words, and why.
+OnRefusal = Callable[[str, ExporterError], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,30 +82,55 @@ class _Row:
     spec: Spec | None = None
 
 
-def plan_builds(names: Iterable[str | Spec], given: Given) -> list[Build]:
+def _raise(_: str, error: ExporterError) -> None:
+    raise error
+
+
+@contextmanager
+def _telling(title: str, on_refusal: OnRefusal) -> Iterator[None]:
+    """Tell of what is refused inside, and go on behind it unless the listener raises."""
+    try:
+        yield
+    except ExporterError as error:
+        on_refusal(title, error)
+
+
+def plan_builds(names: Iterable[str | Spec], given: Given, on_refusal: OnRefusal = _raise) -> list[Build]:
     """Return the builds of a request, each of one task and one target.
 
     Args:
         names: specs, architectures, directories of specs, or build files; a composed spec stands for its file. None of
             them with a model: the spec is found by the checkpoint's ``model_type``.
         given: the options that hold for each of them, by the names of `exporter.building.request.OPTIONS`.
+        on_refusal: told of what is refused, and of the rest after it. Default: the first refusal is raised.
 
     Raises:
         UsageError: an option or task cannot be had, or two builds would write to one place.
         SpecError: a spec or build file has findings.
         CheckpointError: the checkpoint has no config, no weights, or no task of its own.
     """
-    builds = [build for row in _rows(list(names), given) for part in _by_target(row) for build in _builds_of(part)]
+    builds: list[Build] = []
+    for row in _rows(list(names), given, on_refusal):
+        with _telling(_title(row), on_refusal):
+            builds += [build for part in _by_target(row) for build in _builds_of(part, on_refusal)]
     places: dict[Path, Build] = {}
     for build in builds:
         other = places.setdefault(build.output.absolute(), build)
         if other is not build:
-            raise UsageError(
-                f"two builds would be written to '{build.output}': {other.architecture} {other.task} "
-                f"and {build.architecture} {build.task}",
-                help="give them different outputs",
-            )
+            with _telling(f"{build.architecture} {build.task}", on_refusal):
+                raise UsageError(
+                    f"two builds would be written to '{build.output}': {other.architecture} {other.task} "
+                    f"and {build.architecture} {build.task}",
+                    help="give them different outputs",
+                )
     return builds
+
+
+def _title(row: _Row) -> str:
+    """Return what is asked for, in the words it was asked for."""
+    source = row.request.source
+    model = f"the checkpoint {source.name}" if source is not None else ""
+    return " and ".join(filter(None, (Path(row.request.spec).stem if row.request.spec else "", model)))
 
 
 def check_places(builds: Iterable[Build]) -> None:
@@ -128,7 +156,7 @@ def _by_target(row: _Row) -> Iterator[_Row]:
         yield replace(row, request=replace(request, targets=(name,), options=options, output=output))
 
 
-def _rows(names: list[str | Spec], given: Given) -> list[_Row]:
+def _rows(names: list[str | Spec], given: Given, on_refusal: OnRefusal) -> list[_Row]:
     if not names and given.get("model") is None:
         raise UsageError(
             "nothing to build",
@@ -139,19 +167,23 @@ def _rows(names: list[str | Spec], given: Given) -> list[_Row]:
         if isinstance(name, Spec):
             rows.append(_Row(make_request({**given, "spec": name.path}), exact=len(names) == 1, spec=name))
             continue
-        path = Path(name)
-        if path.is_file() and load_document(path).kind() == "build":
-            rows += _build_file(path, given)
-            continue
-        specs = list_specs(path) if path.is_dir() else [find_spec(name)]
-        if not specs:
-            raise UsageError(f"there are no specs in '{name}'", help="a spec is a .yaml file directly in the directory")
-        alone = len(names) == len(specs) == 1
-        rows += [_Row(make_request({**given, "spec": str(spec)}), exact=alone) for spec in specs]
+        with _telling(name, on_refusal):
+            rows += _rows_of(name, given, on_refusal, alone=len(names) == 1)
     return rows
 
 
-def _build_file(path: Path, given: Given) -> Iterator[_Row]:
+def _rows_of(name: str, given: Given, on_refusal: OnRefusal, *, alone: bool) -> list[_Row]:
+    path = Path(name)
+    if path.is_file() and load_document(path).kind() == "build":
+        return list(_build_file(path, given, on_refusal))
+    specs = list_specs(path) if path.is_dir() else [find_spec(name)]
+    if not specs:
+        raise UsageError(f"there are no specs in '{name}'", help="a spec is a .yaml file directly in the directory")
+    exact = alone and len(specs) == 1
+    return [_Row(make_request({**given, "spec": str(spec)}), exact=exact) for spec in specs]
+
+
+def _build_file(path: Path, given: Given, on_refusal: OnRefusal) -> Iterator[_Row]:
     """Yield the rows of a build file; its paths are relative to it and may not leave its directory."""
     document = load_document(path, path.as_posix())
     findings = check_document(document)
@@ -159,13 +191,16 @@ def _build_file(path: Path, given: Given) -> Iterator[_Row]:
         raise SpecError(findings)
     data: Any = to_data(document.root)
     base = given.get("output") or _inside(path.parent, data.get("output", DEFAULT_OUTPUT), path)
-    for entry in data["builds"]:
-        if "spec" not in entry and "model" not in entry:
-            raise UsageError(f"a build of '{path}' has neither 'spec' nor 'model'")
-        if "output" in entry:
-            _inside(base, entry["output"], path)
-        asked = overlay({**given, "output": base}, {**entry, **_resolve(entry, path)})
-        yield _Row(make_request(asked), exact="output" in entry)
+    for number, entry in enumerate(data["builds"], start=1):
+        rows: list[_Row] = []
+        with _telling(f"build {number} of '{path}'", on_refusal):
+            if "spec" not in entry and "model" not in entry:
+                raise UsageError(f"a build of '{path}' has neither 'spec' nor 'model'")
+            if "output" in entry:
+                _inside(base, entry["output"], path)
+            asked = overlay({**given, "output": base}, {**entry, **_resolve(entry, path)})
+            rows.append(_Row(make_request(asked), exact="output" in entry))
+        yield from rows
 
 
 def _resolve(entry: Mapping[str, Any], path: Path) -> dict[str, Any]:
@@ -200,7 +235,7 @@ def _inside(base: Path, name: str, file: Path) -> Path:
     return path
 
 
-def _builds_of(row: _Row) -> Iterator[Build]:
+def _builds_of(row: _Row, on_refusal: OnRefusal) -> Iterator[Build]:
     request = row.request
     checkpoint = open_checkpoint(request.source) if request.source is not None else None
     spec_name = request.spec or _spec_of(checkpoint)
@@ -216,13 +251,16 @@ def _builds_of(row: _Row) -> Iterator[Build]:
     else:
         base, single = (request.output or Path(DEFAULT_OUTPUT)) / _folder(request, spec, checkpoint), False
     for task, reason in tasks:
-        choice = choose_task(spec, task, request.options, request.target)
-        find_layout(request.options.layout).check(checkpoint, task)
-        if request.verify:
-            find_target(request.target).refuse_verification(request.options.settings)
-        output = base if single else base / task.name
-        single_request = replace(request, spec=spec_name, tasks=(task.name,), output=output)
-        yield Build(single_request, spec.architecture, reason, choice, checkpoint)
+        builds: list[Build] = []
+        with _telling(f"{spec.architecture} {task.name}", on_refusal):
+            choice = choose_task(spec, task, request.options, request.target)
+            find_layout(request.options.layout).check(checkpoint, task)
+            if request.verify:
+                find_target(request.target).refuse_verification(request.options.settings)
+            output = base if single else base / task.name
+            own = replace(request, spec=spec_name, tasks=(task.name,), output=output)
+            builds.append(Build(own, spec.architecture, reason, choice, checkpoint))
+        yield from builds
 
 
 def _folder(request: Request, spec: Spec, checkpoint: Checkpoint | None) -> str:

@@ -28,8 +28,16 @@ if TYPE_CHECKING:
     metavar="N",
     help="Number of builds that run at once, each in a process of its own.",
 )
+@click.option(
+    "--dry-run",
+    is_flag=True,
+    help=(
+        "Build nothing: print what would be built, from which files, how large, how long it took last time, and every "
+        "reason why it cannot be."
+    ),
+)
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON list of what was built, with plans and reports.")
-def build(specs: tuple[str, ...], jobs: int, as_json: bool, **options: Any) -> int:
+def build(specs: tuple[str, ...], jobs: int, dry_run: bool, as_json: bool, **options: Any) -> int:
     """Build graphs and verify them.
 
     Name a spec, an architecture of 'exporter list', a directory of specs, or a build file; or give a checkpoint alone,
@@ -43,13 +51,15 @@ def build(specs: tuple[str, ...], jobs: int, as_json: bool, **options: Any) -> i
         exporter build specs/my-model.yaml
         exporter build my-model --task text-generation-with-past -o out
         exporter build --model ./my-checkpoint --task masked-lm --opset 17 -o onnx
-        exporter build --model ./my-checkpoint --target torchscript -o script
+        exporter build --model ./my-checkpoint --target torchscript -o script --dry-run
         exporter build --model ./my-checkpoint --target neuron --dim batch=1 --dim sequence=128 -o neuron
     """
     from exporter import api
     from exporter.cli.render import builds as render
     from exporter.cli.render.text import render_error
 
+    if dry_run:
+        return _look_ahead(specs, options, as_json=as_json)
     planned = api.plan_builds(specs, gather_options(options))
     for line in render.headline(planned):
         click.echo(line, err=True)
@@ -74,6 +84,26 @@ def build(specs: tuple[str, ...], jobs: int, as_json: bool, **options: Any) -> i
         doubt = f", {unproved} of them not proved" if unproved else ""
         click.echo(f"{len(outcomes) - len(errors)} built{doubt}, {len(errors)} failed", err=True)
     return max((error.exit_code for error in errors), default=0)
+
+
+def _look_ahead(specs: tuple[str, ...], options: dict[str, Any], *, as_json: bool) -> int:
+    """Print what a build would do, and return the exit code that it would at least have."""
+    from exporter import api
+    from exporter.cli.render import foreseen as render
+    from exporter.cli.render.text import render_error
+
+    looked_at = api.dry_run(specs, gather_options(options))
+    errors = [error for each in looked_at for error in each.refusals]
+    exit_code = max((error.exit_code for error in errors), default=0)
+    if as_json:
+        click.echo(json.dumps(render.foreseen_data(looked_at, exit_code), indent=1))
+        return exit_code
+    for each in looked_at:
+        click.echo("\n".join(render.foreseen_text(each)))
+        for error in each.refusals:
+            click.echo(render_error(error))
+    click.echo(render.summary(looked_at))
+    return exit_code
 
 
 class StageLine:
