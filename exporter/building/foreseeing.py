@@ -14,7 +14,7 @@ from exporter.building.requests import EVERY_TASK, Build
 from exporter.errors import ExporterError, UsageError, format_bytes
 from exporter.models.told_config import UntoldError
 from exporter.targets.registry import find_target, find_toolchain
-from exporter.versions import is_installed
+from exporter.versions import install_command, is_installed
 
 # What every build imports.
 _NEEDED = ("torch", "transformers")
@@ -67,7 +67,7 @@ def _check_libraries(_: Build) -> None:
         raise UsageError(
             f"nothing can be built without {' and '.join(missing)}, which {'are' if len(missing) > 1 else 'is'} not "
             "installed",
-            help="install what builds need: pip install 'checkpoint-exporter[build]'",
+            help=f"install what builds need: {install_command('build')}",
         )
 
 

@@ -60,14 +60,14 @@ def test_every_row_of_a_build_file_is_told_with_every_refusal(tmp_path: Path):
         {"spec": "gpt2", "tasks": ["text-generation"], "output": "one"},
     ]
     path = tmp_path / "models.json"
-    path.write_text(json.dumps({"build_version": 1, "builds": rows}))
+    path.write_text(json.dumps({"spec_version": 1, "kind": "build", "builds": rows}))
     looked_at = dry_run([str(path)], {})
     told = {foreseen.title: [error.message for error in foreseen.refusals] for foreseen in looked_at}
     assert len(looked_at) == len(rows) + 1
     messages = [message for messages in told.values() for message in messages]
     for part in (
         "'seq' is no dynamic dim",
-        "no task 'never'",
+        "unknown task 'never'",
         "never-heard-of",
         "the checkpoint 'no/where/at/all' does not exist",
         "opset 9 cannot be had",

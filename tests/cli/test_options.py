@@ -21,6 +21,7 @@ FLAGS = {flag.name for target in TARGETS.values() for flag in target.flags}
 def options_of(command: str) -> set[str]:
     return {str(option.name) for option in cli.commands[command].params if isinstance(option, click.Option)} - {
         "as_json",
+        "dry_run",
         "jobs",
     }
 
@@ -28,7 +29,9 @@ def options_of(command: str) -> set[str]:
 def read(command: str, *arguments: str) -> dict[str, Any]:
     """Return what a command line gives, as the command gathers it."""
     context = cli.commands[command].make_context(command, ["bert", *arguments])
-    values = {name: value for name, value in context.params.items() if name not in ("specs", "as_json", "jobs")}
+    values = {
+        name: value for name, value in context.params.items() if name not in ("specs", "as_json", "dry_run", "jobs")
+    }
     return gather_options(values)
 
 
