@@ -89,7 +89,7 @@ def _say(what: str | click.ClickException | ExporterError) -> None:
     """Tell the user on standard error, if anybody reads it."""
     try:
         if isinstance(what, click.ClickException):
-            what.show()
+            _advised(what).show()
         elif isinstance(what, ExporterError):
             from exporter.cli.render.text import render_error
 
@@ -98,6 +98,18 @@ def _say(what: str | click.ClickException | ExporterError) -> None:
             click.echo(what, err=True)
     except OSError:
         _close_streams()
+
+
+def _advised(error: click.ClickException) -> click.ClickException:
+    """Return an error with what to use for a flag of optimum's command line, in place of flags with similar letters."""
+    if isinstance(error, click.NoSuchOption):
+        from exporter.planning.instead import advice_for
+
+        advice = advice_for("flags", error.option_name)
+        if advice is not None:
+            name = error.option_name
+            return click.UsageError(f"No such option '{name}'. It is one of optimum-cli's; here: {advice}", error.ctx)
+    return error
 
 
 def find_failure(error: Exception) -> ExporterError | None:

@@ -99,6 +99,11 @@ def _config_class(checkpoint: Checkpoint, data: Mapping[str, Any]) -> Any:
     return transformers.CONFIG_MAPPING[data["model_type"]]
 
 
+def find_auto_class(name: str) -> Any:
+    """Return an auto class of transformers, such as ``AutoModelForMaskedLM``."""
+    return getattr(transformers, name)
+
+
 def find_class(plan: Plan, config: Any, checkpoint: Checkpoint | None = None) -> Any:
     """Return the model class of a plan: of the checkpoint's own code, where that may run, or of transformers.
 

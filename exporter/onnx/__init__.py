@@ -44,7 +44,12 @@ _HOMES = {
     "ParameterFormat": "utils",
     "PatchingSpec": "patching",
     "compute_serialized_parameters_size": "utils",
+    "check_onnxruntime_requirements": "convert",
+    "compute_effective_axis_dimension": "utils",
+    "ensure_model_and_config_inputs_match": "convert",
     "export": "convert",
+    "export_pytorch": "convert",
+    "get_preprocessor": "utils",
     "validate_model_outputs": "convert",
 }
 
@@ -52,5 +57,7 @@ _HOMES = {
 def __getattr__(name: str) -> Any:
     home = _HOMES.get(name, "models" if name.endswith("Config") else None)
     if home is None:
-        raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
+        from exporter.planning.instead import missing_attribute
+
+        raise missing_attribute(f"module '{__name__}'", name)
     return getattr(importlib.import_module(f"{__name__}.{home}"), name)

@@ -17,7 +17,9 @@ from exporter.cli.ending import Ending, leave, told_to_end
 from exporter.cli.main import find_failure, report_bug
 from exporter.cli.render.text import render_error
 from exporter.errors import UsageError
+from exporter.language.catalog import load_tasks
 from exporter.language.loading import load_spec
+from exporter.language.spec import WITH_PAST
 from exporter.onnx.defaults import fill_options
 from exporter.onnx.lines import validation_lines
 
@@ -86,8 +88,9 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--feature",
         default="default",
+        metavar="{" + ",".join(_features()) + "}",
         help=(
-            "The feature or task to export the model with, such as causal-lm or text-generation. "
+            "The feature to export the model with, or any other name of its task. "
             "Default: default, the model without a head."
         ),
     )
@@ -110,6 +113,13 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--export_with_transformers", action="store_true", help="Accepted and ignored.")
     return parser.parse_args(arguments)
+
+
+def _features() -> list[str]:
+    """Return the features that the architectures of the catalogue have, as `FeaturesManager` lists them."""
+    return sorted(
+        name for task in load_tasks().values() if not task.pooled for name in (task.feature, task.feature + WITH_PAST)
+    )
 
 
 def _tolerance(text: str) -> float:

@@ -35,9 +35,13 @@ from exporter.onnx.stand_ins import (
 from exporter.onnx.utils import EXTERNAL_DATA_FORMAT_SIZE_LIMIT, ParameterFormat, compute_serialized_parameters_size
 from exporter.planning.choices import DEFAULT_OPSETS
 from exporter.planning.dummies import make_dummies
+from exporter.planning.instead import missing_attribute
 from exporter.planning.options import Options
 from exporter.planning.plan import GraphPlan, Plan
 from exporter.planning.planner import find_task, plan_task
+
+# The opset of the earlier system where a class did not say otherwise.
+DEFAULT_ONNX_OPSET = 11
 
 
 class OnnxConfig:
@@ -60,6 +64,7 @@ class OnnxConfig:
     default_fixed_batch = 2
     default_fixed_sequence = 8
     default_fixed_num_choices = 4
+    torch_onnx_minimum_version = "1.8"
 
     def __init__(
         self, config: Any, task: str = "default", patching_specs: Iterable[PatchingSpec] | None = None
@@ -541,3 +546,7 @@ def _side_of(name: str, label: str) -> str:
     if "sequence" not in label:
         return label
     return "encoder_sequence" if "encoder" in name else "decoder_sequence"
+
+
+def __getattr__(name: str) -> Any:
+    raise missing_attribute(f"module '{__name__}'", name)

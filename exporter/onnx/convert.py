@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import io
 import logging
 from collections.abc import Iterable
@@ -20,12 +21,14 @@ from exporter.models.patches import applied_patches
 from exporter.onnx.config import OnnxConfig
 from exporter.onnx.lines import validation_lines
 from exporter.onnx.live import plan_model, twin_model
+from exporter.planning.instead import missing_attribute
 from exporter.planning.plan import Plan
 from exporter.targets.onnx import OPSETS
 from exporter.targets.registry import find_target
 from exporter.verification.expected import LiveModel
 from exporter.verification.report import VerificationError
 from exporter.verification.verify import verify_artifact
+from exporter.versions import installed_version
 
 logger = logging.getLogger(__name__)
 
@@ -85,6 +88,32 @@ def export(  # noqa: PLR0913
             help="give another path",
         ) from None
     return [tensor.name for tensor in graph.inputs], [tensor.name for tensor in graph.outputs]
+
+
+# What the earlier system asked of ONNX Runtime for its quantisation.
+ORT_QUANTIZE_MINIMUM_VERSION = "1.4.0"
+
+
+def check_onnxruntime_requirements(minimum_version: Any) -> None:
+    """Check that the installed ONNX Runtime is new enough.
+
+    Raises:
+        UsageError: it is older.
+    """
+    from packaging.version import parse
+
+    installed = installed_version("onnxruntime")
+    if parse(installed) < parse(str(minimum_version)):
+        raise UsageError(
+            f"onnxruntime {minimum_version} or later is needed, and {installed} is installed",
+            help="pip install --upgrade onnxruntime",
+        )
+
+
+def ensure_model_and_config_inputs_match(model: Any, model_inputs: Iterable[str]) -> tuple[bool, list[str]]:
+    """Return whether ``forward()`` takes all inputs, and those it takes, in its order."""
+    names, taken = set(model_inputs), list(inspect.signature(model.forward).parameters)
+    return names <= set(taken), [name for name in taken if name in names]
 
 
 # The name by which the earlier system called what exports a model of PyTorch, which is every model here.
@@ -163,3 +192,7 @@ def _read_opset(path: Path) -> int | None:
     except Exception:  # what the parser of protobuf raises depends on which of its implementations is installed
         raise UsageError(f"'{path}' is not an ONNX graph", help="give a file that export() wrote") from None
     return next((entry.version for entry in graph.opset_import if entry.domain == ""), None)
+
+
+def __getattr__(name: str) -> Any:
+    raise missing_attribute(f"module '{__name__}'", name)

@@ -18,6 +18,7 @@ from exporter.models.checkpoints import Source, open_checkpoint
 from exporter.onnx.config import OnnxConfig, find_architecture
 from exporter.onnx.defaults import fill_options
 from exporter.onnx.models import describe_architecture
+from exporter.planning.instead import missing_attribute
 from exporter.planning.options import Options
 from exporter.planning.planner import find_task, plan_task
 
@@ -26,7 +27,14 @@ Constructor = Callable[[Any], OnnxConfig]
 logger = logging.getLogger(__name__)
 
 
-class FeaturesManager:
+class _Named(type):
+    """Says what to use for an attribute of the earlier system that is not here."""
+
+    def __getattr__(cls, name: str) -> Any:
+        raise missing_attribute(cls.__name__, name)
+
+
+class FeaturesManager(metaclass=_Named):
     """The features of every architecture with a spec, under the method names of the earlier system."""
 
     AVAILABLE_FEATURES = sorted(
@@ -84,6 +92,21 @@ class FeaturesManager:
         return feature.removesuffix(WITH_PAST)
 
     @staticmethod
+    def get_model_class_for_feature(feature: str, framework: str = "pt") -> Any:
+        """Return the auto class of transformers that loads models for a feature.
+
+        Args:
+            feature: a feature or a task.
+            framework: ``pt``, or ``tf`` for weights that are converted: the class is PyTorch's.
+
+        Raises:
+            UsageError: the word is no feature.
+        """
+        from exporter.models.configs import find_auto_class
+
+        return find_auto_class(load_tasks()[resolve_task(feature).removesuffix(WITH_PAST)].auto_class)
+
+    @staticmethod
     def determine_framework(model: str, framework: str | None = None) -> str:
         """Return whose weights are taken: those asked for, else a local checkpoint's own, else PyTorch's.
 
@@ -133,3 +156,7 @@ class FeaturesManager:
         for remark in loaded.remarks:
             logger.warning("'%s': %s", model, remark)
         return loaded.model
+
+
+def __getattr__(name: str) -> Any:
+    raise missing_attribute(f"module '{__name__}'", name)
