@@ -26,6 +26,7 @@ from exporter.planning.heads import head_text
 from exporter.planning.plan import GraphPlan, Plan
 from exporter.planning.words import bound_text, group_layers, tensor_text
 from exporter.targets.registry import find_target
+from exporter.versions import install_command
 
 _TEMPLATES = Path(__file__).with_name("templates")
 _MOST_LABELS = 20
@@ -101,6 +102,7 @@ def render_card(plan: Plan, manifest: Mapping[str, Any], facts: Facts, theirs: T
         word=layout.word(plan) if programs["reads"] or layout.library else None,
         titles=_TITLES,
         program=environment.from_string(target.card_template.read_text("utf-8")),
+        install=install_command("verify" if plan.recording.opset else "build"),
         modules=target.runtime_modules(plan.recording.settings),
     )
     return _tidy(text)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -28,11 +29,13 @@ def program_of(directory: Path, heading: str, language: str) -> str:
     return str(program)
 
 
-def run(command: Sequence[str | Path], directory: Path) -> str:
+def run(command: Sequence[str | Path], directory: Path, *packages: Path) -> str:
+    environment = offline_environment(HF_HUB_OFFLINE="1", HF_HOME=str(directory.parent / "hub"))
+    environment["PYTHONPATH"] = os.pathsep.join((*map(str, packages), environment["PYTHONPATH"]))
     done = subprocess.run(
         list(map(str, command)),
         cwd=directory,
-        env=offline_environment(HF_HUB_OFFLINE="1", HF_HOME=str(directory / ".hub")),
+        env=environment,
         capture_output=True,
         text=True,
         timeout=RUN_SECONDS,
@@ -55,10 +58,13 @@ def run(command: Sequence[str | Path], directory: Path) -> str:
         ("recordings", r"\S"),
     ],
 )
-def test_optimum(kind: str, says: str, installer: Installer, artifact: Artifact) -> None:
+def test_optimum(
+    kind: str, says: str, installer: Installer, artifact: Artifact, package: Callable[[str], Path]
+) -> None:
     directory = artifact(kind)
     program = program_of(directory, "With optimum", "python")
-    assert re.search(says, run([installer.optimum(), "-c", program], directory))
+    packages = [package("pillow")] if "from PIL" in program else []
+    assert re.search(says, run([installer.optimum(), "-c", program], directory, *packages))
 
 
 def test_sentence_transformers(installer: Installer, artifact: Artifact) -> None:
@@ -73,7 +79,7 @@ def test_onnxruntime_genai(installer: Installer, artifact: Artifact) -> None:
     python = installer.python("genai", *REQUIREMENTS)
     said = run([python, "-c", program_of(directory, "With onnxruntime-genai", "python")], directory)
     assert said.startswith(START)
-    assert len(said) > len(START) + 20
+    assert len(said.strip()) > len(START)
 
 
 @pytest.mark.parametrize(
