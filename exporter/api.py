@@ -22,6 +22,7 @@ from exporter.language.fixes import diff_fixes as diff_fixes  # for the command 
 from exporter.language.fixes import fix_files
 from exporter.language.linting import LintResult, lint_paths
 from exporter.language.spec import Spec
+from exporter.versions import install_command, is_installed
 
 if TYPE_CHECKING:
     from exporter.artifacts.publishing import Publication
@@ -394,12 +395,27 @@ def push(
         UsageError: the directory is no artifact or not whole, the name is none, or the token does not do.
         PublishError: the Hub cannot be reached, or did not take the artifact.
     """
+    check_publishing()
     from exporter.artifacts.publishing import Place, push_artifact
 
     path = Path(directory)
     _refuse_replaced(path)
     place = Place(name, **_given(options, PushOptions))
     return push_artifact(path, place, dry_run=dry_run, progress=progress)
+
+
+def check_publishing() -> None:
+    """Check that what publishing needs is installed.
+
+    Raises:
+        UsageError: it is not; says what to install.
+    """
+    missing = [name for name in ("huggingface_hub", "numpy", "ml_dtypes") if not is_installed(name)]
+    if missing:
+        raise UsageError(
+            f"publishing needs {' and '.join(missing)}, which {'is' if len(missing) == 1 else 'are'} not installed",
+            help=install_command("publish"),
+        )
 
 
 def _refuse_replaced(path: Path) -> None:

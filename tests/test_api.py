@@ -11,6 +11,7 @@ import pytest
 from commands import SPECS
 
 import exporter
+from exporter import api
 from exporter.errors import CheckpointError, ExporterError, UsageError
 from exporter.language.diagnostics import SpecError
 
@@ -143,3 +144,17 @@ def test_an_export_config_of_other_configs_and_components():
     assert list(exporter.ExportConfig("t5", task="seq2seq-lm").outputs) == ["last_hidden_state"]
     with pytest.raises(ExporterError, match="no component 'head'"):
         exporter.ExportConfig("t5", task="seq2seq-lm", component="head")
+
+
+def test_publishing_says_what_it_needs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(api, "is_installed", lambda name: name == "numpy")
+    with pytest.raises(UsageError, match="needs huggingface_hub and ml_dtypes, which are not installed") as raised:
+        api.push(tmp_path, "me/model")
+    assert raised.value.help == "pip install 'checkpoint-exporter[publish]'"
+
+
+def test_publishing_looks_before_it_asks(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="is not an artifact"):
+        api.push(tmp_path, "me/model", dry_run=True)
+    with pytest.raises(TypeError, match="there is no argument 'privat'"):
+        api.push(tmp_path, "me/model", privat=True)

@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 from exporter.artifacts.manifest import CARD, MANIFEST, changed_files, check_files, read_manifest, read_plan
 from exporter.artifacts.manifest import unnamed_files as find_unnamed
 from exporter.errors import ExporterError, PublishError, UsageError, first_line, some
-from exporter.versions import installed_version, is_installed
+from exporter.versions import installed_version
 
 Progress = Callable[[str], None]
 _MAIN = "main"
@@ -79,8 +79,6 @@ def push_artifact(
             hub does not take it, or it gives no right to write there.
         PublishError: the hub cannot be reached, or it broke off.
     """
-    if not is_installed("huggingface_hub"):
-        raise UsageError("publishing needs huggingface_hub, which is not installed", help="pip install huggingface_hub")
     progress("checking the files")
     files, left = find_files(directory)
     _check_place(place)

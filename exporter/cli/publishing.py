@@ -37,8 +37,8 @@ def push(directory: Path, name: str, dry_run: bool, as_json: bool, **options: An
     """
     from exporter import api
 
-    bars = sys.stderr.isatty() and not as_json
-    _show_bars(shown=bars)
+    api.check_publishing()
+    _show_bars(shown=sys.stderr.isatty() and not as_json)
     publication = api.push(
         directory, name, dry_run=dry_run, progress=lambda text: click.echo(f"{text} …", err=True), **options
     )
@@ -62,10 +62,6 @@ def push(directory: Path, name: str, dry_run: bool, as_json: bool, **options: An
 
 def _show_bars(*, shown: bool) -> None:
     """Show the progress of huggingface_hub where somebody watches."""
-    from exporter.versions import is_installed
-
-    if not is_installed("huggingface_hub"):  # which the push itself says
-        return
     from huggingface_hub.utils.tqdm import disable_progress_bars, enable_progress_bars
 
     (enable_progress_bars if shown else disable_progress_bars)()

@@ -76,13 +76,6 @@ def test_a_dry_run_asks_nobody(artifact: Path) -> None:
     assert (publication.url, publication.commit) == (None, None)
 
 
-def test_the_library_of_the_hub_is_asked_for(artifact: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("exporter.artifacts.publishing.is_installed", lambda _: False)
-    with pytest.raises(UsageError, match="needs huggingface_hub") as raised:
-        push_artifact(artifact, Place("me/model"), dry_run=True)
-    assert raised.value.help == "pip install huggingface_hub"
-
-
 def test_without_a_token_nothing_is_asked(artifact: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("huggingface_hub.get_token", lambda: None)
     with pytest.raises(UsageError, match="needs a token") as raised:
