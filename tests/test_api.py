@@ -157,4 +157,4 @@ def test_publishing_looks_before_it_asks(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="is not an artifact"):
         api.push(tmp_path, "me/model", dry_run=True)
     with pytest.raises(TypeError, match="there is no argument 'privat'"):
-        api.push(tmp_path, "me/model", **{"privat": True})
+        api.push(tmp_path, "me/model", privat=True)  # type: ignore[call-arg]
