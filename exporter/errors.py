@@ -14,8 +14,9 @@ ExporterError
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+
+from exporter.nearness import nearest
 
 # A name of a stranger's file is cut after this many characters.
 _LONGEST_NAME = 200
@@ -69,17 +70,25 @@ class EngineError(ExporterError):
 _MAX_COMPARED, _MAX_WORD, _MAX_LISTED = 2_000, 100, 150
 
 
-def did_you_mean(word: str, candidates: Iterable[str], *, otherwise: str | None = None) -> str | None:
-    """Return ``did you mean 'x'?`` for the nearest candidate, else ``otherwise`` listing what is possible.
+def did_you_mean(
+    word: str, candidates: Iterable[str], *, otherwise: str | None = None, also: Mapping[str, str] | None = None
+) -> str | None:
+    """Return ``did you mean 'x'?`` for the candidate nearest in meaning, else ``otherwise`` listing what is possible.
 
     Very long words and very many candidates are not compared, and of many candidates the first are listed.
+
+    Args:
+        word: what was written.
+        candidates: what is possible.
+        otherwise: what stands before the list.
+        also: further words for the candidates, as `exporter.nearness.nearest` takes them.
     """
     names = sorted(candidates)
     if len(word) <= _MAX_WORD and len(names) <= _MAX_COMPARED:
         short = [name for name in names if len(name) <= _MAX_WORD]
-        close = difflib.get_close_matches(word, short, n=1, cutoff=0.6)
-        if close:
-            return f"did you mean '{close[0]}'?"
+        near = [f"'{name}'" for name in nearest(word, short, also)]
+        if near:
+            return f"did you mean {' or '.join([', '.join(near[:-1]), near[-1]] if near[1:] else near)}?"
     if otherwise is not None and names:
         listed = [name if len(name) <= _MAX_WORD else f"{name[:_MAX_WORD]}…" for name in names[:_MAX_LISTED]]
         more = f" and {len(names) - _MAX_LISTED:,} more" if len(names) > _MAX_LISTED else ""

@@ -17,6 +17,7 @@ from exporter.artifacts.layouts import find_layout
 from exporter.errors import UsageError, did_you_mean
 from exporter.language.spec import Spec, TaskSpec
 from exporter.models.checkpoints.source import Source
+from exporter.nearness import own_name
 from exporter.planning.choices import Choice, choose
 from exporter.planning.options import DEFAULT_TARGET, Options
 from exporter.planning.plan import Plan
@@ -71,6 +72,8 @@ _OF_OPTIONS = _field_names(Options, "target")
 _OF_REQUEST = _field_names(Request, "source", "options")
 # Every option there is, by the name it has in the Python API and in build files. `model` names the source.
 OPTIONS = (*_OF_REQUEST, "model", *_OF_SOURCE, *_OF_OPTIONS)
+# The kind of word that an option takes, of those whose other words are understood.
+_UNDERSTOOD = {"dtype": "dtypes", "target": "targets", "layout": "layouts", "tracer": "tracers"}
 # The options that are mappings: those of a command are merged into those of a build file.
 _BY_NAME = ("dims", "settings")
 
@@ -84,11 +87,27 @@ def make_request(given: Given) -> Request:
     unknown = next((name for name in given if name not in OPTIONS), None)
     if unknown is not None:
         raise UsageError(f"there is no option '{unknown}'", help=did_you_mean(unknown, OPTIONS, otherwise="there are"))
+    understood = {name: _understand(name, value) for name, value in given.items()}
     return Request(
         source=make_source(given),
-        options=Options(**{name: given[name] for name in _OF_OPTIONS if name in given}),
-        **{name: given[name] for name in _OF_REQUEST if name in given},
+        options=Options(**{name: understood[name] for name in _OF_OPTIONS if name in given}),
+        **{name: understood[name] for name in _OF_REQUEST if name in given},
     )
+
+
+def _understand(name: str, value: Any) -> Any:
+    """Return the value of an option with names of ours for words that mean the same: ``float16`` for ``fp16``.
+
+    An option that takes several words takes them in one text too: ``onnx,torchscript``.
+    """
+    if name in ("tasks", "targets"):
+        words = [word.strip() for text in value for word in text.split(",")]
+        if "" in words:
+            option = f"--{name.removesuffix('s')}"
+            raise UsageError(f"{option} has a word that is empty: '{','.join(value)}'", help="leave no comma over")
+        return tuple(_understand("target", word) if name == "targets" else word for word in words)
+    kind = _UNDERSTOOD.get(name)
+    return value if kind is None or not isinstance(value, str) else own_name(value, kind)
 
 
 def make_source(given: Given) -> Source | None:

@@ -17,11 +17,12 @@ from exporter.artifacts.staging import check_place
 from exporter.building.request import Given, Request, choose_task, make_request, overlay, split_settings
 from exporter.errors import CheckpointError, ExporterError, UsageError
 from exporter.language.catalog import find_spec, list_specs, spec_directory
+from exporter.language.class_names import task_of_class
 from exporter.language.diagnostics import SpecError
 from exporter.language.document import load_document, to_data
 from exporter.language.linting import check_document
 from exporter.language.loading import load_spec
-from exporter.language.spec import WITH_PAST, Spec, TaskSpec
+from exporter.language.spec import Spec, TaskSpec
 from exporter.models.checkpoints import Checkpoint, check_architecture, open_checkpoint, pytorch_class
 from exporter.planning.choices import Choice
 from exporter.planning.options import DEFAULT_TARGET
@@ -308,7 +309,7 @@ def _tasks_of(request: Request, spec: Spec, checkpoint: Checkpoint | None) -> It
     named = checkpoint.read_config().get("architectures")
     saved = named if isinstance(named, list) else []
     for name in saved:
-        task = _task_of_class(pytorch_class(str(name)), spec)
+        task = task_of_class(pytorch_class(str(name)), spec)
         if task is not None:
             yield task, f"from its architectures: {name}"
             return
@@ -322,46 +323,3 @@ def _tasks_of(request: Request, spec: Spec, checkpoint: Checkpoint | None) -> It
         f"the task of '{checkpoint.name}' cannot be told from its config.json (architectures: {shown}) or its weights",
         help=f"give --task: {', '.join(spec.tasks)}",
     )
-
-
-# Auto classes behind names that do not end like their auto class, in the order they are tried.
-_GENERATION = ("Seq2SeqLM", "SpeechSeq2Seq", "ImageTextToText")
-_HEADS = {
-    "WithLMHeadModel": ("MaskedLM",),
-    "LMHeadModel": ("CausalLM",),
-    "ForConditionalGeneration": _GENERATION,
-    "MTModel": _GENERATION,
-    "EncoderDecoderModel": _GENERATION,
-    "EncoderModel": ("TextEncoding",),
-    "ForSequenceClassification": ("SequenceClassification", "AudioClassification"),
-}
-
-
-def _task_of_class(name: str, spec: Spec) -> TaskSpec | None:
-    """Return the task of a model class; of two that generate, the one with past, because it is the one to deploy."""
-    tasks = spec.tasks.values()
-    known = [task.auto_class or "" for task in tasks]
-    auto_class = next((candidate for candidate in _auto_classes(name, known) if candidate in known), None)
-    matching = [task for task in tasks if (task.auto_class == auto_class if auto_class else task.model_class == name)]
-    generative = [task for task in matching if task.name.endswith(WITH_PAST) and task.auto_class != "AutoModel"]
-    return next(iter((*generative, *matching)), None)
-
-
-def _auto_classes(name: str, known: Iterable[str]) -> Iterator[str]:
-    """Yield the auto classes a model class may belong to, likeliest first.
-
-    The end of a class's name need not be that of its auto class: ``ForImageClassificationWithTeacher`` belongs to
-    ``AutoModelForImageClassification``, and ``ForSegmentation`` to ``AutoModelForImageSegmentation``.
-    """
-    heads = next((heads for suffix, heads in _HEADS.items() if name.endswith(suffix)), None)
-    if heads is not None:
-        yield from (f"AutoModelFor{head}" for head in heads)
-    elif (head_at := re.search(r"For(?=[A-Z])(?!.*For[A-Z])", name)) is not None:
-        head = name[head_at.end() :]
-        yield f"AutoModelFor{head}"
-        for auto_class in known:
-            own = auto_class.removeprefix("AutoModelFor")
-            if own != auto_class and (head.startswith(own) or own.endswith(head)):
-                yield auto_class
-    elif name.endswith("Model"):
-        yield "AutoModel"

@@ -19,6 +19,7 @@ import click
 from exporter.artifacts.refusals import find_broken_library, find_refusal
 from exporter.cli import building, linting, looking, publishing
 from exporter.cli.ending import Ending, leave, told_to_end
+from exporter.cli.mistakes import suggest_by_meaning
 from exporter.cli.options import CONTEXT
 from exporter.errors import ExporterError, describe_error
 from exporter.targets.registry import TARGETS
@@ -44,6 +45,7 @@ def _run(ending: Ending) -> int:
         _say(ending.message)
         return ending.exit_code
     except click.ClickException as error:
+        suggest_by_meaning(error)
         _say(error)
         return error.exit_code
     except BrokenPipeError:

@@ -7,14 +7,16 @@ An option that nobody gives is None, and has no default here: what is None may c
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import click
 
 from exporter.artifacts.layouts import LAYOUTS
+from exporter.errors import did_you_mean
 from exporter.language.spec import DTYPES, TRACERS
+from exporter.nearness import own_name
 from exporter.planning.options import parse_dims
 from exporter.planning.target import Flag, Target
 from exporter.targets.onnx import OPSETS
@@ -37,6 +39,27 @@ class Tolerance(click.FloatRange):
         if not math.isfinite(number):
             self.fail(f"{value} is not a finite number.", param, ctx)
         return number
+
+
+class Words(click.Choice[str]):
+    """One of some names, or a word that means the same; with ``many`` several of them, with commas between."""
+
+    def __init__(self, names: Iterable[str], kind: str, *, many: bool = False) -> None:
+        super().__init__(list(names))
+        self.kind, self.many = kind, many
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the names, with commas between; fail where a word means none."""
+        words = [word.strip() for word in str(value).split(",")] if self.many else [str(value)]
+        return ",".join(self._name(word, param, ctx) for word in words)
+
+    def _name(self, word: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        name = word if word in self.choices else own_name(word, self.kind)
+        if name not in self.choices:
+            hint = did_you_mean(word, self.choices)
+            listed = ", ".join(f"'{choice}'" for choice in self.choices)
+            self.fail(f"'{word}' is not one of {listed}" + (f"; {hint}" if hint else "."), param, ctx)
+        return name
 
 
 _SOURCE = (
@@ -88,7 +111,8 @@ _REQUEST = (
         multiple=True,
         metavar="TASK",
         help=(
-            "Task to build: fill-mask, or by its retired feature name masked-lm. May be given several times. "
+            "Task to build: fill-mask, by its retired feature name masked-lm, or by a word of the Hub or of pipelines "
+            "(ner). Several are given one by one or as fill-mask,ner. "
             "Default, or 'auto': the task a checkpoint was saved for; without --model, every task of the spec."
         ),
     ),
@@ -105,9 +129,12 @@ _REQUEST = (
     click.option(
         "--target",
         "targets",
-        type=click.Choice(list(TARGETS)),
+        type=Words(TARGETS, "targets", many=True),
         multiple=True,
-        help="Kind of graph to write. May be given several times; each is an artifact of its own. Default: onnx.",
+        help=(
+            "Kind of graph to write. Several, given one by one or as onnx,torchscript, are artifacts of their own. "
+            "Default: onnx."
+        ),
     ),
     click.option(
         "--dim",
@@ -134,12 +161,13 @@ _REQUEST = (
     ),
     click.option(
         "--dtype",
-        type=click.Choice(DTYPES),
-        help="Dtype of the weights and of what is computed with them. Default: float32.",
+        type=Words(DTYPES, "dtypes"),
+        help="Dtype of the weights and of what is computed with them; fp16, bf16 and the like are understood. "
+        "Default: float32.",
     ),
     click.option(
         "--tracer",
-        type=click.Choice(TRACERS),
+        type=Words(TRACERS, "tracers"),
         help="PyTorch machinery that records the graph. Default: the spec's choice.",
     ),
     click.option(
@@ -168,7 +196,7 @@ _REQUEST = (
     ),
     click.option(
         "--layout",
-        type=click.Choice(list(LAYOUTS)),
+        type=Words(LAYOUTS, "layouts"),
         help="Files and folders as a consumer expects them. Default: flat, for ONNX Runtime and optimum.",
     ),
     click.option(

@@ -5,6 +5,8 @@ This module alone knows that the catalogue lives in ``specs/`` of a repository a
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -14,6 +16,10 @@ from typing import Any
 from exporter.errors import UsageError, did_you_mean
 from exporter.language.document import Document, Scalar, load_document, to_data
 from exporter.language.spec import WITH_PAST
+from exporter.nearness import is_elsewhere, letters, nearest
+
+# How transformers calls a translation between two languages.
+_TRANSLATION = re.compile(r"translation_[a-z]{2,3}_to_[a-z]{2,3}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,15 +78,46 @@ def resolve_task(name: str) -> str:
     """
     resolved = task_of_word(name)
     if resolved is None:
-        words = task_words()
-        raise UsageError(f"unknown task '{name}'", help=did_you_mean(name, words, otherwise="the tasks are"))
+        raise UsageError(f"unknown task '{name}'", help=suggest_task(name, load_tasks(), otherwise="the tasks are"))
     return resolved
 
 
 def task_of_word(name: str) -> str | None:
     """Return the Hub name of the task that a word means, or None."""
     base, suffix = (name.removesuffix(WITH_PAST), WITH_PAST) if name.endswith(WITH_PAST) else (name, "")
+    base = "translation" if _TRANSLATION.fullmatch(base) else base
     return next((task.name + suffix for task in load_tasks().values() if base in task.words), None)
+
+
+def task_of_spelling(name: str) -> str | None:
+    """Return the Hub name of the task whose name a word is in another spelling, such as ``MaskedLM``, or None."""
+    base, suffix = (name.removesuffix(WITH_PAST), WITH_PAST) if name.endswith(WITH_PAST) else (name, "")
+    spelt = {letters(word): task for word, task in task_synonyms().items()}
+    task = spelt.get(letters(base)) or spelt.get(letters(base).removesuffix("pipeline"))
+    return task + suffix if task is not None else None
+
+
+def suggest_task(name: str, tasks: Iterable[str], *, otherwise: str) -> str | None:
+    """Return what to write in place of a word that is none of these tasks: the nearest in meaning, or all of them."""
+    known = list(tasks)
+    current = task_of_word(name) or task_of_spelling(name)
+    if current in known:
+        return f"did you mean '{current}'?"
+    stem, suffix = (name.removesuffix(WITH_PAST), WITH_PAST) if name.endswith(WITH_PAST) else (name, "")
+    with_suffix = [task for task in nearest(stem, known, task_synonyms()) if task + suffix in known]
+    if suffix and with_suffix:
+        return f"did you mean '{with_suffix[0]}{suffix}'?"
+    return did_you_mean(stem, known, otherwise=otherwise, also=task_synonyms())
+
+
+@lru_cache(maxsize=1)
+def task_synonyms() -> Mapping[str, str]:
+    """Return the Hub name of the task that each word means, auto classes that stand for one task among them."""
+    tasks = load_tasks().values()
+    classes = Counter(task.auto_class for task in tasks)
+    synonyms = {task.auto_class: task.name for task in tasks if classes[task.auto_class] == 1}
+    synonyms |= {auto_class.removeprefix("AutoModelFor"): task for auto_class, task in synonyms.items()}
+    return synonyms | {word: task.name for task in tasks for word in task.words}
 
 
 def task_words() -> list[str]:
@@ -118,9 +155,10 @@ def find_spec(name: str) -> Path:
     if name and _is_file(path) and name != "tasks":
         return path
     known = [spec.stem for spec in list_specs()]
-    raise UsageError(
-        f"no spec for the architecture '{name}'", help=did_you_mean(name, known, otherwise="the architectures are")
-    )
+    help_ = did_you_mean(name, known, otherwise="the architectures are")
+    if is_elsewhere(name, "architectures") and not nearest(name, known):
+        help_ = "transformers has it, and the catalogue has not: docs/adding-a-model.md says how to write its spec"
+    raise UsageError(f"no spec for the architecture '{name}'", help=help_)
 
 
 def _is_file(path: Path) -> bool:

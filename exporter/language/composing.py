@@ -20,7 +20,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
 
-from exporter.language.catalog import family_names, find_family, load_tasks, scalar_text, task_of_word
+from exporter.language.catalog import (
+    family_names,
+    find_family,
+    load_tasks,
+    scalar_text,
+    task_of_spelling,
+    task_of_word,
+    task_synonyms,
+)
 from exporter.language.diagnostics import Diagnostic, Edit, Fix
 from exporter.language.document import Document, Mapping, Node, Scalar, parse_document
 from exporter.language.effort import Budget, bounded, spend, suggest
@@ -220,13 +228,15 @@ class _Composer:
         name = str(key.value)
         stem = name.removesuffix(WITH_PAST)
         if stem not in load_tasks():
-            current = task_of_word(name)
+            current = task_of_word(name) or task_of_spelling(name)
             message = f"unknown task '{name}'"
             if current is None:
-                self._report(UNKNOWN_TASK, message, key.span, suggest(stem, load_tasks(), otherwise="the tasks are"))
+                hint = suggest(stem, load_tasks(), otherwise="the tasks are", also=task_synonyms())
+                self._report(UNKNOWN_TASK, message, key.span, hint)
             else:
                 # Renamed beside another name of the same task, the key would be given twice.
-                tasks = [task_of_word(str(other.value)) for other, _ in picked.entries]
+                names = [str(other.value) for other, _ in picked.entries]
+                tasks = [task_of_word(other) or task_of_spelling(other) for other in names]
                 fix = Fix(f"rename to '{current}'", (Edit(key.span, current),)) if tasks.count(current) == 1 else None
                 hint = f"write '{current}', the name on the Hub"
                 self.diagnostics.append(UNKNOWN_TASK.at(message, key.span, hint, fix))
@@ -240,7 +250,7 @@ class _Composer:
                 UNKNOWN_TASK,
                 f"the family '{family}' has no task '{name}' and the spec does not define its outputs",
                 key.span,
-                suggest(name, names, otherwise=f"the family '{family}' offers"),
+                suggest(name, names, otherwise=f"the family '{family}' offers", also=task_synonyms()),
             )
             return False
         if name != stem and cache is None:

@@ -6,7 +6,7 @@ the budget raise `WorkExhausted`; outside, they are not counted.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -76,7 +76,9 @@ def spend(steps: int = 1) -> None:
         budget.take(steps)
 
 
-def suggest(word: str, candidates: Iterable[str], *, otherwise: str | None = None) -> str | None:
+def suggest(
+    word: str, candidates: Iterable[str], *, otherwise: str | None = None, also: Mapping[str, str] | None = None
+) -> str | None:
     """Return the help of `did_you_mean`, or None where a document had so much of it that nobody would read it."""
     names = list(candidates)
     budget = _BUDGET.get()
@@ -86,4 +88,4 @@ def suggest(word: str, candidates: Iterable[str], *, otherwise: str | None = Non
             return None
         budget.compared -= len(names)
         spend(10 * len(names))
-    return did_you_mean(word, names, otherwise=otherwise)
+    return did_you_mean(word, names, otherwise=otherwise, also=also)

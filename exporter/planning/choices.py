@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from exporter.errors import UsageError
+from exporter.errors import UsageError, did_you_mean
 from exporter.language.spec import DTYPES, TRACERS, GraphSpec, MinimumOpset, Spec, TaskSpec, TensorSpec, Tolerance
 from exporter.planning.arrangement import Arrangement
 from exporter.planning.options import Options
@@ -104,9 +104,12 @@ def choose(spec: Spec, task: TaskSpec, options: Options, target: Target, arrange
         UsageError: it cannot be had; the reason is the spec's, the target's, the layout's or the tracer's.
     """
     if options.tracer not in (None, *TRACERS):
-        raise UsageError(f"unknown tracer '{options.tracer}'", help=f"the tracers are {', '.join(TRACERS)}")
+        hint = did_you_mean(options.tracer, TRACERS, otherwise="the tracers are")
+        raise UsageError(f"unknown tracer '{options.tracer}'", help=hint)
     if options.dtype not in DTYPES:
-        raise UsageError(f"unknown dtype '{options.dtype}'", help=f"the dtypes are {', '.join(DTYPES)}")
+        raise UsageError(
+            f"unknown dtype '{options.dtype}'", help=did_you_mean(options.dtype, DTYPES, otherwise="the dtypes are")
+        )
     arrangement.refuse_impossible(spec, task, target=target.name, dtype=options.dtype)
     graphs = _choose_graphs(spec, task, options, arrangement)
     refused = {asked: why for graph in graphs for asked, why in graph.refused.items()} | dict(task.refused)

@@ -6,8 +6,9 @@ import dataclasses
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from exporter.errors import UsageError, did_you_mean
-from exporter.language.catalog import resolve_task
+from exporter.errors import UsageError
+from exporter.language.catalog import resolve_task, suggest_task, task_of_word
+from exporter.language.class_names import task_of_class
 from exporter.language.diagnostics import SpecError
 from exporter.language.expressions import ProcessorValues
 from exporter.language.findings import TOO_LARGE
@@ -54,14 +55,15 @@ _BLANK_ROW_DTYPES = ("float32",)
 
 
 def find_task(spec: Spec, name: str) -> TaskSpec:
-    """Return a task of a spec by Hub name or retired feature name.
+    """Return a task of a spec by Hub name, any word that means it, or the class of a model.
 
     Raises:
         UsageError: the word is no task, or the architecture does not have it.
     """
-    task = spec.tasks.get(resolve_task(name))
+    is_class = name[:1].isupper() and task_of_word(name) is None
+    task = (task_of_class(name, spec) if is_class else None) or spec.tasks.get(resolve_task(name))
     if task is None:
-        hint = did_you_mean(name, spec.tasks, otherwise="its tasks are")
+        hint = suggest_task(name, spec.tasks, otherwise="its tasks are")
         raise UsageError(f"the architecture '{spec.architecture}' has no task '{name}'", help=hint)
     return task
 

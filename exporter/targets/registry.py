@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Mapping
 
-from exporter.errors import ExportError, UsageError, describe_error
+from exporter.errors import ExportError, UsageError, describe_error, did_you_mean
 from exporter.planning.target import Settings, Target
 from exporter.targets import neuron, onnx, openvino, torch_export, torchscript
 from exporter.versions import is_installed
@@ -30,7 +30,7 @@ def find_target(name: str) -> Target:
     """
     target = TARGETS.get(name)
     if target is None:
-        raise UsageError(f"unknown target '{name}'", help=f"the targets are {', '.join(TARGETS)}")
+        raise UsageError(f"unknown target '{name}'", help=did_you_mean(name, TARGETS, otherwise="the targets are"))
     return target
 
 

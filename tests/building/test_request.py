@@ -181,3 +181,24 @@ def test_settings_go_to_the_target_that_has_them():
     assert split_settings(settings, "torchscript", targets) == {"freeze": True, "nonsense": 1}
     assert split_settings(settings, "torch-export", targets) == {"aoti": True, "nonsense": 1}
     assert split_settings(settings, "torchscript", ("torchscript",)) == settings
+
+
+@pytest.mark.parametrize(
+    ("given", "field", "understood"),
+    [
+        ({"dtype": "fp16"}, "dtype", "float16"),
+        ({"dtype": "float32"}, "dtype", "float32"),
+        ({"layout": "transformers.js"}, "layout", "transformers-js"),
+        ({"tracer": "torch.export"}, "tracer", "dynamo"),
+    ],
+)
+def test_a_word_that_means_a_name_of_ours_is_understood(given: dict[str, str], field: str, understood: str):
+    assert getattr(make_request(given).options, field) == understood
+
+
+def test_several_tasks_and_targets_stand_in_one_text():
+    request = make_request({"tasks": ("ner, fill-mask", "asr"), "targets": ("onnx,ov", "ts")})
+    assert request.tasks == ("ner", "fill-mask", "asr")
+    assert request.targets == ("onnx", "openvino", "torchscript")
+    with pytest.raises(UsageError, match="--task has a word that is empty: 'fill-mask,'"):
+        make_request({"tasks": ("fill-mask,",)})

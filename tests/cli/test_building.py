@@ -68,7 +68,7 @@ def test_bad_build_files(text: str, said: str, tmp_path: Path, refuse: Callable[
         (["missing.yaml"], "missing.yaml"),
         (["empty"], "there are no specs in 'empty'"),
         (["bert", "--task", "fil-mask"], "did you mean 'fill-mask'?"),
-        (["bert", "--feature", "maskedlm"], "did you mean 'masked-lm'?"),
+        (["bert", "--feature", "maskedlm"], "did you mean 'fill-mask'?"),
         (["bert", "--task", "frobnicate"], "the tasks are"),
         (["bert", "--task", "image-classification"], "the architecture 'bert' has no task"),
         (["bert", "--feature", "causal-lm-with-past"], "the architecture 'bert' has no task"),

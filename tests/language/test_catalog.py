@@ -124,7 +124,7 @@ def test_a_file_comes_before_an_architecture_and_a_directory_does_not(tmp_path: 
 @pytest.mark.parametrize(
     ("name", "message", "help_"),
     [
-        ("brt", "no spec for the architecture 'brt'", "did you mean 'bert'?"),
+        ("brt", "no spec for the architecture 'brt'", "did you mean 'bart' or 'bert'?"),
         ("", "no spec for the architecture ''", "the architectures are: "),
         ("tasks", "no spec for the architecture 'tasks'", None),
         ("BERT", "no spec for the architecture 'BERT'", None),

@@ -294,7 +294,7 @@ def test_steps_are_taken_from_the_document_and_from_the_run():
 def test_help_ends_where_nobody_would_read_it():
     names = [f"name_{number}" for number in range(50)]
     with bounded(Budget(10_000, compared=120)):
-        hints = [suggest("name_x", names) for _ in range(4)]
+        hints = [suggest("name_x", names, otherwise="there are") for _ in range(4)]
     assert [hint is None for hint in hints] == [False, False, True, True]
 
 

@@ -68,8 +68,8 @@ def test_what_is_not_asked_for_is_the_specs_or_the_engines(spec: Spec, target: T
 @pytest.mark.parametrize(
     ("task", "options", "words"),
     [
-        ("fill-mask", {"tracer": "fx"}, ("unknown tracer 'fx'", "the tracers are torchscript, dynamo")),
-        ("fill-mask", {"dtype": "int8"}, ("unknown dtype 'int8'", "the dtypes are float32, float16, bfloat16")),
+        ("fill-mask", {"tracer": "fx"}, ("unknown tracer 'fx'", "the tracers are: dynamo, torchscript")),
+        ("fill-mask", {"dtype": "int8"}, ("unknown dtype 'int8'", "the dtypes are: bfloat16, float16, float32")),
         (
             "fill-mask",
             {"dtype": "float16"},

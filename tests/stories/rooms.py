@@ -16,6 +16,7 @@ from pathlib import Path
 
 # A module or package directly below the root imports those of its own row and of the rows above it.
 LAYERS = (
+    ("nearness",),
     ("docstrings", "errors", "records", "versions"),
     ("language",),
     ("planning",),

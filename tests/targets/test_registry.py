@@ -14,7 +14,7 @@ def test_a_target_is_found_by_its_name():
     assert find_target("torchscript") is TARGETS["torchscript"]
     with pytest.raises(UsageError, match="unknown target 'tflite'") as caught:
         find_target("tflite")
-    assert caught.value.help == f"the targets are {', '.join(TARGETS)}"
+    assert caught.value.help == f"the targets are: {', '.join(sorted(TARGETS))}"
 
 
 def test_settings_of_others_are_refused_with_their_owner():

@@ -38,7 +38,7 @@ UNKNOWN_TASK = {
     ),
     "a task the family does not offer": (
         "tasks: {«image-classification»: {}}\n",
-        "did you mean 'text-classification'?",
+        "the family 'encoder' offers: feature-extraction, ",
     ),
     "a form with a cache nobody declares": (
         "tasks: {«fill-mask-with-past»: {}}\n",

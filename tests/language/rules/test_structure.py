@@ -12,7 +12,7 @@ UNKNOWN_KEY = {
     ),
     "of a dim": ("dims: {sequence: {trace: 8, «checks»: [1]}}\n", "did you mean 'check'?"),
     "of a task": ("tasks: {fill-mask: {«output»: {}}}\n", "did you mean 'outputs'?"),
-    "of the tolerances": ("tolerances: {«float8»: {atol: 1, rtol: 1}}\n", "did you mean 'float32'?"),
+    "of the tolerances": ("tolerances: {«floot32»: {atol: 1, rtol: 1}}\n", "did you mean 'float32'?"),
     "of the targets": ("targets: {«neurons»: {refused: it has no such operator}}\n", "did you mean 'neuron'?"),
     "that is a number": ("«2»: x\n", None),
     "twice": ("«one»: 1\n«two»: 2\n", None),
