@@ -27,7 +27,7 @@ def catalogue_page(specs: Iterable[Spec], folder: str) -> str:
         "architecture and those of its tasks that are alike in everything else; the first tracer named is the one a "
         f"build takes. Graphs of {static} have fixed sizes. `exporter list` prints the same for a terminal."
     )
-    lines = ["---", "hide: [toc]", "---", "", "# Architectures and tasks", "", opening]
+    lines = ["---", "hide: [navigation, toc]", "---", "", "# Architectures and tasks", "", opening]
     lines += ["", '<div class="catalogue" markdown="1">', "", f"| {' | '.join(COLUMNS)} |", f"|{'---|' * len(COLUMNS)}"]
     lines += [_row(cells) for entry in entries for cells in _rows(entry, folder)]
     return "\n".join([*lines, "", "</div>", ""])
