@@ -247,3 +247,13 @@ def test_what_a_checkpoints_card_says_is_carried(checkpoint: Callable[[str], Pat
     assert (result.directory / "README.checkpoint.md").read_text("utf-8") == text
     assert (result.directory / "LICENSE").read_text("utf-8") == "terms"
     assert "[README.checkpoint.md](README.checkpoint.md)" in card
+
+
+def test_a_tokenizer_that_knows_no_word_is_not_called(package: Callable[[str], Path], tmp_path: Path) -> None:
+    """The tokenizer of chemical reactions has code of its own; transformers alone makes nothing but unknown tokens."""
+    (weights,) = package(REACTIONS).rglob("pytorch_model.bin")
+    (result,) = exporter.build(model=weights.parent, task="fill-mask", verify=False, output=tmp_path / "out")
+    card = (result.directory / "README.md").read_text("utf-8")
+    assert "transformers alone made no tokens of an English text with them" in card
+    assert "Random inputs stand for real ones: no short program can make those" in card
+    assert run_program(result.directory).startswith("logits (2, 8, ")
