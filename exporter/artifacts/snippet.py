@@ -412,6 +412,9 @@ def _following(tensor: TensorPlan, bound: Mapping[str, str], sizes: Mapping[str,
         return f"np.arange({axes[-1]}) + np.zeros({shape}, np.int64)"
     if name == "bernoulli" and tensor.dtype == "bool":
         return f"np.random.default_rng(0).random({shape}) < 0.4"
+    if name == "bernoulli":
+        # Where some places are chosen, the first is: there text models gather what they tell of a whole text.
+        return f"(np.arange({axes[-1]}) == 0).astype({_dtype(tensor)}) + np.zeros({shape}, {_dtype(tensor)})"
     return f"np.zeros({shape}, {_dtype(tensor)})"
 
 

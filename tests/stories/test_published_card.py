@@ -21,6 +21,7 @@ import pytest
 import yaml
 from clients.checkpoints import KINDS, RATE, Kind, make_kind
 from commands import offline_environment
+from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
 import exporter
 from exporter.building.pool import Outcome
@@ -38,6 +39,39 @@ def _letters(folder: Path) -> dict[str, Any]:
     (folder / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": "Wav2Vec2CTCTokenizer"}), "utf-8")
     _waves(folder)
     return {"vocab_size": len(words), "pad_token_id": 0}
+
+
+def _characters(folder: Path) -> dict[str, Any]:
+    """Write a tokenizer of characters, few enough for the references of any architecture."""
+    specials = ["<pad>", "<s>", "</s>", "<unk>"]
+    words = [*specials, *" .,?!'-ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"]
+    model = models.WordLevel({token: number for number, token in enumerate(words)}, unk_token="<unk>")
+    tokenizer = Tokenizer(model)
+    tokenizer.pre_tokenizer = pre_tokenizers.Split("", "isolated")
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="<s> $A </s>", special_tokens=[("<s>", 1), ("</s>", 2)]
+    )
+    tokenizer.add_special_tokens(specials)
+    tokenizer.save(str(folder / "tokenizer.json"))
+    names = dict(zip(("pad_token", "bos_token", "eos_token", "unk_token"), specials, strict=True))
+    settings = {"tokenizer_class": "PreTrainedTokenizerFast", "model_max_length": 20, **names}
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings), "utf-8")
+    return {}
+
+
+def _captions(folder: Path) -> dict[str, Any]:
+    """Write a tokenizer of characters and a processor of pictures as large as the reference takes."""
+    settings = {"image_processor_type": "CLIPImageProcessor", "do_center_crop": True, "size": {"shortest_edge": 30}}
+    sizes = {"crop_size": {"height": 30, "width": 30}, "image_mean": [0.5] * 3, "image_std": [0.5] * 3}
+    (folder / "preprocessor_config.json").write_text(json.dumps({**settings, **sizes}), "utf-8")
+    return _characters(folder)
+
+
+def _colours(folder: Path) -> dict[str, Any]:
+    """Write what `_captions` writes, for a model of pictures with three colours, where the reference has seven."""
+    _captions(folder)
+    vision = exporter.plan("owlvit", "zero-shot-object-detection").model.reference_config["vision_config"]
+    return {"vision_config": {**vision, "num_channels": 3}}
 
 
 def _waves(folder: Path) -> dict[str, Any]:
@@ -76,6 +110,11 @@ MORE = {
     "choices": Kind("bert", "multiple-choice", KINDS["sentences"].beside),
     "similar": Kind("bert", "sentence-similarity", KINDS["sentences"].beside),
     "transcripts": Kind("wav2vec2", "automatic-speech-recognition", _letters),
+    "fits": Kind("clip", "zero-shot-image-classification", _captions),
+    "fits without a mask": Kind("siglip", "zero-shot-image-classification", _captions),
+    "found": Kind("owlvit", "zero-shot-object-detection", _colours),
+    "read twice": Kind("bart", "text-classification", _characters, {"num_labels": 3, "id2label": MOODS}),
+    "long": Kind("longformer", "token-classification", _characters, {"num_labels": 3, "id2label": MOODS}),
     "noises": Kind("wav2vec2", "audio-classification", _waves, {"num_labels": 3, "id2label": MOODS}),
     "objects": Kind("yolos", "object-detection", _pixels("YolosImageProcessor"), {"num_labels": 3, "id2label": MOODS}),
     "regions": Kind(
@@ -165,6 +204,8 @@ def run_program(folder: Path, *packages: Path) -> str:
         ("similar", {}, [r"\[\[1\. .*"]),
         ("sentences", {}, [r"last_hidden_state \(3, \d+, 32\)"]),
         ("transcripts", {}, [r"transcript: [A-Z ]*"]),
+        ("read twice", {}, [r"What a wonderful day.* \{'(glad|sad|angry)': \d\.\d+, .*\}"]),
+        ("long", {}, [r"A (glad|sad|angry)"]),
         ("noises", {}, [r"the sound \{'(glad|sad|angry)': 0\.\d+.*"]),
     ],
 )
@@ -216,6 +257,9 @@ def test_the_program_of_a_recogniser_prints_a_transcript(built: Callable[..., Pa
     ("kind", "lines"),
     [
         ("things", [r"the picture \{'(cat|ship|tree)': 0\.\d+, .*\}"]),
+        ("fits", [r"a drawing of a ball 0\.\d+", r"a photo of a cat 0\.\d+"]),
+        ("fits without a mask", [r"a drawing of a ball 0\.\d+", r"a photo of a cat 0\.\d+"]),
+        ("found", [r"a photo of a cat \d\.\d+ \[-?\d+, -?\d+, -?\d+, -?\d+\]"]),
         ("objects", [r"(glad|sad|angry) 0\.\d+ \[-?\d+, -?\d+, -?\d+, -?\d+\]"]),
         ("regions", [r"(glad|sad|angry|\d) \d+% of the picture"]),
     ],
