@@ -21,6 +21,8 @@ from exporter.errors import ExporterError, UsageError, did_you_mean
 from exporter.language.fixes import diff_fixes as diff_fixes  # for the command line
 from exporter.language.fixes import fix_files
 from exporter.language.linting import LintResult, lint_paths
+from exporter.language.selecting import Selection as Selection  # for the command line
+from exporter.language.selecting import select_specs as select_specs
 from exporter.language.spec import Spec
 from exporter.versions import install_command, is_installed
 

@@ -9,7 +9,9 @@ from typing import Any
 import click
 
 from exporter.cli.containment import verify_contained
-from exporter.cli.options import Tolerance, build_options, gather_options, source_options
+from exporter.cli.options import Tolerance, Words, build_options, gather_options, source_options
+from exporter.errors import UsageError
+from exporter.targets.registry import TARGETS
 
 
 @click.command
@@ -39,18 +41,36 @@ def plan(specs: tuple[str, ...], as_json: bool, **options: Any) -> int:
 
 
 @click.command(name="list")
-@click.argument("directory", required=False, type=click.Path(path_type=Path, file_okay=False, exists=True))
+@click.argument("names", nargs=-1, metavar="[DIRECTORY|ARCHITECTURE]...")
+@click.option("--task", "--feature", metavar="TASK", help="List this task alone, by any of its names.")
+@click.option("--family", metavar="FAMILY", help="List the architectures of this family alone.")
+@click.option("--target", type=Words(TARGETS, "targets"), help="List what can be built as this target alone.")
+@click.option("--search", metavar="TEXT", help="List what has this text in its name, description, family or task.")
 @click.option("--json", "as_json", is_flag=True, help="Print the catalogue as JSON.")
 @click.option("--markdown", is_flag=True, help="Print the catalogue as Markdown, as it stands in README.md.")
-def list_(directory: Path | None, as_json: bool, markdown: bool) -> int:
+def list_(names: tuple[str, ...], as_json: bool, markdown: bool, **conditions: str | None) -> int:
     """List architectures and their tasks, with what is refused and why. Without DIRECTORY: the catalogue.
 
     A line has a task, its retired feature name, its tracers, its dtypes and its targets.
+
+    \b
+        exporter list bert gpt2
+        exporter list --task ner --target openvino
     """
     from exporter import api
     from exporter.cli.render import catalogue
 
-    specs = api.load_specs(directory)
+    file = next((name for name in names if Path(name).is_file()), None)
+    if file is not None:
+        raise UsageError(
+            f"'{file}' is a file", help="name a directory or an architecture; 'exporter show' prints a spec"
+        )
+    folders = [Path(name) for name in names if Path(name).is_dir()]
+    asked = tuple(name for name in names if not Path(name).is_dir())
+    catalogues = [api.load_specs(folder) for folder in folders] if folders else [api.load_specs()]
+    specs = [spec for listed in catalogues for spec in listed]
+    if asked or any(conditions.values()):
+        specs = api.select_specs(specs, api.Selection(names=asked, **conditions))
     if as_json:
         click.echo(json.dumps(catalogue.catalogue_data(specs), indent=1))
     elif markdown:

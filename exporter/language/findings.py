@@ -110,6 +110,7 @@ UNUSED_DIM = declare("EXP404", "unused-dim", severity=Severity.WARNING)
 REDUNDANT_OVERRIDE = declare("EXP405", "redundant-override", severity=Severity.WARNING)
 WITH_PAST_WITHOUT_CACHE = declare("EXP406", "with-past-without-cache")
 EMPTY_GRAPH = declare("EXP407", "empty-graph")
+NO_TASK = declare("EXP408", "no-task")
 
 # EXP5: tolerances, and the reference that has to tell dims apart.
 LOOSE_TOLERANCE = declare("EXP501", "loose-tolerance")

@@ -234,3 +234,38 @@ def test_no_artifact_is_put_into_its_checkpoint(masked_lm: Path, tmp_path: Path)
     builds = plan_builds([], {"model": str(tmp_path / "model"), "output": tmp_path / "model" / "onnx"})
     with pytest.raises(UsageError, match="lies in the checkpoint"):
         check_places(builds)
+
+
+@pytest.mark.parametrize(
+    ("name", "message", "hint"),
+    [
+        ("checkpoint", "'checkpoint' is a checkpoint", "--model checkpoint"),
+        ("checkpoint/config.json", "'checkpoint/config.json' is a checkpoint", "--model checkpoint"),
+        ("checkpoint/model.safetensors", "is a checkpoint", "--model checkpoint"),
+        ("artifact", "'artifact' is an artifact that was built", "exporter verify artifact"),
+        (
+            "google-bert/bert-base",
+            "written like the id of a checkpoint",
+            "--model google-bert/bert-base",
+        ),
+    ],
+)
+def test_what_is_no_spec_is_told_by_what_it_is(
+    name: str, message: str, hint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(tmp_path)
+    for folder, file in (("checkpoint", "model.safetensors"), ("artifact", "manifest.json")):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "config.json").write_text("{}", "utf-8")
+        (tmp_path / folder / file).write_text("{}", "utf-8")
+    with pytest.raises(UsageError) as failure:
+        plan_builds((name,), {})
+    assert message in failure.value.message
+    assert hint in (failure.value.help or "")
+
+
+@pytest.mark.parametrize("name", ["specs/bert.yaml", "nowhere/my.yml"])
+def test_a_path_of_a_spec_that_is_not_there_is_no_hub_id(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError, match="there is no spec"):
+        plan_builds((name,), {})

@@ -194,7 +194,7 @@ def test_bytes_that_are_no_text_are_no_manifest(tmp_path: Path, refuse: Callable
         (["explain", "unknown-dimm"], "did you mean 'unknown-dim'?"),
         (["explain", "unknown-dim", "unknown-key"], "unexpected extra argument"),
         (["schema", "model"], "'model' is not one of"),
-        (["list", "nowhere"], "does not exist"),
+        (["list", "nowhere"], "there is no architecture 'nowhere' here"),
         (["list", "file"], "'file' is a file"),
     ],
 )

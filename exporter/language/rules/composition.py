@@ -14,6 +14,7 @@ from exporter.language.findings import (
     MALFORMED_TENSOR,
     MISSING_KEY,
     NAME_COLLISION,
+    NO_TASK,
     REDUNDANT_OVERRIDE,
     UNKNOWN_TASK,
     UNUSED_DIM,
@@ -264,6 +265,17 @@ def _with_past_without_cache(subject: Subject, _: tuple[Subject, ...]) -> Iterat
             yield WITH_PAST_WITHOUT_CACHE.at(
                 f"no graph of '{task.name}' takes past_key_values", task.span, "declare them under 'cache: {inputs: …}'"
             )
+
+
+@check(NO_TASK)
+def _no_task(subject: Subject, _: tuple[Subject, ...]) -> Iterator[Diagnostic]:
+    picked = subject.document.root.get("tasks") if subject.document.root is not None else None
+    key = subject.document.root.key("tasks") if subject.document.root is not None else None
+    if subject.kind != "spec" or key is None or not isinstance(picked, Mapping):
+        return
+    if all(isinstance(node, Scalar) and node.value is None for _, node in picked.entries):
+        message = "every task is null, so there is nothing to build" if picked.entries else "the spec picks no task"
+        yield NO_TASK.at(message, key.span, "pick a task of the family, as in 'fill-mask: {}'")
 
 
 @check(EMPTY_GRAPH)
