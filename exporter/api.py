@@ -46,6 +46,7 @@ class SourceOptions(TypedDict, total=False):
 
     Attributes:
         revision: the branch, tag or commit of a hub id. Default: the newest of its main branch.
+        subfolder: the folder of the checkpoint inside a directory or hub id. Default: the directory itself.
         framework: whose weights to take where a checkpoint holds several: ``pt``, ``tf`` or ``flax``. Default: the
             first of these that it has.
         cache_dir: where downloads of a hub id are kept. Default: the cache of Hugging Face's libraries.
@@ -53,6 +54,7 @@ class SourceOptions(TypedDict, total=False):
     """
 
     revision: str | None
+    subfolder: str | None
     framework: str | None
     cache_dir: str | Path | None
     trust_remote_code: bool | None
@@ -357,7 +359,7 @@ def verify(
         rtol: another relative tolerance than the manifest's.
         progress: told what is being done.
         options: the fields of `exporter.api.VerifyOptions`: ``trust_artifact``, and of a checkpoint ``revision``,
-            ``framework``, ``cache_dir`` and ``trust_remote_code``.
+            ``subfolder``, ``framework``, ``cache_dir`` and ``trust_remote_code``.
 
     Raises:
         UsageError: the directory is no artifact, or a build is replacing it, or an option of a checkpoint is given

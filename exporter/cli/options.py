@@ -7,6 +7,7 @@ An option that nobody gives is None, and has no default here: what is None may c
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -62,9 +63,30 @@ class Words(click.Choice[str]):
         return name
 
 
+def _use_token(_: click.Context, __: click.Parameter, token: str | None) -> None:
+    """Hand a token to the hub's library and to the workers by the environment: no request, log or file has it."""
+    if token is not None:
+        os.environ["HF_TOKEN"] = token
+
+
 _SOURCE = (
     click.option(
         "--revision", metavar="REV", help="Branch, tag or commit of a hub id. Default: the newest of its main branch."
+    ),
+    click.option(
+        "--subfolder",
+        metavar="DIR",
+        help="Folder of the checkpoint inside the directory or hub id. Default: the directory itself.",
+    ),
+    click.option(
+        "--token",
+        metavar="TOKEN",
+        expose_value=False,
+        callback=_use_token,
+        help=(
+            "Access token for a hub id that is private or gated, for this run alone. "
+            "Default: HF_TOKEN, which no list of processes shows, or the token of 'hf auth login'."
+        ),
     ),
     click.option(
         "--framework",

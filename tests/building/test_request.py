@@ -49,6 +49,7 @@ VALUES: dict[str, tuple[Any, Any]] = {
     "model": ("a/model", "another/model"),
     "revision": ("main", "v2"),
     "framework": ("tf", "flax"),
+    "subfolder": ("inner", "other"),
     "cache_dir": ("cache", "other"),
     "trust_remote_code": (True, False),
     "dims": ({"batch": 1}, {"batch": 2}),
@@ -166,7 +167,7 @@ def test_an_option_that_is_none_is_refused_with_the_nearest():
     assert failure.value.help == "did you mean 'opset'?"
 
 
-@pytest.mark.parametrize("name", ["revision", "framework", "cache_dir", "trust_remote_code"])
+@pytest.mark.parametrize("name", ["revision", "subfolder", "framework", "cache_dir", "trust_remote_code"])
 def test_an_option_of_a_checkpoint_is_refused_without_one(name: str):
     value = VALUES[name][0]
     assert getattr(make_source({"model": "m", name: value}), name) == value

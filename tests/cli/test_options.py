@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import click
@@ -23,6 +24,7 @@ def options_of(command: str) -> set[str]:
         "as_json",
         "dry_run",
         "jobs",
+        "token",
     }
 
 
@@ -115,3 +117,14 @@ def test_the_help_names_the_opsets_there_are():
     assert isinstance(opset, click.Option)
     for tracer, opsets in OPSETS.items():
         assert f"{opsets[0]} to {opsets[-1]} with the {tracer} tracer" in str(opset.help)
+
+
+def test_a_token_is_for_the_hubs_library_alone(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+    """It is in no request, and so in no event, log, manifest or plan."""
+    monkeypatch.setenv("HF_TOKEN", "earlier")
+    given = read("build", "--model", "there", "--subfolder", "inner", "--token", "hf_secret")
+    assert os.environ["HF_TOKEN"] == "hf_secret"
+    assert "hf_secret" not in repr(given) + repr(make_request(given)) + "".join(capsys.readouterr())
+    source = make_request(given).source
+    assert source is not None
+    assert source.subfolder == "inner"

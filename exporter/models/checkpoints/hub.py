@@ -54,12 +54,47 @@ def open_checkpoint(source: Source) -> Checkpoint:
     else:
         directory = _download(source)
         commit = directory.name if _COMMIT.match(directory.name) else None
+    directory = _inside(directory, source)
     if is_adapter(directory) and not has_weights(directory):
         return _open_base(open_adapter(directory, source.name, commit), source)
     folder = _model_folder(directory, source.name)
     checkpoint = open_directory(directory / folder, source.name, commit, source.framework)
     outer = directory if folder.parts else None
     return replace(checkpoint, outer=outer, trust_remote_code=source.trust_remote_code)
+
+
+def _subfolder(source: Source) -> PurePosixPath:
+    """Return where in its directory a checkpoint is.
+
+    Raises:
+        UsageError: that is no place inside.
+    """
+    folder = PurePosixPath(source.subfolder or "")
+    if folder.is_absolute() or ".." in folder.parts:
+        raise UsageError(
+            f"the subfolder '{source.subfolder}' leads out of '{source.name}'",
+            help="give a folder inside the checkpoint",
+        )
+    return folder
+
+
+def _inside(directory: Path, source: Source) -> Path:
+    """Return the folder of a directory that was asked for.
+
+    Raises:
+        UsageError: there is none.
+    """
+    folder = _subfolder(source)
+    if not folder.parts:
+        return directory
+    check_links(directory, source.name, [directory / folder])
+    if not (directory / folder).is_dir():
+        folders = sorted(path.parent.relative_to(directory).as_posix() for path in directory.glob("*/config.json"))
+        raise UsageError(
+            f"'{source.name}' has no folder '{folder}'",
+            help=f"these have a config.json: {', '.join(folders)}" if folders else "leave --subfolder out",
+        )
+    return directory / folder
 
 
 def _open_base(adapter: Adapter, source: Source) -> Checkpoint:
@@ -76,7 +111,7 @@ def _open_base(adapter: Adapter, source: Source) -> Checkpoint:
     name = str(beside) if is_beside and not is_here else adapter.base
     revision = None if is_here or is_beside else adapter.revision
     try:
-        base = open_checkpoint(replace(source, name=name, revision=revision))
+        base = open_checkpoint(replace(source, name=name, revision=revision, subfolder=None))
     except ExporterError as error:
         raise CheckpointError(
             f"the base of the adapter '{adapter.name}' cannot be opened: {error.message}",
@@ -105,7 +140,7 @@ def _download(source: Source) -> Path:
     """Return the directory of the cache with config, companions and one framework's weights of a hub id."""
     from huggingface_hub import errors, snapshot_download
 
-    revision = source.revision
+    revision, inside = source.revision, _subfolder(source)
     is_away = not _answers(source.name)
 
     def download(allow: list[str] | None, ignore: list[str] | None = None) -> Path:
@@ -127,8 +162,9 @@ def _download(source: Source) -> Path:
         # A branch may move on between the downloads.
         revision = directory.name if _COMMIT.match(directory.name) else revision
         code = [] if source.trust_remote_code else ["*.py"]
-        download([*_WITH_DATA, *_module_patterns(directory, source.name)], code)
-        folder = _model_folder(directory, source.name)
+        modules = _module_patterns(directory / inside, source.name)
+        download([(inside / pattern).as_posix() for pattern in (*_WITH_DATA, *modules)], code)
+        folder = inside / _model_folder(directory / inside, source.name)
         for weights in attempts:
             directory = download([(folder / pattern).as_posix() for pattern in weights])
             if any(file for pattern in weights for file in (directory / folder).glob(pattern)):

@@ -110,6 +110,39 @@ def test_a_framework_is_downloaded_alone(hub: Hub) -> None:
     assert not (hub.snapshot / "pytorch_model.bin").exists()
 
 
+def test_a_subfolder_is_the_checkpoint(hub: Hub) -> None:
+    hub.files.update({f"inner/final/{name}": data for name, data in list(hub.files.items())})
+    checkpoint = open_checkpoint(Source("somebody/model", subfolder="inner/final"))
+    assert checkpoint.path == hub.snapshot / "inner" / "final"
+    assert (checkpoint.path / "model.safetensors").is_file()
+    # Weights of the other folder are not downloaded.
+    assert not (hub.snapshot / "model.safetensors").exists()
+
+
+def test_a_subfolder_of_a_directory_is_the_checkpoint(tmp_path: Path) -> None:
+    (tmp_path / "inner").mkdir()
+    (tmp_path / "inner" / "config.json").write_text('{"model_type": "bert"}', "utf-8")
+    with pytest.raises(CheckpointError, match="no weights"):
+        open_checkpoint(Source(str(tmp_path), subfolder="inner"))
+    with pytest.raises(UsageError, match="has no folder 'other'") as failure:
+        open_checkpoint(Source(str(tmp_path), subfolder="other"))
+    assert failure.value.help == "these have a config.json: inner"
+
+
+@pytest.mark.parametrize("folder", ["../other", "/etc", "inner/../.."])
+def test_a_subfolder_that_leads_out_is_refused(folder: str, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="leads out of"):
+        open_checkpoint(Source(str(tmp_path), subfolder=folder))
+
+
+def test_a_subfolder_that_is_a_link_out_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "here").mkdir()
+    (tmp_path / "there").mkdir()
+    (tmp_path / "here" / "inner").symlink_to(tmp_path / "there")
+    with pytest.raises(CheckpointError, match="link"):
+        open_checkpoint(Source(str(tmp_path / "here"), subfolder="inner"))
+
+
 @pytest.mark.parametrize("trusted", [False, True])
 def test_code_is_downloaded_only_where_it_is_trusted(trusted: bool, hub: Hub) -> None:
     checkpoint = open_checkpoint(Source("model", trust_remote_code=trusted))

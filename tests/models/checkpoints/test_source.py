@@ -12,7 +12,7 @@ from exporter.models.checkpoints import Source
 
 @pytest.mark.parametrize(
     "source",
-    [Source("organization/model"), Source("here", "main", "flax", "/cache", trust_remote_code=True)],
+    [Source("organization/model"), Source("here", "main", "flax", "/cache", trust_remote_code=True, subfolder="a/b")],
     ids=["name-alone", "everything"],
 )
 def test_a_source_comes_back_from_data(source: Source) -> None:
