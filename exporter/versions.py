@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
 # The name on the package index, where `exporter` is another project's.
 DISTRIBUTION = "checkpoint-exporter"
+# The parts of a requirement in a package's metadata: ``onnx-ir<2,>=1.0; extra == 'build'``.
+_NAME = re.compile(r"[\w.-]+")
+_EXTRA = re.compile(r"extra\s*==\s*['\"]([\w-]+)['\"]")
 
 
 def installed_version(package: str = DISTRIBUTION) -> str:
@@ -31,3 +36,33 @@ def is_installed(module: str) -> bool:
 def install_command(extra: str) -> str:
     """Return what installs the packages of an extra: ``pip install 'checkpoint-exporter[tf]'``."""
     return f"pip install '{DISTRIBUTION}[{extra}]'"
+
+
+def extras() -> dict[str, tuple[str, ...]]:
+    """Return the packages that each extra brings, by their names on the index; none where we are not installed."""
+    from importlib.metadata import PackageNotFoundError, requires
+
+    try:
+        requirements = requires(DISTRIBUTION) or []
+    except PackageNotFoundError:
+        return {}
+    packages: dict[str, tuple[str, ...]] = {}
+    for text in requirements:
+        name, extra = _NAME.match(text), _EXTRA.search(text)
+        if name is not None and extra is not None:
+            packages[extra[1]] = (*packages.get(extra[1], ()), name[0])
+    return packages
+
+
+def install_command_of(module: str) -> str | None:
+    """Return what installs a module that an extra brings, in one line; None where none does."""
+    bringing = {
+        extra: packages
+        for extra, packages in extras().items()
+        if module in (package.replace("-", "_") for package in packages)
+    }
+    if "build" in bringing:
+        alone = f"; for 'exporter verify' alone: {install_command('verify')}" if "verify" in bringing else ""
+        return install_command("build") + alone
+    least = min(bringing, key=lambda extra: len(bringing[extra]), default=None)
+    return None if least is None else install_command(least)

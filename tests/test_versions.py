@@ -7,9 +7,10 @@ import subprocess
 import tomllib
 
 import numpy as np
+import pytest
 from commands import REPOSITORY
 
-from exporter.versions import DISTRIBUTION, install_command, installed_version
+from exporter.versions import DISTRIBUTION, extras, install_command, install_command_of, installed_version
 
 PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text("utf-8"))["project"]
 # What pip is told to install, with extras: a directory, or a name on the index.
@@ -47,9 +48,29 @@ def test_what_people_are_told_to_install_exists():
             assert not re.search(r"pip install [^`]*(?<![\w./-])['\"]?exporter\b(?! build| lint)", line), (
                 f"{path}: {line}"
             )
-            for name, extras in _INSTALLED.findall(line):
+            for name, asked in _INSTALLED.findall(line):
                 assert name != "exporter", f"{path}: {line}"
                 told += 1
-                if "{" not in extras:
-                    assert set(extras.split(",")) <= set(PROJECT["optional-dependencies"]), f"{path}: {line}"
+                if "{" not in asked:
+                    assert set(asked.split(",")) <= set(PROJECT["optional-dependencies"]), f"{path}: {line}"
     assert told >= 10
+
+
+def test_what_brings_a_module_is_read_from_the_metadata(monkeypatch: pytest.MonkeyPatch):
+    lines = [
+        "click>=8",
+        "torch<3,>=2; extra == 'build'",
+        "onnx-ir; extra == 'build'",
+        "onnx; extra == 'build'",
+        'onnx; extra == "verify"',
+        "h5py; extra == 'test'",
+        "pytest; extra == 'test'",
+        "h5py; extra == 'tf'",
+    ]
+    monkeypatch.setattr("importlib.metadata.requires", lambda name: lines if name == DISTRIBUTION else None)
+    assert extras()["build"] == ("torch", "onnx-ir", "onnx")
+    assert install_command_of("torch") == "pip install 'checkpoint-exporter[build]'"
+    assert install_command_of("onnx_ir") == "pip install 'checkpoint-exporter[build]'"
+    assert str(install_command_of("onnx")).endswith("alone: pip install 'checkpoint-exporter[verify]'")
+    assert install_command_of("h5py") == "pip install 'checkpoint-exporter[tf]'"
+    assert install_command_of("click") is None

@@ -15,6 +15,7 @@ from collections.abc import Set as AbstractSet
 from pathlib import Path
 
 from exporter.errors import ExporterError, ExportError, UsageError, describe_error, first_line, format_bytes
+from exporter.versions import install_command_of, is_installed
 
 # That the machine has no room. Another place, or more room, helps.
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
@@ -77,6 +78,11 @@ def find_broken_library(error: BaseException) -> UsageError | None:
     Args:
         error: what was raised, possibly by an import.
     """
+    for each in _chain(error):
+        missing = (each.name or "").partition(".")[0] if isinstance(each, ModuleNotFoundError) else ""
+        command = install_command_of(missing) if missing and not is_installed(missing) else None
+        if command is not None:
+            return UsageError(f"{missing} is not installed, and this needs it", help=command)
     frames = traceback.extract_tb(error.__traceback__)
     if not isinstance(error, ImportError | SyntaxError) and not any(frame.name == "<module>" for frame in frames):
         return None

@@ -37,6 +37,14 @@ if TYPE_CHECKING:
     metavar="RULE",
     help="Run these rules only: a name (unknown-dim), or the start of codes (EXP5). May be given several times.",
 )
+@click.option(
+    "--changed",
+    is_flag=True,
+    help=(
+        "PATHs are files that changed, as pre-commit gives them: those that are no documents of exporter are left "
+        "alone, and a family brings the specs of its catalogue."
+    ),
+)
 @click.option("--ignore", multiple=True, metavar="RULE", help="Leave these rules out, named like those of --select.")
 def lint(
     paths: tuple[str, ...],
@@ -44,6 +52,7 @@ def lint(
     fix: bool,
     diff: bool,
     style: str,
+    changed: bool,
     select: tuple[str, ...],
     ignore: tuple[str, ...],
 ) -> int:
@@ -62,6 +71,12 @@ def lint(
 
     if fix and diff:
         raise UsageError("--fix changes the files and --diff does not", help="give one of them")
+    if changed:
+        from exporter.language.changed import find_affected, removed_files
+
+        paths = tuple(find_affected([*paths, *removed_files()]))
+        if not paths:
+            return 0
     chosen = paths or (("specs",) if Path("specs").is_dir() else ())
     if not chosen:
         raise UsageError(

@@ -12,7 +12,6 @@ import re
 from collections.abc import Collection, Iterable
 from pathlib import PurePosixPath
 
-from exporter.planning.dtypes import NUMPY_DTYPES
 from exporter.planning.plan import Axis, FillPlan, GraphPlan, Plan, Point, TensorPlan
 
 # More than any plan has, and few enough to go through.
@@ -20,6 +19,8 @@ _MOST_GRAPHS, _MOST_TENSORS, _MOST_POINTS = 64, 10_000, 1_000
 # The length of an axis, and the elements of a tensor: 2**34 float32 are 64 GB.
 _LONGEST_AXIS, _MOST_ELEMENTS = 1 << 31, 1 << 34
 _LARGEST_SEED = 1 << 62
+# The names of `exporter.planning.dtypes.NUMPY_DTYPES`, for which numpy need not be there.
+DTYPES = frozenset({"float32", "float16", "bfloat16", "float64", "int8", "uint8", "int32", "int64", "bool"})
 _MODEL_DTYPES = ("float32", "float16", "bfloat16")
 _RELATIVE_TO = ("element", "output")
 _TERM = re.compile(r"[A-Za-z_]\w{0,99}|\d{1,9}", re.ASCII)
@@ -138,7 +139,7 @@ def _check_graph(graph: GraphPlan, points: Iterable[Point], probes: Iterable[Poi
 
 def _check_tensor(tensor: TensorPlan, points: Iterable[Point]) -> None:
     title = f"the tensor {tensor.name[:80]!r}"
-    if tensor.dtype not in NUMPY_DTYPES:
+    if tensor.dtype not in DTYPES:
         raise ValueError(f"{title} has the unknown dtype {tensor.dtype[:40]!r}")
     if tensor.fill is not None:
         _check_fill(tensor.fill, title)

@@ -114,3 +114,11 @@ def test_a_library_that_can_be_imported_is_not_the_reason(monkeypatch: pytest.Mo
     with pytest.raises(ModuleNotFoundError) as failure:
         importlib.import_module("no_such_module_of_ours")
     assert find_broken_library(failure.value) is None
+
+
+def test_a_package_that_is_not_installed_is_named_with_what_brings_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.metadata.requires", lambda _: ["no-such-thing; extra == 'tf'"])
+    told = find_broken_library(raised(ExportError("failed"), ModuleNotFoundError("", name="no_such_thing.part")))
+    assert isinstance(told, UsageError)
+    assert told.message == "no_such_thing is not installed, and this needs it"
+    assert told.help == "pip install 'checkpoint-exporter[tf]'"

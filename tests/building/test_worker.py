@@ -274,7 +274,7 @@ def test_a_garbled_line_is_an_engine_error_that_shows_it(line: str, shown: str, 
         ),
         (
             "sys.modules['torch'] = None\nworker._NEEDED = 'torch.nn'",
-            "torch cannot be imported: ModuleNotFoundError: import of torch halted",
+            "torch is not installed, and this needs it",
         ),
     ],
     ids=["raises", "crashes", "leaves", "lacks-a-part", "lacks-torch"],

@@ -10,8 +10,9 @@ import pytest
 
 import exporter
 from exporter.errors import UsageError
+from exporter.planning.dtypes import NUMPY_DTYPES
 from exporter.planning.plan import Plan
-from exporter.planning.ranges import check_file, check_plan
+from exporter.planning.ranges import DTYPES, check_file, check_plan
 
 DATA = exporter.plan("bert", "fill-mask").to_data()
 
@@ -91,3 +92,7 @@ def test_a_file_outside_the_artifact_is_refused(name: str) -> None:
 @pytest.mark.parametrize("name", ["model.onnx", "onnx/model.onnx", "a b", "2_Dense/ü.json", "..a"])
 def test_a_file_in_it_is_accepted(name: str) -> None:
     check_file(name)
+
+
+def test_dtypes_are_those_of_arrays():
+    assert set(NUMPY_DTYPES) == DTYPES
