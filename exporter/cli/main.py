@@ -17,7 +17,7 @@ from typing import NoReturn
 import click
 
 from exporter.artifacts.refusals import find_broken_library, find_refusal
-from exporter.cli import building, linting, looking, publishing
+from exporter.cli import building, doctor, linting, looking, publishing
 from exporter.cli.ending import Ending, leave, told_to_end
 from exporter.cli.mistakes import suggest_by_meaning
 from exporter.cli.options import CONTEXT
@@ -180,5 +180,5 @@ def cli() -> None:
     """The group of commands, whose help is `_HELP`."""
 
 
-for command in (*building.COMMANDS, *looking.COMMANDS, *linting.COMMANDS, *publishing.COMMANDS):
+for command in (*building.COMMANDS, *looking.COMMANDS, *linting.COMMANDS, *doctor.COMMANDS, *publishing.COMMANDS):
     cli.add_command(command)

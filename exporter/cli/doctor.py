@@ -1,0 +1,57 @@
+"""The command that looks at the machine: `doctor`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+_MARKS = {"ok": "✓", "absent": "-", "warning": "!", "missing": "✗"}
+
+
+@click.command
+@click.option(
+    "--output",
+    "-o",
+    type=click.Path(path_type=Path),
+    default="artifacts",
+    show_default=True,
+    help="Where artifacts would be written, whose free room is told.",
+)
+@click.option("--no-hub", is_flag=True, help="Do not ask the Hub whether it answers.")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON object of what was found.")
+def doctor(output: Path, no_hub: bool, as_json: bool) -> int:
+    """Say what this machine has for builds and what it lacks, with what to do about it.
+
+    Versions of libraries, extras, SDKs, free room, memory and the Hub. Nothing is imported, and no token is printed.
+    Exit code 1 means that something is missing without which nothing can be built.
+
+    \b
+        exporter doctor
+        exporter doctor --no-hub --json
+    """
+    from exporter.building.machine import examine_machine
+
+    findings = examine_machine(output, hub=not no_hub)
+    lacking = [finding for finding in findings if finding.state == "missing"]
+    code = 1 if lacking else 0
+    if as_json:
+        from exporter import records
+
+        answer = {"command": "doctor", "ok": not code, "exit_code": code, "error": None}
+        click.echo(json.dumps({**answer, "findings": [records.to_data(each) for each in findings]}, indent=1))
+        return code
+    group = None
+    for finding in findings:
+        if finding.group != group:
+            group = finding.group
+            click.echo(group)
+        click.echo(f"  {_MARKS[finding.state]} {finding.name}: {finding.found}")
+        if finding.help is not None:
+            click.echo(f"      {finding.help}")
+    click.echo("specs can be linted; " + ("nothing can be built yet" if lacking else "graphs can be built"))
+    return code
+
+
+COMMANDS = (doctor,)
