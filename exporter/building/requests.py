@@ -320,24 +320,48 @@ def _spec_of(checkpoint: Checkpoint | None) -> str:
     raise UsageError(f"there is no spec for the architecture '{architecture}' of '{checkpoint.name}'", help=hint)
 
 
+def _saved_classes(checkpoint: Checkpoint) -> list[str]:
+    """Return the classes a checkpoint was saved from, as its config names them."""
+    named = checkpoint.read_config().get("architectures")
+    return [str(name) for name in named] if isinstance(named, list) else []
+
+
+def _saved_tasks(spec: Spec, checkpoint: Checkpoint) -> Iterator[tuple[str, TaskSpec]]:
+    """Yield each class a checkpoint was saved from, with its task, where the spec has one."""
+    for name in _saved_classes(checkpoint):
+        task = task_of_class(pytorch_class(name), spec)
+        if task is not None:
+            yield name, task
+
+
+def _other_purpose(task: TaskSpec, spec: Spec, checkpoint: Checkpoint | None) -> str:
+    """Say that a checkpoint was saved for another task, whose weights may fit and mean something else.
+
+    A task without a head of its own can be had from any checkpoint.
+    """
+    saved = next(iter(_saved_tasks(spec, checkpoint)), None) if checkpoint is not None else None
+    if saved is None or task.auto_class == "AutoModel":
+        return ""
+    name, other = saved
+    own = (task.auto_class, task.model_class)
+    is_same = (other.auto_class, other.model_class) == own or other.auto_class == "AutoModel"
+    return "" if is_same else f"; the checkpoint was saved as {name}"
+
+
 def _tasks_of(request: Request, spec: Spec, checkpoint: Checkpoint | None) -> Iterator[tuple[TaskSpec, str]]:
     """Yield the tasks asked for; else every task of a reference, or the task a checkpoint was saved for."""
     if request.tasks not in ((), (AUTO_TASK,)):
         # Two words may mean one task: 'fill-mask' and 'masked-lm'.
         tasks = {task.name: task for task in (find_task(spec, name) for name in request.tasks)}
-        yield from ((task, "asked for") for task in tasks.values())
+        yield from ((task, "asked for" + _other_purpose(task, spec, checkpoint)) for task in tasks.values())
         return
     if checkpoint is None:
         yield from ((task, EVERY_TASK) for task in spec.tasks.values())
         return
-    named = checkpoint.read_config().get("architectures")
-    saved = named if isinstance(named, list) else []
-    for name in saved:
-        task = task_of_class(pytorch_class(str(name)), spec)
-        if task is not None:
-            yield task, f"from its architectures: {name}"
-            return
-    shown = ", ".join(map(str, saved)) or "none"
+    for name, task in _saved_tasks(spec, checkpoint):
+        yield task, f"from its architectures: {name}"
+        return
+    shown = ", ".join(_saved_classes(checkpoint)) or "none"
     from exporter.models.serving import tasks_by_weights  # imports torch, which no other way to a task needs
 
     for task in tasks_by_weights(spec, checkpoint)[:1]:

@@ -57,7 +57,7 @@ _HOMES = {
 def __getattr__(name: str) -> Any:
     home = _HOMES.get(name, "models" if name.endswith("Config") else None)
     if home is None:
-        from exporter.planning.instead import missing_attribute
+        from exporter.planning.instead import missing_name
 
-        raise missing_attribute(f"module '{__name__}'", name)
+        raise missing_name(__name__, name)
     return getattr(importlib.import_module(f"{__name__}.{home}"), name)

@@ -35,7 +35,7 @@ from exporter.onnx.stand_ins import (
 from exporter.onnx.utils import EXTERNAL_DATA_FORMAT_SIZE_LIMIT, ParameterFormat, compute_serialized_parameters_size
 from exporter.planning.choices import DEFAULT_OPSETS
 from exporter.planning.dummies import make_dummies
-from exporter.planning.instead import missing_attribute
+from exporter.planning.instead import missing_name
 from exporter.planning.options import Options
 from exporter.planning.plan import GraphPlan, Plan
 from exporter.planning.planner import find_task, plan_task
@@ -549,4 +549,4 @@ def _side_of(name: str, label: str) -> str:
 
 
 def __getattr__(name: str) -> Any:
-    raise missing_attribute(f"module '{__name__}'", name)
+    raise missing_name(__name__, name)

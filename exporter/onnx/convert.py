@@ -21,7 +21,7 @@ from exporter.models.patches import applied_patches
 from exporter.onnx.config import OnnxConfig
 from exporter.onnx.lines import validation_lines
 from exporter.onnx.live import plan_model, twin_model
-from exporter.planning.instead import missing_attribute
+from exporter.planning.instead import missing_name
 from exporter.planning.plan import Plan
 from exporter.targets.onnx import OPSETS
 from exporter.targets.registry import find_target
@@ -195,4 +195,4 @@ def _read_opset(path: Path) -> int | None:
 
 
 def __getattr__(name: str) -> Any:
-    raise missing_attribute(f"module '{__name__}'", name)
+    raise missing_name(__name__, name)

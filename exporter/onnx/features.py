@@ -18,7 +18,7 @@ from exporter.models.checkpoints import Source, open_checkpoint
 from exporter.onnx.config import OnnxConfig, find_architecture
 from exporter.onnx.defaults import fill_options
 from exporter.onnx.models import describe_architecture
-from exporter.planning.instead import missing_attribute
+from exporter.planning.instead import missing_attribute, missing_name
 from exporter.planning.options import Options
 from exporter.planning.planner import find_task, plan_task
 
@@ -159,4 +159,4 @@ class FeaturesManager(metaclass=_Named):
 
 
 def __getattr__(name: str) -> Any:
-    raise missing_attribute(f"module '{__name__}'", name)
+    raise missing_name(__name__, name)

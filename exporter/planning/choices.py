@@ -125,6 +125,7 @@ def choose(spec: Spec, task: TaskSpec, options: Options, target: Target, arrange
     if limit is not None and limit.refused is not None:
         raise UsageError(f"{title} cannot be had as {target.name}: {limit.refused}")
     _refuse_options(target, options)
+    _refuse_forms_of_one_graph(spec, task, options)
     opset = _choose_opset(spec, options, target)
     if opset is not None:
         _refuse_opset(spec, task, graphs, options, opset)
@@ -198,6 +199,23 @@ def _choose_graphs(spec: Spec, task: TaskSpec, options: Options, arrangement: Ar
             help="leave --monolith out, or declare 'monolith:' under the task",
         )
     return (task.monolith,)
+
+
+def _refuse_forms_of_one_graph(spec: Spec, task: TaskSpec, options: Options) -> None:
+    """Refuse what is said about several graphs of a task that has one."""
+    asked = [flag for flag, is_asked in (("--monolith", options.monolith), ("--merged", options.merged)) if is_asked]
+    if not asked or len(task.graphs) > 1:
+        return
+    able = [
+        other.name
+        for other in spec.tasks.values()
+        if (options.monolith and other.monolith is not None) or (options.merged and other.merged)
+    ]
+    otherwise = f", or choose a task that has several: --task {','.join(able)}" if able else ""
+    raise UsageError(
+        f"{asked[0]} means nothing for {spec.architecture} {task.name}, which is one graph",
+        help=f"leave {asked[0]} out{otherwise}",
+    )
 
 
 def _choose_tracer(

@@ -18,6 +18,15 @@ def missing_attribute(owner: str, name: str) -> AttributeError:
     return AttributeError(f"{message}: {advice}" if advice is not None else message)
 
 
+def missing_name(module: str, name: str) -> AttributeError | ImportError:
+    """Return the error for a name that a module lacks, with what to use where it is known.
+
+    Where it is known, the error is an `ImportError`: of an `AttributeError`, ``from module import name`` keeps no word.
+    """
+    error = missing_attribute(f"module '{module}'", name)
+    return ImportError(*error.args) if advice_for("python", name) is not None else error
+
+
 def advice_for(kind: str, name: str) -> str | None:
     """Return what to use for a name; None for one that no earlier system had.
 

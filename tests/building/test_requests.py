@@ -37,6 +37,16 @@ def test_auto_is_the_checkpoints_own_task(masked_lm: Path, tmp_path: Path):
     assert {(build.task_reason, build.model) for build in builds} == {("every task of the spec", None)}
 
 
+def test_a_task_the_checkpoint_was_not_saved_for_is_said_so(masked_lm: Path, tmp_path: Path):
+    given = {"model": str(masked_lm), "tasks": ("token-classification", "default", "masked-lm"), "output": tmp_path}
+    reasons = {build.task: build.task_reason for build in plan_builds((), given)}
+    assert reasons == {
+        "token-classification": "asked for; the checkpoint was saved as BertForMaskedLM",
+        "feature-extraction": "asked for",
+        "fill-mask": "asked for",
+    }
+
+
 @pytest.mark.parametrize(
     ("names", "given", "places"),
     [

@@ -246,8 +246,16 @@ def test_forms_that_cannot_be_had_are_refused(target: Target):
 
 
 def test_a_task_of_one_graph_has_one_form(spec: Spec, target: Target):
-    choice = choose(spec, spec.tasks["fill-mask"], Options(monolith=True, merged=True), target, FLAT)
+    choice = choose(spec, spec.tasks["fill-mask"], Options(), target, Arrangement("shelf", merged=True))
     assert components(choice) == ["model"]
+    for options, flag in ((Options(monolith=True), "--monolith"), (Options(merged=True), "--merged")):
+        error = refused(spec, "fill-mask", target, options)
+        assert error.message == f"{flag} means nothing for example fill-mask, which is one graph"
+        assert error.help == f"leave {flag} out"
+    seq2seq = load_spec("t5")
+    error = refused(seq2seq, "text-encoding", target, Options(merged=True))
+    several = "choose a task that has several: --task text2text-generation-with-past"
+    assert error.help == f"leave --merged out, or {several}"
 
 
 # What a config rules out

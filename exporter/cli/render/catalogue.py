@@ -74,7 +74,7 @@ def catalogue_text(specs: Iterable[Spec]) -> Iterator[str]:
                 yield f"    not {_choice(name, name + ' ')}where {refusal['when']}: {refusal['because']}"
             for line in _target_notes(task):
                 yield f"    {line}"
-    yield f"{len(listed)} architectures, {len(tasks)} tasks"
+    yield f"{len(listed)} architecture{'s' * (len(listed) != 1)}, {len(tasks)} task{'s' * (len(tasks) != 1)}"
 
 
 def _target_notes(task: dict[str, Any]) -> Iterator[str]:

@@ -39,7 +39,7 @@ def foreseen_text(foreseen: Foreseen) -> Iterator[str]:
     if foreseen.place is not None:
         yield f"  to     {_place_text(foreseen.place)}"
         free = f"; {format_bytes(foreseen.place.free)} are free" if foreseen.place.free is not None else ""
-        size = "of a size nobody can tell yet" if foreseen.size is None else f"about {format_bytes(foreseen.size)}"
+        size = "unknown before it is built" if foreseen.size is None else f"about {format_bytes(foreseen.size)}"
         yield f"  size   {size}{free}"
     yield f"  time   {_time_text(foreseen.last)}"
 

@@ -37,7 +37,7 @@ def test_data_has_every_task_with_every_target():
 def test_a_line_has_a_task_and_all_it_can_be_had_as():
     first, *rest, last = catalogue_text([load_spec("vit")])
     assert first == "vit  (image)"
-    assert last == f"1 architectures, {len(load_spec('vit').tasks)} tasks"
+    assert last == f"1 architecture, {len(load_spec('vit').tasks)} tasks"
     (line,) = (line for line in rest if line.startswith("  image-classification"))
     assert all(name in line for name in ("torchscript", "float32", *TARGETS))
 

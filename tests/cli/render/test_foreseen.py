@@ -31,7 +31,7 @@ def test_a_build_is_told_in_lines(tmp_path: Path):
         "graph  model.onnx: input_ids, attention_mask, token_type_ids → logits",
         "dims   sequence stay open; fixed at batch 3",
         "out, where nothing is",
-        "of a size nobody can tell yet",
+        "unknown before it is built",
         "not built before",
     ):
         assert part in text, part
