@@ -177,8 +177,8 @@ def commands_page(group: click.Group) -> str:
         "What `exporter --help` and `exporter COMMAND --help` print.",
         "This page is generated with `python docs/regenerate.py`; a test fails when it is stale.",
     ]
-    for command, words in _commands(group, "exporter"):
-        context = click.Context(command, info_name=words, **command.context_settings)
+    for context in _contexts(group, "exporter"):
+        command, words = context.command, context.command_path
         usage = " ".join([words, *command.collect_usage_pieces(context)])
         lines += ["", f"## {words}", "", "```text", usage, "```", "", *_paragraphs(command.help or "")]
         records = [parameter.get_help_record(context) for parameter in command.get_params(context)]
@@ -188,13 +188,17 @@ def commands_page(group: click.Group) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _commands(command: click.Command, words: str) -> Iterator[tuple[click.Command, str]]:
-    """Yield a command and, of a group, every command below it, each with the words that call it."""
-    yield command, words
+def _contexts(command: click.Command, name: str, parent: click.Context | None = None) -> Iterator[click.Context]:
+    """Yield the context of a command and, of a group, of every command below it.
+
+    A context inherits the names of the option for help, which click asks for once and keeps with the command.
+    """
+    context = click.Context(command, info_name=name, parent=parent, **command.context_settings)
+    yield context
     if isinstance(command, click.Group):
-        for name, below in command.commands.items():
+        for below in command.commands.values():
             if not below.hidden:
-                yield from _commands(below, f"{words} {name}")
+                yield from _contexts(below, str(below.name), context)
 
 
 def _paragraphs(text: str) -> Iterator[str]:
