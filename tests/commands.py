@@ -6,12 +6,17 @@ A plain module and no part of ``conftest.py``: pytest imports that file as ``tes
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import jsonschema
 import pytest
+
+from exporter.language.schema import bundle_schema
 
 REPOSITORY = Path(__file__).parent.parent
 SPECS = REPOSITORY / "specs"
@@ -51,6 +56,19 @@ def assert_clean_failure(result: subprocess.CompletedProcess[str], code: int) ->
     assert "Traceback" not in printed, printed
     assert "error" in printed, printed
     return printed
+
+
+def read_answer(printed: str, *, ok: bool = True) -> dict[str, Any]:
+    """Return the one JSON object that a command printed for a program, which is what its schema says."""
+
+    def refuse(constant: str) -> None:
+        raise AssertionError(f"{constant} is no JSON")
+
+    answer: dict[str, Any] = json.loads(printed, parse_constant=refuse)
+    kind = f"{answer['command']}-output" if answer["command"] is not None else "output"
+    jsonschema.Draft202012Validator(bundle_schema(kind)).validate(answer)
+    assert (answer["exit_code"] == 0) is answer["ok"] is ok, answer
+    return answer
 
 
 def run_among_mounts(script: str, *arguments: str, env: dict[str, str]) -> subprocess.CompletedProcess[str]:

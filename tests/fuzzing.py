@@ -22,7 +22,7 @@ import foreign_writers as writers
 from commands import SPECS, TINY_BERT
 
 import exporter
-from exporter.cli.render.machine import diagnostics_github, diagnostics_json, diagnostics_sarif
+from exporter.cli.render.machine import diagnostics_github, diagnostics_sarif, findings_data, to_json
 from exporter.cli.render.text import render_diagnostics
 from exporter.errors import ExporterError
 from exporter.language.expressions import ExpressionError, ProcessorValues, evaluate_expression, expression_paths
@@ -303,8 +303,9 @@ def tree(draw: random.Random, depth: int) -> str:
 def read_document(path: Path) -> None:
     result = exporter.lint(path)
     assert "rule-crashed" not in {finding.rule for finding in result.diagnostics}, result.diagnostics
-    for write in (render_diagnostics, diagnostics_json, diagnostics_sarif, diagnostics_github):
+    for write in (render_diagnostics, diagnostics_sarif, diagnostics_github):
         write(result.diagnostics).encode("utf-8")
+    to_json(findings_data(result.diagnostics)).encode("utf-8")
     exporter.api.compose(str(path))
 
 

@@ -33,6 +33,7 @@ class Measurement:
         magnitude: the largest value of the reference in that comparison, in the units of the output.
         difference: the largest difference in that comparison, in the units of the output.
         error: why the build failed; None for a build that passed.
+        error_code: the exit code of that error; 0 for a build that passed.
     """
 
     architecture: str
@@ -43,6 +44,12 @@ class Measurement:
     magnitude: float
     difference: float
     error: str | None
+    error_code: int = 0
+
+    @property
+    def exit_code(self) -> int:
+        """What a command leaves with: that of the error, and at least 1 where the spec's bound is not good."""
+        return max(self.error_code, 0 if self.verdict == "good" else 1)
 
     @property
     def suggested(self) -> float:
@@ -87,6 +94,7 @@ def measurement_of(outcome: Outcome) -> Measurement:
         magnitude=worst.magnitude if worst is not None else math.nan,
         difference=worst.max_abs if worst is not None else math.nan,
         error=outcome.error.message if outcome.error is not None else None,
+        error_code=outcome.error.exit_code if outcome.error is not None else 0,
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -10,9 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from exporter.cli.answer import Answer, json_option
 from exporter.cli.options import build_options, gather_options, measured_options
 
 if TYPE_CHECKING:
+    from exporter.building.measuring import Measurement
+    from exporter.building.pool import Outcome
     from exporter.building.requests import Build
 
 
@@ -36,7 +38,7 @@ if TYPE_CHECKING:
         "reason why it cannot be."
     ),
 )
-@click.option("--json", "as_json", is_flag=True, help="Print a JSON list of what was built, with plans and reports.")
+@json_option("what was built, with plans and reports")
 def build(specs: tuple[str, ...], jobs: int, dry_run: bool, as_json: bool, **options: Any) -> int:
     """Build graphs and verify them.
 
@@ -63,16 +65,18 @@ def build(specs: tuple[str, ...], jobs: int, dry_run: bool, as_json: bool, **opt
     planned = api.plan_builds(specs, gather_options(options))
     for line in render.headline(planned):
         click.echo(line, err=True)
-    outcomes = []
+    outcomes: list[Outcome] = []
+    built: list[dict[str, Any]] = []
+    if as_json:
+        Answer.current().keep(builds=built)
     with StageLine(len(planned)) as on_stage:
         for outcome in api.run_requests(planned, on_stage, jobs):
             outcomes.append(outcome)
+            built.append(render.outcome_data(outcome))
             click.echo(render.outcome_line(outcome), err=True)
             if outcome.error is not None:
                 click.echo(render_error(outcome.error), err=True)
-    if as_json:
-        click.echo(json.dumps([render.outcome_data(outcome) for outcome in outcomes], indent=1))
-    else:
+    if not as_json:
         for outcome in outcomes:
             for line in render.summarize(outcome):
                 click.echo(line)
@@ -83,7 +87,8 @@ def build(specs: tuple[str, ...], jobs: int, dry_run: bool, as_json: bool, **opt
     if len(outcomes) > 1:
         doubt = f", {unproved} of them not proved" if unproved else ""
         click.echo(f"{len(outcomes) - len(errors)} built{doubt}, {len(errors)} failed", err=True)
-    return max((error.exit_code for error in errors), default=0)
+    exit_code = max((error.exit_code for error in errors), default=0)
+    return Answer.current().give(exit_code) if as_json else exit_code
 
 
 def _look_ahead(specs: tuple[str, ...], options: dict[str, Any], *, as_json: bool) -> int:
@@ -96,8 +101,7 @@ def _look_ahead(specs: tuple[str, ...], options: dict[str, Any], *, as_json: boo
     errors = [error for each in looked_at for error in each.refusals]
     exit_code = max((error.exit_code for error in errors), default=0)
     if as_json:
-        click.echo(json.dumps(render.foreseen_data(looked_at, exit_code), indent=1))
-        return exit_code
+        return Answer.current().give(exit_code, dry_run=render.foreseen_data(looked_at))
     for each in looked_at:
         click.echo("\n".join(render.foreseen_text(each)))
         for error in each.refusals:
@@ -141,7 +145,7 @@ class StageLine:
 @click.command
 @click.argument("specs", nargs=-1, required=True, metavar="[SPEC|ARCHITECTURE|DIR|BUILD_FILE]...")
 @measured_options
-@click.option("--json", "as_json", is_flag=True, help="Print the measurements as JSON.")
+@json_option("the measurements")
 def measure(specs: tuple[str, ...], as_json: bool, **options: Any) -> int:
     """Measure how far graphs are from PyTorch, and suggest the tolerance to write into a spec.
 
@@ -155,15 +159,18 @@ def measure(specs: tuple[str, ...], as_json: bool, **options: Any) -> int:
     from exporter import api
     from exporter.cli.render.builds import measurement_data, measurement_line
 
-    measurements = []
+    measurements: list[Measurement] = []
+    measured: list[dict[str, Any]] = []
+    if as_json:
+        Answer.current().keep(measurements=measured)
     with StageLine() as on_stage:
         for measurement in api.measure(specs, gather_options(options), on_stage):
             measurements.append(measurement)
+            measured.append(measurement_data(measurement))
             if not as_json:
                 click.echo(measurement_line(measurement))
-    if as_json:
-        click.echo(json.dumps([measurement_data(measurement) for measurement in measurements], indent=1))
-    return 0 if all(measurement.verdict == "good" for measurement in measurements) else 1
+    exit_code = max((measurement.exit_code for measurement in measurements), default=0)
+    return Answer.current().give(exit_code) if as_json else exit_code
 
 
 COMMANDS = (build, measure)

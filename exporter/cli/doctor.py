@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import click
+
+from exporter.cli.answer import Answer, json_option
 
 _MARKS = {"ok": "✓", "absent": "-", "warning": "!", "missing": "✗"}
 
@@ -20,7 +21,7 @@ _MARKS = {"ok": "✓", "absent": "-", "warning": "!", "missing": "✗"}
     help="Where artifacts would be written, whose free room is told.",
 )
 @click.option("--no-hub", is_flag=True, help="Do not ask the Hub whether it answers.")
-@click.option("--json", "as_json", is_flag=True, help="Print a JSON object of what was found.")
+@json_option("what was found")
 def doctor(output: Path, no_hub: bool, as_json: bool) -> int:
     """Say what this machine has for builds and what it lacks, with what to do about it.
 
@@ -39,9 +40,7 @@ def doctor(output: Path, no_hub: bool, as_json: bool) -> int:
     if as_json:
         from exporter import records
 
-        answer = {"command": "doctor", "ok": not code, "exit_code": code, "error": None}
-        click.echo(json.dumps({**answer, "findings": [records.to_data(each) for each in findings]}, indent=1))
-        return code
+        return Answer.current().give(code, findings=[records.to_data(each) for each in findings])
     group = None
     for finding in findings:
         if finding.group != group:

@@ -13,7 +13,7 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import NoReturn
@@ -27,10 +27,16 @@ _SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP
 
 
 class Ending:
-    """The signal that a command was told to end by; None before there is one."""
+    """How a command is told to end.
+
+    Attributes:
+        signal: the signal that it was told by; None before there is one.
+        last_words: what is still done before the process of a command that does not come to its end is ended.
+    """
 
     def __init__(self) -> None:
         self.signal: signal.Signals | None = None
+        self.last_words: Callable[[], object] = lambda: None
 
     @property
     def exit_code(self) -> int:
@@ -68,7 +74,7 @@ def told_to_end() -> Iterator[Ending]:
     before = {each: signal.getsignal(each) for each in signals}
     reader, writer = socket.socketpair()
     writer.setblocking(False)
-    threading.Thread(target=_end_late, args=(reader, tuple(signals)), daemon=True).start()
+    threading.Thread(target=_end_late, args=(reader, tuple(signals), ending), daemon=True).start()
     wakeup = signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
     for each in signals:
         signal.signal(each, interrupt)
@@ -95,10 +101,13 @@ def leave(code: int) -> NoReturn:
     os._exit(code)
 
 
-def _end_late(reader: socket.socket, signals: tuple[int, ...]) -> None:
+def _end_late(reader: socket.socket, signals: tuple[int, ...], ending: Ending) -> None:
     """Wait for a signal, give the command time to end, and end it."""
     while number := reader.recv(1):
         if number[0] in signals:
             threading.Event().wait(_PATIENCE_SECONDS)
+            ending.signal = ending.signal or signal.Signals(number[0])
+            with contextlib.suppress(Exception):
+                ending.last_words()
             leave(SIGNALLED + number[0])
     reader.close()

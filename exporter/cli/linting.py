@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from exporter.cli.answer import Answer
 from exporter.errors import UsageError
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     show_default=True,
     help="Print findings for people (text), programs (json), code scanning (sarif) or pull requests (github).",
 )
+@click.option("--json", "style", flag_value="json", help="The same as --format json.")
 @click.option(
     "--select",
     multiple=True,
@@ -91,8 +93,10 @@ def lint(
     if diff:
         click.echo("".join(api.diff_fixes(result)), nl=False)
         return 0 if result.passed else 1
+    if style == "json":
+        answer = machine.lint_data(result, fixed)
+        return Answer.current().give(0 if result.passed else 1, **answer)
     renderers = {
-        "json": machine.diagnostics_json,
         "sarif": machine.diagnostics_sarif,
         "github": machine.diagnostics_github,
     }

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import click
 
+from exporter.cli.answer import Answer, json_option
 from exporter.cli.containment import verify_contained
 from exporter.cli.options import Tolerance, Words, build_options, gather_options, source_options
 from exporter.errors import UsageError
@@ -17,7 +17,7 @@ from exporter.targets.registry import TARGETS
 @click.command
 @click.argument("specs", nargs=-1, metavar="[SPEC|ARCHITECTURE|DIR|BUILD_FILE]...")
 @build_options
-@click.option("--json", "as_json", is_flag=True, help="Print the plans as JSON.")
+@json_option("the plans")
 def plan(specs: tuple[str, ...], as_json: bool, **options: Any) -> int:
     """Print every graph and tensor that a build with the same arguments would make.
 
@@ -33,10 +33,9 @@ def plan(specs: tuple[str, ...], as_json: bool, **options: Any) -> int:
 
     plans = api.plan_requests(specs, gather_options(options))
     if as_json:
-        click.echo(json.dumps([planned.to_data() for planned in plans], indent=1))
-    else:
-        for planned in plans:
-            click.echo("\n".join(plan_text(planned)))
+        return Answer.current().give(plans=[planned.to_data() for planned in plans])
+    for planned in plans:
+        click.echo("\n".join(plan_text(planned)))
     return 0
 
 
@@ -46,7 +45,7 @@ def plan(specs: tuple[str, ...], as_json: bool, **options: Any) -> int:
 @click.option("--family", metavar="FAMILY", help="List the architectures of this family alone.")
 @click.option("--target", type=Words(TARGETS, "targets"), help="List what can be built as this target alone.")
 @click.option("--search", metavar="TEXT", help="List what has this text in its name, description, family or task.")
-@click.option("--json", "as_json", is_flag=True, help="Print the catalogue as JSON.")
+@json_option("the catalogue")
 @click.option("--markdown", is_flag=True, help="Print the catalogue as Markdown, as it stands in README.md.")
 def list_(names: tuple[str, ...], as_json: bool, markdown: bool, **conditions: str | None) -> int:
     """List architectures and their tasks, with what is refused and why. Without DIRECTORY: the catalogue.
@@ -72,8 +71,8 @@ def list_(names: tuple[str, ...], as_json: bool, markdown: bool, **conditions: s
     if asked or any(conditions.values()):
         specs = api.select_specs(specs, api.Selection(names=asked, **conditions))
     if as_json:
-        click.echo(json.dumps(catalogue.catalogue_data(specs), indent=1))
-    elif markdown:
+        return Answer.current().give(architectures=catalogue.catalogue_data(specs))
+    if markdown:
         click.echo(catalogue.catalogue_markdown(specs), nl=False)
     else:
         click.echo("\n".join(catalogue.catalogue_text(specs)))
@@ -82,12 +81,7 @@ def list_(names: tuple[str, ...], as_json: bool, markdown: bool, **conditions: s
 
 @click.command
 @click.argument("spec", metavar="SPEC|ARCHITECTURE")
-@click.option(
-    "--json",
-    "as_json",
-    is_flag=True,
-    help='Print the spec as JSON in which each value is {"value": …, "from": "FILE:LINE"}.',
-)
+@json_option('the spec, in which each value is {"value": …, "from": "FILE:LINE"}')
 def show(spec: str, as_json: bool) -> int:
     """Print a spec laid over its family, and the file and line each value comes from."""
     from exporter import api
@@ -95,17 +89,20 @@ def show(spec: str, as_json: bool) -> int:
 
     tree = api.compose(spec)
     if as_json:
-        click.echo(json.dumps(catalogue.composed_data(tree), indent=1))
-    else:
-        click.echo("\n".join(catalogue.composed_text(tree)))
+        return Answer.current().give(spec=catalogue.composed_data(tree))
+    click.echo("\n".join(catalogue.composed_text(tree)))
     return 0
 
 
 @click.command
-@click.argument("kind", type=click.Choice(["spec", "family", "tasks", "build"]), default="spec")
+@click.argument("kind", default="spec", metavar="[KIND]")
 @click.option("--markdown", is_flag=True, help="Print the page docs/schema.md instead: every key of every document.")
 def schema(kind: str, markdown: bool) -> int:
-    """Print the JSON Schema of one kind of document, self-contained, for an editor. Without a kind: that of specs."""
+    """Print the JSON Schema of one kind of document, self-contained, for an editor. Without a kind: that of specs.
+
+    KIND is spec, family, tasks or build. It may also be what a command prints as JSON: build-output is the schema of
+    'exporter build --json', and output is what the JSON of all commands has in common.
+    """
     from exporter.cli.render.manual import schema_document, schema_page
 
     click.echo(schema_page() if markdown else schema_document(kind), nl=False)
@@ -114,14 +111,17 @@ def schema(kind: str, markdown: bool) -> int:
 
 @click.command
 @click.argument("rule", required=False)
+@json_option("the rule, or every rule")
 @click.option("--markdown", is_flag=True, help="Print the page docs/rules.md instead: every rule.")
-def explain(rule: str | None, markdown: bool) -> int:
+def explain(rule: str | None, as_json: bool, markdown: bool) -> int:
     """Say what a lint rule looks for, why, and what to write instead. Without RULE: list the rules.
 
     RULE is a name (unknown-dim) or a code (EXP203), as a finding shows it.
     """
     from exporter.cli.render import manual
 
+    if as_json:
+        return Answer.current().give(rules=manual.rules_data(rule))
     if markdown:
         click.echo(manual.rules_page(), nl=False)
     else:
@@ -151,7 +151,7 @@ def explain(rule: str | None, markdown: bool) -> int:
         "compiled, and programs with pickles."
     ),
 )
-@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
+@json_option("the report")
 def verify(directory: Path, as_json: bool, **options: Any) -> int:
     """Verify an artifact again: its files, its structure and its numbers.
 
@@ -169,8 +169,7 @@ def verify(directory: Path, as_json: bool, **options: Any) -> int:
         lambda: api.verify(directory, **options), directory, limited=not options["trust_artifact"]
     )
     if as_json:
-        click.echo(json.dumps(report.to_data(), indent=1))
-        return 0 if report.passed else 1
+        return Answer.current().give(0 if report.passed else 1, report=report.to_data())
     for line in report.failures():
         click.echo(f"error: {line}", err=True)
     for line in report_text(report):

@@ -18,10 +18,11 @@ import click
 
 from exporter.artifacts.refusals import find_broken_library, find_refusal
 from exporter.cli import building, doctor, linting, looking, publishing
+from exporter.cli.answer import Answer
 from exporter.cli.ending import Ending, leave, told_to_end
 from exporter.cli.mistakes import suggest_by_meaning
 from exporter.cli.options import CONTEXT
-from exporter.errors import ExporterError, describe_error
+from exporter.errors import EngineError, ExporterError, describe_error
 from exporter.targets.registry import TARGETS
 from exporter.versions import installed_version
 
@@ -29,36 +30,59 @@ from exporter.versions import installed_version
 def main() -> None:
     """Run the command line and leave with its exit code."""
     _open_streams()
+    answer = Answer.of_words(sys.argv[1:], cli.commands)
     with told_to_end() as ending:
-        code = _run(ending)
+        ending.last_words = lambda: _answer_interruption(ending, answer)
+        code = _run(ending, answer)
         if ending.signal is not None:
             leave(code)
     sys.exit(code)
 
 
-def _run(ending: Ending) -> int:
-    """Run the command line, tell the user of its errors, and return its exit code."""
+def _run(ending: Ending, answer: Answer) -> int:
+    """Run the command line, tell the user and the program of its errors, and return its exit code."""
     try:
-        code = cli(standalone_mode=False)
-        sys.stdout.flush()
-    except (click.exceptions.Abort, KeyboardInterrupt):
-        _say(ending.message)
-        return ending.exit_code
-    except click.ClickException as error:
-        suggest_by_meaning(error)
-        _say(error)
-        return error.exit_code
+        try:
+            code = cli(standalone_mode=False, obj=answer)
+            sys.stdout.flush()
+        except (click.exceptions.Abort, KeyboardInterrupt):
+            _say(ending.message)
+            ending.last_words()
+            return ending.exit_code
+        except click.ClickException as error:
+            suggest_by_meaning(error)
+            _say(error)
+            return _answer_failure(error, answer)
+        except BrokenPipeError:
+            raise
+        except Exception as error:
+            failure = find_failure(error)
+            if failure is None:
+                failure = tell_bug(error)
+            else:
+                _say(failure)
+            return _answer_failure(failure, answer)
     except BrokenPipeError:
         # The program that reads the output, `head` for example, has seen enough.
         _close_streams()
         return 0
-    except Exception as error:
-        failure = find_failure(error)
-        if failure is None:
-            report_bug(error)
-        _say(failure)
-        return failure.exit_code
     return code if isinstance(code, int) else 0
+
+
+def _answer_failure(error: ExporterError | click.ClickException, answer: Answer) -> int:
+    """Answer the program that asked, if one did, and return the exit code."""
+    if answer.wanted:
+        from exporter.cli.render.machine import describe_failure
+
+        answer.fail(error.exit_code, describe_failure(error))
+    return error.exit_code
+
+
+def _answer_interruption(ending: Ending, answer: Answer) -> None:
+    if answer.wanted:
+        from exporter.cli.render.machine import INTERRUPTED, error_data
+
+        answer.fail(ending.exit_code, error_data(INTERRUPTED, ending.message))
 
 
 def _open_streams() -> None:
@@ -127,6 +151,11 @@ def find_failure(error: Exception) -> ExporterError | None:
 
 def report_bug(error: Exception) -> NoReturn:
     """Write what happened to a log, name it, and leave with exit code 3."""
+    sys.exit(tell_bug(error).exit_code)
+
+
+def tell_bug(error: Exception) -> EngineError:
+    """Write what happened to a log, tell the user of it, and return the error that names the log."""
     import platform
 
     title = f"exporter {installed_version()}, Python {platform.python_version()}, {platform.platform()}\n"
@@ -139,8 +168,9 @@ def report_bug(error: Exception) -> NoReturn:
         help_ = f"please report it with the log: {log.name}"
     except OSError as unwritten:
         help_ = f"please report it; its log cannot be written: {describe_error(unwritten)}"
-    _say(f"a bug in exporter: {describe_error(error)}\n  = help: {help_}")
-    sys.exit(3)
+    bug = EngineError(f"a bug in exporter: {describe_error(error)}", help=help_)
+    _say(f"{bug.message}\n  = help: {help_}")
+    return bug
 
 
 def _show_version(context: click.Context, _: click.Parameter, asked: bool) -> None:
@@ -181,4 +211,6 @@ def cli() -> None:
 
 
 for command in (*building.COMMANDS, *looking.COMMANDS, *linting.COMMANDS, *doctor.COMMANDS, *publishing.COMMANDS):
+    # A command that another program runs without the group has the same options for help.
+    command.context_settings = {**CONTEXT, **command.context_settings}
     cli.add_command(command)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 from typing import Any
 
 import click
+
+from exporter.cli.answer import Answer, json_option
 
 
 @click.command
@@ -23,7 +24,7 @@ import click
     "do not see among the running commands.",
 )
 @click.option("--dry-run", is_flag=True, help="List what would be sent, with sizes, and ask the Hub nothing.")
-@click.option("--json", "as_json", is_flag=True, help="Print a JSON object of what was published.")
+@json_option("what was published")
 def push(directory: Path, name: str, dry_run: bool, as_json: bool, **options: Any) -> int:
     """Publish an artifact on the Hub.
 
@@ -45,8 +46,7 @@ def push(directory: Path, name: str, dry_run: bool, as_json: bool, **options: An
     if as_json:
         from exporter import records
 
-        click.echo(json.dumps({**records.to_data(publication), "dry_run": dry_run}, indent=1))
-        return 0
+        return Answer.current().give(**records.to_data(publication), dry_run=dry_run)
     size = max(map(len, publication.files))
     for file, number in publication.files.items():
         click.echo(f"  {file:<{size}}  {number:>14,} bytes")

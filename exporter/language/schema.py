@@ -24,6 +24,7 @@ from exporter.language.findings import MISSING_KEY, TOO_LARGE, UNKNOWN_KEY, WRON
 from exporter.language.text import Span
 
 KINDS = ("spec", "family", "tasks", "build")
+_SUFFIX = ".schema.json"
 _WORDS = {
     "object": "a mapping",
     "array": "a list",
@@ -41,17 +42,26 @@ def schema_directory() -> Path:
     return packaged if packaged.is_dir() else Path(__file__).parent.parent.parent / "schemas"
 
 
+def output_kinds() -> list[str]:
+    """Return the names of the schemas of what commands print as JSON: ``output``, which all have in common, and more.
+
+    The schema of ``exporter build --json`` is ``build-output``.
+    """
+    return sorted(path.name.removesuffix(_SUFFIX) for path in schema_directory().glob(f"*output{_SUFFIX}"))
+
+
 def load_schema(kind: str) -> dict[str, Any]:
-    """Return the JSON Schema of ``spec``, ``family``, ``tasks``, ``build`` or the shared ``defs``."""
-    loaded: dict[str, Any] = json.loads((schema_directory() / f"{kind}.schema.json").read_text("utf-8"))
+    """Return the JSON Schema of a kind of document, of a kind of output, or of the parts they share."""
+    loaded: dict[str, Any] = json.loads((schema_directory() / f"{kind}{_SUFFIX}").read_text("utf-8"))
     return loaded
 
 
 def bundle_schema(kind: str) -> dict[str, Any]:
     """Return the schema of ``kind`` as one self-contained document, for editors that follow no references."""
-    text = json.dumps(load_schema(kind)).replace("defs.schema.json#/", "#/")
-    bundled: dict[str, Any] = json.loads(text)
-    return {**bundled, "$defs": load_schema("defs")["$defs"]}
+    parts = "output-defs" if kind in output_kinds() else "defs"
+    whole = {**load_schema(kind), "$defs": load_schema(parts)["$defs"]}
+    bundled: dict[str, Any] = json.loads(json.dumps(whole).replace(f"{parts}{_SUFFIX}#/", "#/"))
+    return bundled
 
 
 @lru_cache(maxsize=1)

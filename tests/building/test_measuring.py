@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import shutil
 from collections.abc import Iterator
@@ -11,7 +10,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
-from commands import SPECS
+from commands import SPECS, read_answer
 
 from exporter.building import measuring
 from exporter.building.measuring import LOOSEST, MARGIN, Measurement, measure, measurement_of, round_up
@@ -185,7 +184,7 @@ def test_measure_tells_which_bounds_fit(catalogue: Path):
     )
     result = CliRunner().invoke(cli, ["measure", str(path), "--json"], standalone_mode=False)
     assert result.return_value == 1, result.output
-    loose, tight, unsound = json.loads(result.stdout)
+    loose, tight, unsound = read_answer(result.stdout, ok=False)["measurements"]
     assert [each["verdict"] for each in (loose, tight, unsound)] == ["too loose", "too tight", "unknown"]
     assert "no_such_size" in unsound["error"]
     assert "failed verification" in tight["error"]

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from artifact_files import occupy
 from click.testing import Result
-from commands import TINY_BERT, Run, assert_clean_failure
+from commands import TINY_BERT, Run, assert_clean_failure, read_answer
 
 from exporter import api
 from exporter.building.measuring import Measurement
@@ -72,7 +72,7 @@ def test_bad_build_files(text: str, said: str, tmp_path: Path, refuse: Callable[
         (["bert", "--task", "frobnicate"], "the tasks are"),
         (["bert", "--task", "image-classification"], "the architecture 'bert' has no task"),
         (["bert", "--feature", "causal-lm-with-past"], "the architecture 'bert' has no task"),
-        (["bert", "--task", ""], "unknown task"),
+        (["bert", "--task", ""], "--task has a word that is empty"),
         (["bert", "--opset", "9"], "opsets 11 to 20"),
         (["bert", "--opset", "25"], "opset 25 cannot be had"),
         (["bert", "--opset", "14", "--tracer", "dynamo"], "--tracer torchscript"),
@@ -315,9 +315,9 @@ def test_the_json_of_a_build_stands_alone_on_standard_output(
 ):
     outcomes += [built, replace(built, plan=None, report=None, error=ExportError("the tracer fails"))]
     result = invoke("build", "bert", "--json")
-    good, failed = json.loads(result.stdout)
+    good, failed = read_answer(result.stdout, ok=False)["builds"]
     assert (good["ok"], good["error"], good["plan"]["task"]) == (True, None, "fill-mask")
-    assert failed["error"] == {"kind": "ExportError", "message": "the tracer fails", "help": None}
+    assert failed["error"] == {"kind": "ExportError", "message": "the tracer fails", "help": None, "findings": []}
     assert result.return_value == 1
 
 
@@ -348,7 +348,7 @@ def test_measure_says_how_a_bound_fits(
     result = invoke("measure", "bert", "--dtype", "float16")
     assert (result.return_value, given) == (code, [("bert",), {"dtype": "float16"}])
     assert f"the spec's bound is {verdict}" in result.stdout
-    (data,) = json.loads(invoke("measure", "bert", "--json").stdout)
+    (data,) = read_answer(invoke("measure", "bert", "--json").stdout, ok=code == 0)["measurements"]
     assert (data["verdict"], data["suggested"]) == (verdict, 7e-06)
 
 

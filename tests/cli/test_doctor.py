@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import json
-
-import jsonschema
 import pytest
-from commands import REPOSITORY
+from commands import read_answer
 
 from exporter.building import machine
 from exporter.building.machine import Finding
@@ -22,18 +19,15 @@ def test_what_is_found_is_printed_with_what_to_do(invoke, monkeypatch: pytest.Mo
 
 
 def test_it_answers_programs_with_an_object_of_its_schema(invoke):
-    schema = json.loads((REPOSITORY / "schemas" / "doctor-output.schema.json").read_text("utf-8"))
     done = invoke("doctor", "--json", "--no-hub")
-    answer = json.loads(done.stdout)
-    jsonschema.validate(answer, schema)
-    assert answer["ok"]
+    assert read_answer(done.stdout)["findings"]
     assert done.return_value == 0
 
 
 def test_without_what_builds_need_it_leaves_with_1(invoke, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(machine, "extras", lambda: {"build": ("no-such-package",)})
     done = invoke("doctor", "--json", "--no-hub")
-    answer = json.loads(done.stdout)
+    answer = read_answer(done.stdout, ok=False)
     assert (done.return_value, answer["exit_code"], answer["ok"]) == (1, 1, False)
     (missing,) = [each for each in answer["findings"] if each["name"] == "no-such-package"]
     assert missing["help"] == "pip install 'checkpoint-exporter[build]'"

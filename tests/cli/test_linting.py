@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import Result
+from commands import read_answer
 
 from exporter import api
 from exporter.cli.linting import show_progress
@@ -61,8 +62,11 @@ def test_formats_for_programs_are_all_there_is_on_standard_output(lint: Callable
         assert bad.stdout.startswith("::error file=example.yaml,line=5,")
         assert good.stdout == ""
     elif style == "json":
-        assert [finding["rule"] for finding in json.loads(bad.stdout)] == ["unknown-task"]
-        assert json.loads(good.stdout) == []
+        answer = read_answer(bad.stdout, ok=False)
+        assert [finding["rule"] for finding in answer["findings"]] == ["unknown-task"]
+        assert (answer["files"], answer["errors"], answer["warnings"]) == (["example.yaml"], 1, 0)
+        assert read_answer(good.stdout)["findings"] == []
+        assert lint(BAD, "--json").stdout == bad.stdout
     else:
         assert [run["results"][0]["ruleId"] for run in json.loads(bad.stdout)["runs"]] == ["unknown-task"]
         assert json.loads(good.stdout)["runs"][0]["results"] == []

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from artifact_files import occupy
 from click.testing import Result
-from commands import SPECS
+from commands import SPECS, read_answer
 
 from exporter import api
 from exporter.language.catalog import list_specs
@@ -29,17 +29,18 @@ def test_plan_prints_what_a_build_would_make(invoke: Callable[..., Result]):
 
 def test_plans_as_data_are_the_plans(invoke: Callable[..., Result], plan: Plan):
     bound = ("--atol", str(plan.bound.atol), "--rtol", str(plan.bound.rtol))
-    (data,) = json.loads(invoke("plan", "bert", "--task", "fill-mask", *bound, "--json").stdout)
+    (data,) = read_answer(invoke("plan", "bert", "--task", "fill-mask", *bound, "--json").stdout)["plans"]
     assert Plan.from_data(data) == plan
 
 
 def test_list_has_every_architecture(invoke: Callable[..., Result], tmp_path: Path):
     names = [path.stem for path in list_specs()]
-    assert [entry["architecture"] for entry in json.loads(invoke("list", "--json").stdout)] == names
+    assert [entry["architecture"] for entry in read_answer(invoke("list", "--json").stdout)["architectures"]] == names
     assert invoke("list").stdout.splitlines()[-1].startswith(f"{len(names)} architectures, ")
     assert invoke("list", "--markdown").stdout.startswith(f"{len(names)} architectures, ")
     (tmp_path / "vit.yaml").write_bytes((SPECS / "vit.yaml").read_bytes())
-    assert [entry["architecture"] for entry in json.loads(invoke("list", tmp_path, "--json").stdout)] == ["vit"]
+    listed = read_answer(invoke("list", tmp_path, "--json").stdout)["architectures"]
+    assert [entry["architecture"] for entry in listed] == ["vit"]
 
 
 def test_show_names_the_place_of_every_value(invoke: Callable[..., Result]):
@@ -50,17 +51,17 @@ def test_show_names_the_place_of_every_value(invoke: Callable[..., Result]):
         "specs/distilbert.yaml",
         "specs/families/encoder.yaml",
     }
-    data = json.loads(invoke("show", "distilbert", "--json").stdout)
+    data = read_answer(invoke("show", "distilbert", "--json").stdout)["spec"]
     assert data["architecture"] == {"value": "distilbert", "from": "specs/distilbert.yaml:3"}
 
 
-@pytest.mark.parametrize("kind", ["spec", "family", "tasks", "build"])
+@pytest.mark.parametrize("kind", ["spec", "family", "tasks", "build", "output", "plan-output"])
 def test_schema_prints_one_document(invoke: Callable[..., Result], kind: str):
     schema = json.loads(invoke("schema", kind).stdout)
     assert schema["$schema"] == "https://json-schema.org/draft/2020-12/schema"
     assert "properties" in schema
     # Nothing in it leads to another file.
-    assert '"$ref": "defs' not in json.dumps(schema)
+    assert "defs.schema.json#" not in json.dumps(schema)
 
 
 def test_schema_without_a_kind_is_that_of_specs(invoke: Callable[..., Result]):
@@ -74,6 +75,10 @@ def test_explain_takes_names_and_codes(invoke: Callable[..., Result]):
     assert page == invoke("explain", "EXP203").stdout == invoke("explain", "exp203").stdout
     assert page.splitlines()[0].split()[0] in invoke("explain").stdout
     assert invoke("explain", "--markdown").stdout.startswith("# Rules\n")
+    (rule,) = read_answer(invoke("explain", "EXP203", "--json").stdout)["rules"]
+    assert (rule["rule"], rule["code"], rule["severity"]) == ("unknown-dim", "EXP203", "error")
+    assert rule["page"] in page
+    assert len(read_answer(invoke("explain", "--json").stdout)["rules"]) == len(invoke("explain").stdout.splitlines())
 
 
 # Verify
@@ -110,7 +115,7 @@ def test_verify_prints_the_verdict(invoke: Callable[..., Result], verified: list
 def test_a_report_as_data_has_the_verdict(invoke: Callable[..., Result], verified: list[dict[str, Any]]):
     for passed in (True, False):
         result = invoke("verify", "out", "--json")
-        data = json.loads(result.stdout)
+        data = read_answer(result.stdout, ok=passed)["report"]
         assert (data["passed"], result.return_value) == (passed, 0 if passed else 1)
         assert Report.from_data(data).passed is passed
         assert result.stderr == ""
@@ -193,7 +198,7 @@ def test_bytes_that_are_no_text_are_no_manifest(tmp_path: Path, refuse: Callable
         (["plan", "bert", "--dim", "frob=2"], "'frob' is no dynamic dim"),
         (["explain", "unknown-dimm"], "did you mean 'unknown-dim'?"),
         (["explain", "unknown-dim", "unknown-key"], "unexpected extra argument"),
-        (["schema", "model"], "'model' is not one of"),
+        (["schema", "model"], "there is no schema 'model'"),
         (["list", "nowhere"], "there is no architecture 'nowhere' here"),
         (["list", "file"], "'file' is a file"),
     ],

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import jsonschema
 import pytest
-from commands import REPOSITORY, assert_clean_failure, online_environment
+from commands import assert_clean_failure, online_environment, read_answer
 from fakes.hub import TOKEN, Hub, running_hub
 from published import make_artifact
 
@@ -82,9 +80,12 @@ def test_options_are_those_of_the_commit(push: Push, hub: Hub, whole: Path) -> N
     assert hub.files("me/model") == {}
     assert hub.files("me/model", "onnx") == content(whole)
     assert hub.messages == ["First"]
-    answer = json.loads(done.stdout)
-    jsonschema.validate(answer, json.loads((REPOSITORY / "schemas" / "push.schema.json").read_text("utf-8")))
+    answer = read_answer(done.stdout)
     assert answer == {
+        "command": "push",
+        "ok": True,
+        "exit_code": 0,
+        "error": None,
         "repository": "me/model",
         "revision": "onnx",
         "files": {name: len(data) for name, data in sorted(content(whole).items())},

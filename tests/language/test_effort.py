@@ -7,16 +7,16 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pytest
 
 import exporter
-from exporter.cli.render.machine import diagnostics_github, diagnostics_json, diagnostics_sarif
+from exporter.cli.render.machine import diagnostics_github, diagnostics_sarif, findings_data, to_json
 from exporter.cli.render.text import render_diagnostics, render_summary
 from exporter.language import effort, linting
-from exporter.language.diagnostics import SpecError
+from exporter.language.diagnostics import Diagnostic, SpecError
 from exporter.language.effort import Budget, WorkExhausted, bounded, spend, suggest
 from exporter.language.linting import MAX_LISTED, MAX_LISTED_OF_A_FILE, LintResult
 from exporter.language.loading import load_spec
@@ -142,6 +142,10 @@ def test_a_small_document_that_says_much_ends_soon_in_few_findings(lint_here, ru
     assert "rule-crashed" not in {finding.rule for finding in result.diagnostics}
     assert len(result.diagnostics) <= MAX_LISTED_OF_A_FILE + 1
     assert all(len(text) < 2_000_000 for text in printed)
+
+
+def diagnostics_json(diagnostics: Iterable[Diagnostic]) -> str:
+    return to_json(findings_data(diagnostics))
 
 
 WRITERS = (diagnostics_json, diagnostics_sarif, diagnostics_github)

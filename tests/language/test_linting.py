@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from exporter.cli.render.machine import diagnostics_github, diagnostics_json, diagnostics_sarif
+from exporter.cli.render.machine import diagnostics_github, diagnostics_sarif, findings_data
 from exporter.cli.render.text import render_diagnostics, render_summary, visible
 from exporter.errors import UsageError
 from exporter.language.findings import RULES
@@ -100,7 +100,7 @@ tolerances: {float32: {atol: 1.0e-5, rtol: 1.0e-5}}
 
 
 def test_json_has_everything(lint):
-    (finding,) = json.loads(diagnostics_json(lint(SPEC.replace("fill-mask", "masked-lm")).diagnostics))
+    (finding,) = findings_data(lint(SPEC.replace("fill-mask", "masked-lm")).diagnostics)
     assert finding["rule"] == "unknown-task"
     assert finding["code"] == RULES["unknown-task"].code
     assert (finding["file"], finding["line"], finding["column"], finding["end_column"]) == ("example.yaml", 5, 3, 12)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from commands import TINY_BERT, Run
+from commands import TINY_BERT, Run, read_answer
 
 import exporter
 from exporter.errors import UsageError
@@ -89,7 +88,7 @@ def test_a_checkpoint_is_built_with_them_and_verified(run: Run, tmp_path: Path):
         "build", "--model", "checkpoint", "-o", "out", "--output-hidden-states", "--output-attentions", "--json"
     )
     assert build.returncode == 0, build.stderr
-    (outcome,) = json.loads(build.stdout)
+    (outcome,) = read_answer(build.stdout)["builds"]
     compared = {comparison["output"] for comparison in outcome["report"]["comparisons"]}
     names = [*(f"hidden_states.{index}" for index in range(3)), *(f"attentions.{index}" for index in range(2))]
     assert compared == {"logits", *names}

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 
 import pytest
-from commands import REPOSITORY, SPECS, Run
+from commands import REPOSITORY, SPECS, Run, read_answer
 
 import exporter
 from exporter.language.catalog import list_specs
@@ -52,7 +51,7 @@ def test_a_new_spec_is_linted_and_built_with_nothing_else(spec: Path, tmp_path: 
     assert linted.returncode == 0, linted.stdout + linted.stderr
     built = run("build", spec.name, "-o", "out", "--json")
     assert built.returncode == 0, built.stderr
-    outcomes = {entry["task"]: entry for entry in json.loads(built.stdout)}
+    outcomes = {entry["task"]: entry for entry in read_answer(built.stdout)["builds"]}
     assert list(outcomes) == ["feature-extraction", "fill-mask", "question-answering"]
     for task, outcome in outcomes.items():
         assert outcome["ok"]

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from commands import TINY_BERT, Run
+from commands import TINY_BERT, Run, read_answer
 from transformers import BertConfig, BertForSequenceClassification
 
 import exporter
@@ -96,5 +96,5 @@ def test_a_zero_head_is_not_proved_wherever_a_verdict_stands(run: Run, tmp_path:
     assert again.returncode == 0
     assert f"not proved: {why}" in again.stdout
     assert "verified" not in again.stdout
-    data = json.loads(run("verify", "out", "--model", "zeros", "--json").stdout)
+    data = read_answer(run("verify", "out", "--model", "zeros", "--json").stdout)["report"]
     assert (data["verdict"], data["unproved"]) == ("not proved", [why])

@@ -273,10 +273,10 @@ def test_the_formatter_is_switched_off_nowhere():
     assert [path.name for path in sources if mark in path.read_text("utf-8")] == []
 
 
-def test_decisions_are_numbered_without_gaps_and_all_in_the_index():
+def test_decisions_have_numbers_of_their_own_and_are_all_in_the_index():
     folder = REPOSITORY / "docs" / "decisions"
     names = sorted(path.name for path in folder.glob("[0-9]*.md"))
-    assert [int(name[:4]) for name in names] == list(range(1, len(names) + 1))
+    assert len({name[:4] for name in names}) == len(names) >= 33
     index = re.findall(r"^- \[(\d+)\]\((\S+)\) (.+)$", (folder / "README.md").read_text("utf-8"), re.MULTILINE)
     assert [file for _, file, _ in index] == names
     for number, file, title in index:

@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 import torch
-from commands import TINY_BERT, offline_environment
+from commands import TINY_BERT, offline_environment, read_answer
 from safetensors.torch import load_file, save_file
 
 import exporter
@@ -205,7 +205,7 @@ def outcome(
         timeout=500,
         check=False,
     )
-    return folder, done, {Path(entry["model"]).name: entry for entry in json.loads(done.stdout)}
+    return folder, done, {Path(entry["model"]).name: entry for entry in read_answer(done.stdout, ok=False)["builds"]}
 
 
 @pytest.mark.parametrize("name", WRONG, ids=lambda name: f"wrong-checkpoints/{name}")

@@ -9,6 +9,7 @@ from exporter import records
 from exporter.building.measuring import Measurement
 from exporter.building.pool import Outcome
 from exporter.building.requests import Build
+from exporter.cli.render.machine import describe_failure
 from exporter.errors import first_line, format_bytes
 from exporter.planning.heads import head_text
 from exporter.planning.plan import GraphPlan, Plan, TensorPlan
@@ -196,7 +197,6 @@ def measurement_data(measurement: Measurement) -> dict[str, Any]:
 def outcome_data(outcome: Outcome) -> dict[str, Any]:
     """Return a build's outcome as JSON-serialisable data."""
     error = outcome.error
-    failure = {"kind": type(error).__name__, "message": error.message, "help": error.help} if error else None
     return {
         "architecture": outcome.build.architecture,
         "task": outcome.build.task,
@@ -204,7 +204,7 @@ def outcome_data(outcome: Outcome) -> dict[str, Any]:
         "output": str(outcome.build.output),
         "seconds": round(outcome.seconds, 3),
         "ok": error is None,
-        "error": failure,
+        "error": describe_failure(error) if error is not None else None,
         "plan": outcome.plan.to_data() if outcome.plan is not None else None,
         "report": outcome.report.to_data() if outcome.report is not None else None,
         "files": dict(outcome.files),

@@ -8,8 +8,8 @@ from typing import Any
 
 from exporter.building.dry_run import Foreseen, Place
 from exporter.building.durations import Duration
-from exporter.building.events import error_to_data
 from exporter.building.requests import Build
+from exporter.cli.render.machine import describe_failure
 from exporter.errors import format_bytes
 from exporter.planning.choices import Choice
 from exporter.planning.plan import Plan
@@ -109,15 +109,9 @@ def summary(looked_at: Sequence[Foreseen]) -> str:
     return f"{builds} would be run{size}" + (f"; {refused} cannot be" if refused else "") + "; nothing was built"
 
 
-def foreseen_data(looked_at: Sequence[Foreseen], exit_code: int) -> dict[str, Any]:
-    """Return builds that were looked at as JSON-serialisable data: one object."""
-    return {
-        "command": "build",
-        "ok": exit_code == 0,
-        "exit_code": exit_code,
-        "error": None,
-        "dry_run": [_data(each) for each in looked_at],
-    }
+def foreseen_data(looked_at: Sequence[Foreseen]) -> list[dict[str, Any]]:
+    """Return builds that were looked at as JSON-serialisable data."""
+    return [_data(each) for each in looked_at]
 
 
 def _data(foreseen: Foreseen) -> dict[str, Any]:
@@ -139,7 +133,7 @@ def _data(foreseen: Foreseen) -> dict[str, Any]:
             "free": place.free,
         },
         "last": {"seconds": last.seconds, "bytes": last.bytes, "ended": last.ended} if last is not None else None,
-        "refusals": [error_to_data(error) for error in foreseen.refusals],
+        "refusals": [describe_failure(error) for error in foreseen.refusals],
     }
 
 

@@ -1,23 +1,92 @@
-"""Findings for programs: JSON, SARIF 2.1.0, and GitHub's workflow annotations."""
+"""Findings and errors for programs: data for JSON, SARIF 2.1.0, and GitHub's workflow annotations."""
 
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from exporter.language.diagnostics import Diagnostic, Edit, Severity
-from exporter.language.findings import RULES
+import click
+
+from exporter.errors import CheckpointError, EngineError, ExporterError, ExportError, UsageError
+from exporter.language.diagnostics import Diagnostic, Edit, Severity, SpecError
+from exporter.language.findings import RULES, TOO_MANY_FINDINGS
 from exporter.language.text import Span
 from exporter.versions import installed_version
 
+if TYPE_CHECKING:
+    from exporter.language.linting import LintResult
+
+INTERRUPTED = "Interrupted"
+_VERIFICATION = "VerificationError"
+# The kinds of errors that programs are told, in `output-defs.schema.json` too.
+KINDS = (
+    *(kind.__name__ for kind in (UsageError, SpecError, CheckpointError, ExportError, EngineError, ExporterError)),
+    _VERIFICATION,
+    INTERRUPTED,
+)
 _SARIF = "https://json.schemastore.org/sarif-2.1.0.json"
 
 
-def diagnostics_json(diagnostics: Iterable[Diagnostic]) -> str:
-    """Return findings as a JSON list. Lines and columns count from 1; an end is the place after the last character."""
-    return json.dumps([_finding_data(finding) for finding in diagnostics], indent=1, ensure_ascii=False)
+def to_json(value: Any) -> str:
+    """Return a value as JSON that every reader reads: in ASCII, and with null for a number that is not finite."""
+    try:
+        return json.dumps(value, indent=1, allow_nan=False)
+    except ValueError:
+        return json.dumps(_finite(value), indent=1, allow_nan=False)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def describe_failure(error: ExporterError | click.ClickException) -> dict[str, Any]:
+    """Return an error as data: its kind, what it says, what to do about it, and its findings if it has some."""
+    if isinstance(error, click.ClickException):
+        context = getattr(error, "ctx", None)
+        help_ = f"'{context.command_path} --help' shows what there is" if context is not None else None
+        return error_data(UsageError.__name__, error.format_message(), help_)
+    findings = findings_data(error.diagnostics) if isinstance(error, SpecError) else []
+    return {**error_data(kind_of(error), error.message, error.help), "findings": findings}
+
+
+def error_data(kind: str, message: str, help: str | None = None) -> dict[str, Any]:
+    """Return an error without findings as data."""
+    return {"kind": kind, "message": message, "help": help, "findings": []}
+
+
+def kind_of(error: ExporterError) -> str:
+    """Return the kind of an error that programs are told: that of the nearest class in `KINDS`."""
+    return next(kind.__name__ for kind in type(error).__mro__ if kind.__name__ in KINDS)
+
+
+def findings_data(diagnostics: Iterable[Diagnostic]) -> list[dict[str, Any]]:
+    """Return findings as data. Lines and columns count from 1; an end is the place after the last character."""
+    return [_finding_data(finding) for finding in diagnostics]
+
+
+def lint_data(result: LintResult, fixed: int) -> dict[str, Any]:
+    """Return what a run of the linter found as data.
+
+    Args:
+        result: the findings.
+        fixed: how many were removed by fixes.
+    """
+    listed = [finding.severity for finding in result.diagnostics if finding.rule != TOO_MANY_FINDINGS.name]
+    return {
+        "files": list(result.files),
+        "findings": findings_data(result.diagnostics),
+        "count": result.count,
+        "errors": listed.count(Severity.ERROR),
+        "warnings": listed.count(Severity.WARNING),
+        "fixed": fixed,
+    }
 
 
 def _finding_data(finding: Diagnostic) -> dict[str, Any]:
@@ -80,7 +149,7 @@ def diagnostics_sarif(diagnostics: Iterable[Diagnostic]) -> str:
         "version": "2.1.0",
         "runs": [{"tool": {"driver": driver}, "columnKind": "unicodeCodePoints", "results": results}],
     }
-    return json.dumps(log, indent=1, ensure_ascii=False)
+    return json.dumps(log, indent=1)
 
 
 def _location(span: Span) -> dict[str, Any]:

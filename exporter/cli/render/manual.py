@@ -14,7 +14,7 @@ import click
 
 from exporter.errors import UsageError, did_you_mean
 from exporter.language.findings import RULES, Rule
-from exporter.language.schema import KINDS, bundle_schema, load_schema
+from exporter.language.schema import KINDS, bundle_schema, load_schema, output_kinds
 
 
 def explain_rule(word: str) -> str:
@@ -23,17 +23,45 @@ def explain_rule(word: str) -> str:
     Raises:
         UsageError: there is no such rule.
     """
+    rule = _find_rule(word)
+    return f"{rule.name}  ({rule.code}, {rule.severity.value})\n\n{rule.page}\n\n{_handling(rule)}"
+
+
+def _find_rule(word: str) -> Rule:
     rule = RULES.get(word) or next((rule for rule in RULES.values() if rule.code == word.upper()), None)
     if rule is None:
         raise UsageError(
             f"there is no rule '{word}'", help=did_you_mean(word, RULES) or "'exporter explain' lists the rules"
         )
-    return f"{rule.name}  ({rule.code}, {rule.severity.value})\n\n{rule.page}\n\n{_handling(rule)}"
+    return rule
+
+
+def _sorted_rules() -> list[Rule]:
+    return sorted(RULES.values(), key=lambda rule: rule.code)
+
+
+def rules_data(word: str | None) -> list[dict[str, Any]]:
+    """Return a rule, by name or code, or else every rule, as data with its page in Markdown.
+
+    Raises:
+        UsageError: there is no such rule.
+    """
+    return [
+        {
+            "rule": rule.name,
+            "code": rule.code,
+            "severity": rule.severity.value,
+            "needs_models": rule.needs_models,
+            "suppressible": rule.suppressible,
+            "page": rule.page,
+        }
+        for rule in ([_find_rule(word)] if word else _sorted_rules())
+    ]
 
 
 def list_rules() -> str:
     """Return every rule with the first sentence of its page."""
-    rules = sorted(RULES.values(), key=lambda rule: rule.code)
+    rules = _sorted_rules()
     width = max(len(rule.name) for rule in rules)
     return "\n".join(f"{rule.code}  {rule.name.ljust(width)}  {_first_sentence(rule)}" for rule in rules)
 
@@ -59,7 +87,7 @@ def rules_page() -> str:
         "float16: {atol: 5.0e-2, rtol: 5.0e-2}  # exporter: ignore[loose-tolerance] the logits reach 400",
         "```",
     ]
-    for rule in sorted(RULES.values(), key=lambda rule: rule.code):
+    for rule in _sorted_rules():
         lines += [
             "",
             f"## {rule.name}",
@@ -85,7 +113,14 @@ def _first_sentence(rule: Rule) -> str:
 
 
 def schema_document(kind: str) -> str:
-    """Return the JSON Schema of a kind of document as one self-contained text."""
+    """Return the JSON Schema of a kind of document or output as one self-contained text.
+
+    Raises:
+        UsageError: there is no such kind.
+    """
+    kinds = [*KINDS, *output_kinds()]
+    if kind not in kinds:
+        raise UsageError(f"there is no schema '{kind}'", help=did_you_mean(kind, kinds, otherwise="the schemas are"))
     return json.dumps(bundle_schema(kind), indent=2, ensure_ascii=False) + "\n"
 
 

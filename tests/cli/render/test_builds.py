@@ -168,5 +168,5 @@ def test_data_of_a_measurement_and_an_outcome_is_json(built: Outcome):
     assert Plan.from_data(data["plan"]) == built.plan
     assert Report.from_data(data["report"]) == built.report
     failed = outcome_data(replace(built, plan=None, report=None, error=UsageError("no", help="ask again")))
-    assert failed["error"] == {"kind": "UsageError", "message": "no", "help": "ask again"}
+    assert failed["error"] == {"kind": "UsageError", "message": "no", "help": "ask again", "findings": []}
     assert (failed["ok"], failed["plan"], failed["report"]) == (False, None, None)
