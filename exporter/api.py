@@ -10,6 +10,7 @@ The engine is imported by the functions that run it: a command that only reads d
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -24,7 +25,7 @@ from exporter.language.linting import LintResult, lint_paths
 from exporter.language.selecting import Selection as Selection  # for the command line
 from exporter.language.selecting import select_specs as select_specs
 from exporter.language.spec import Spec
-from exporter.versions import install_command, is_installed
+from exporter.versions import install_command, is_installed, untried_versions
 
 if TYPE_CHECKING:
     from exporter.artifacts.publishing import Publication
@@ -328,6 +329,8 @@ def build(
     """
     results: list[BuildResult] = []
     builds = plan_builds(map(str, specs), _given(options, BuildOptions))
+    for line in untried_versions():
+        warnings.warn(line, stacklevel=2)
     for outcome in run_requests(builds, lambda _, text: progress(text), jobs):
         if outcome.error is not None:
             raise outcome.error

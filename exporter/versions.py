@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
+import sys
+from collections.abc import Iterable, Mapping
 
 # The name on the package index, where `exporter` is another project's.
 DISTRIBUTION = "checkpoint-exporter"
+_PYTHON = "Programming Language :: Python :: "
 # The parts of a requirement in a package's metadata: ``onnx-ir<2,>=1.0; extra == 'build'``.
 _NAME = re.compile(r"[\w.-]+")
 _EXTRA = re.compile(r"extra\s*==\s*['\"]([\w-]+)['\"]")
@@ -66,3 +69,56 @@ def install_command_of(module: str) -> str | None:
         return install_command("build") + alone
     least = min(bringing, key=lambda extra: len(bringing[extra]), default=None)
     return None if least is None else install_command(least)
+
+
+def untried_versions() -> list[str]:
+    """Return a line for each library, and for Python, that is installed in a version the tests have not run with.
+
+    What was tried is in this package's own metadata: the ranges it asks for, and the Pythons it names.
+    """
+    from importlib.metadata import PackageNotFoundError, metadata
+
+    try:
+        ours = metadata(DISTRIBUTION)
+    except PackageNotFoundError:
+        return []
+    tried = [
+        str(line).removeprefix(_PYTHON) for line in ours.get_all("Classifier", []) if str(line).startswith(_PYTHON)
+    ]
+    requirements = ours.get_all("Requires-Dist", [])
+    installed = {name: installed_version(name) for name in _names(requirements)}
+    lines = list(dict.fromkeys(find_untried(requirements, installed)))
+    python = ".".join(map(str, sys.version_info[:2]))
+    if tried and python not in tried:
+        lines.insert(0, f"Python {python} is not among the versions that exporter was tried with: {', '.join(tried)}")
+    return lines
+
+
+def find_untried(requirements: Iterable[str], installed: Mapping[str, str]) -> Iterable[str]:
+    """Yield a line for each library that is installed in a version outside the range a requirement gives.
+
+    Args:
+        requirements: as in a package's metadata, such as ``torch>=2.10,<2.16; extra == "build"``.
+        installed: the version of each library, or ``unknown``.
+    """
+    from packaging.requirements import Requirement
+    from packaging.version import InvalidVersion, Version
+
+    for text in requirements:
+        requirement = Requirement(text)
+        try:
+            version = Version(installed.get(requirement.name, "unknown"))
+        except InvalidVersion:  # not installed, or built by somebody who counts in another way
+            continue
+        if not requirement.specifier.contains(version, prereleases=True):
+            tried = ",".join(sorted(map(str, requirement.specifier), reverse=True))
+            yield (
+                f"{requirement.name} {version} is not among the versions that exporter was tried with ({tried}); "
+                f"if a build fails, try: pip install '{requirement.name}{tried}'"
+            )
+
+
+def _names(requirements: Iterable[str]) -> set[str]:
+    from packaging.requirements import Requirement
+
+    return {Requirement(text).name for text in requirements}

@@ -63,6 +63,7 @@ def build(specs: tuple[str, ...], jobs: int, dry_run: bool, as_json: bool, **opt
     if dry_run:
         return _look_ahead(specs, options, as_json=as_json)
     planned = api.plan_builds(specs, gather_options(options))
+    _warn_of_versions()
     for line in render.headline(planned):
         click.echo(line, err=True)
     outcomes: list[Outcome] = []
@@ -108,6 +109,14 @@ def _look_ahead(specs: tuple[str, ...], options: dict[str, Any], *, as_json: boo
             click.echo(render_error(error))
     click.echo(render.summary(looked_at))
     return exit_code
+
+
+def _warn_of_versions() -> None:
+    """Say on standard error which libraries are installed in versions that the tests have not run with."""
+    from exporter.versions import untried_versions
+
+    for line in untried_versions():
+        click.echo(f"warning: {line}", err=True)
 
 
 class StageLine:
@@ -159,6 +168,7 @@ def measure(specs: tuple[str, ...], as_json: bool, **options: Any) -> int:
     from exporter import api
     from exporter.cli.render.builds import measurement_data, measurement_line
 
+    _warn_of_versions()
     measurements: list[Measurement] = []
     measured: list[dict[str, Any]] = []
     if as_json:

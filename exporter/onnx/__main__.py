@@ -22,6 +22,7 @@ from exporter.language.loading import load_spec
 from exporter.language.spec import WITH_PAST
 from exporter.onnx.defaults import fill_options
 from exporter.onnx.lines import validation_lines
+from exporter.versions import untried_versions
 
 _UNUSED = (
     "Accepted and ignored: the inputs come from the spec, and every preprocessing file of the checkpoint is copied."
@@ -66,6 +67,8 @@ def _export(parsed: argparse.Namespace) -> int:
     spec = load_spec(str(build.request.spec))
     options = fill_options(build.request.options, spec, spec.tasks[build.task])
     build = replace(build, request=replace(build.request, options=options))
+    for line in untried_versions():
+        print(f"warning: {line}", file=sys.stderr)
     (outcome,) = run_requests([build])
     for line in validation_lines(outcome.report) if outcome.report is not None else ():
         _say(line)
