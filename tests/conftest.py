@@ -181,10 +181,14 @@ def specs(tmp_path: Path) -> Path:
     return copy
 
 
+# What tests hand to the summary, by the name of the property.
+_SHOWN = {"fuzz": "fuzz {}", "versions": "\n{}"}
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Print what the long sweeps read, which a run in several processes would not show."""
     for reports in terminalreporter.stats.values():
         for report in reports:
             for name, value in getattr(report, "user_properties", ()):
-                if name == "fuzz" and report.when == "call":
-                    terminalreporter.write_line(f"fuzz {value}")
+                if name in _SHOWN and report.when == "call":
+                    terminalreporter.write_line(_SHOWN[name].format(value))

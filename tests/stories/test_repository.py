@@ -15,6 +15,7 @@ import pytest
 import yaml
 
 from exporter.cli.main import cli
+from exporter.planning.tracers import find_shortfalls
 
 REPOSITORY = Path(__file__).parent.parent.parent
 PROJECT: dict[str, Any] = tomllib.loads((REPOSITORY / "pyproject.toml").read_text("utf-8"))
@@ -46,14 +47,28 @@ def supported_pythons() -> list[str]:
     return [each.removeprefix(prefix) for each in PROJECT["project"]["classifiers"] if each.startswith(prefix)]
 
 
-def test_ci_runs_everything_on_every_python_the_package_claims():
+def test_ci_runs_everything_on_every_python_that_records_as_the_tests_expect():
+    """The matrix of versions has all; where no default tracer of a spec is taken, graphs are others."""
     starts, jobs = read_workflow("ci")
     assert "pull_request" in starts
     (job,) = jobs.values()
-    assert job["strategy"]["matrix"]["python"] == supported_pythons()
+    pythons = job["strategy"]["matrix"]["python"]
+    falls_short = [bool(find_shortfalls(tuple(map(int, python.split("."))), None)) for python in supported_pythons()]
+    assert pythons == [python for python, short in zip(supported_pythons(), falls_short, strict=True) if not short]
     setup = next(step for step in job["steps"] if step.get("uses", "").startswith("actions/setup-python@"))
     assert setup["with"]["python-version"] == "${{ matrix.python }}"
     assert [step["run"] for step in job["steps"] if "run" in step] == [".ci/run"]
+
+
+def test_the_ends_of_the_ranges_are_built_every_month_on_every_python_the_package_claims():
+    starts, jobs = read_workflow("versions")
+    (when,) = starts["schedule"]
+    assert re.fullmatch(r"\d+ \d+ \d+ \* \*", when["cron"])
+    (job,) = jobs.values()
+    assert job["strategy"]["matrix"]["python"] == supported_pythons()
+    install, matrix = (step["run"] for step in job["steps"] if "run" in step)
+    assert "-c constraints.txt" in install
+    assert matrix.startswith("pytest -m versions ")
 
 
 def test_the_oldest_python_is_the_one_that_is_checked_for():

@@ -1,0 +1,1 @@
+"""Builds with the oldest and the newest of each library, on each Python, in environments of their own."""
