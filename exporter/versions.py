@@ -98,7 +98,7 @@ def find_untried(requirements: Iterable[str], installed: Mapping[str, str]) -> I
     """Yield a line for each library that is installed in a version outside the range a requirement gives.
 
     Args:
-        requirements: as in a package's metadata, such as ``torch>=2.10,<2.16; extra == "build"``.
+        requirements: as in a package's metadata, such as ``torch>=2.11,<2.16; extra == "build"``.
         installed: the version of each library, or ``unknown``.
     """
     from packaging.requirements import Requirement

@@ -89,13 +89,13 @@ def test_what_brings_a_module_is_read_from_the_metadata(monkeypatch: pytest.Monk
     assert install_command_of("click") is None
 
 
-TRIED = ["torch>=2.10,<2.16", 'transformers<5.25,>=5.20; extra == "build"', "h5py>=3.11; extra == 'tf'"]
+TRIED = ["torch>=2.11,<2.16", 'transformers<5.25,>=5.20; extra == "build"', "h5py>=3.11; extra == 'tf'"]
 
 
 @pytest.mark.parametrize(
     ("package", "version"),
     [
-        ("torch", "2.10.0"),
+        ("torch", "2.11.0"),
         ("torch", "2.13.0+cpu"),
         ("torch", "2.15.9"),
         ("transformers", "5.20.0"),
@@ -110,12 +110,12 @@ def test_nothing_is_said_of_versions_that_were_tried(package: str, version: str)
     assert list(find_untried(TRIED, {package: version})) == []
 
 
-@pytest.mark.parametrize("version", ["2.9.1", "2.16.0", "2.16.0.dev20270101+cu130", "3.0"])
+@pytest.mark.parametrize("version", ["2.10.9", "2.16.0", "2.16.0.dev20270101+cu130", "3.0"])
 def test_a_version_outside_the_range_is_told_with_what_to_install(version: str):
     (line,) = find_untried(TRIED, {"torch": version, "transformers": "5.23.0"})
     assert line == (
-        f"torch {version} is not among the versions that exporter was tried with (>=2.10,<2.16); "
-        "if a build fails, try: pip install 'torch>=2.10,<2.16'"
+        f"torch {version} is not among the versions that exporter was tried with (>=2.11,<2.16); "
+        "if a build fails, try: pip install 'torch>=2.11,<2.16'"
     )
 
 
@@ -137,7 +137,7 @@ def test_a_package_that_was_never_installed_has_tried_nothing(monkeypatch: pytes
 @pytest.fixture
 def untried(monkeypatch: pytest.MonkeyPatch) -> str:
     """Return what is said where the installed torch is newer than all that was tried."""
-    line = "torch 9.9 is not among the versions that exporter was tried with (>=2.10,<2.16)"
+    line = "torch 9.9 is not among the versions that exporter was tried with (>=2.11,<2.16)"
     for module in ("exporter.versions", "exporter.api"):
         monkeypatch.setattr(f"{module}.untried_versions", lambda: [line])
     return line

@@ -93,13 +93,13 @@ def test_a_python_is_found_by_what_it_is(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 def test_a_table_counts_and_names_what_is_not_built() -> None:
-    cell = Cell("3.11", "torch==2.10.0", "transformers==5.20.0")
+    cell = Cell("3.11", "torch==2.11.0", "transformers==5.20.0")
     ends = {"bert fill-mask": "built", "t5 fill-mask": "refused: it has none", "gpt2 fill-mask": "failed: it fell"}
-    text = render_table([Result(cell, {"python": "3.11.7", "torch": "2.10.0", "transformers": "5.20.0"}, ends)])
-    assert "| 5.20.0 | 2.10.0 | 3.11.7 | 1 | 1 | 1 |" in text
+    text = render_table([Result(cell, {"python": "3.11.7", "torch": "2.11.0", "transformers": "5.20.0"}, ends)])
+    assert "| 5.20.0 | 2.11.0 | 3.11.7 | 1 | 1 | 1 |" in text
     assert text.endswith(
-        "Python 3.11, torch==2.10.0, transformers==5.20.0: t5 fill-mask: refused: it has none\n"
-        "Python 3.11, torch==2.10.0, transformers==5.20.0: gpt2 fill-mask: failed: it fell"
+        "Python 3.11, torch==2.11.0, transformers==5.20.0: t5 fill-mask: refused: it has none\n"
+        "Python 3.11, torch==2.11.0, transformers==5.20.0: gpt2 fill-mask: failed: it fell"
     )
 
 

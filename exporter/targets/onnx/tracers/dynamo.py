@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+from typing import Any
 
 import torch
 
@@ -19,6 +20,8 @@ from exporter.targets.quiet import quiet_libraries
 
 # The patches cover the model's own choice of attention.
 ATTENTION: str | None = None
+# What records the graph and nothing more; where transformers has no such method, its `export` does that.
+_RECORD = "export_program"
 _LOGGERS = ("torch.onnx", "onnxscript", "onnx_ir")
 
 
@@ -39,7 +42,10 @@ def record(flat: FlatModel, graph: GraphPlan, tensors: tuple[torch.Tensor, ...],
     named = dict(zip(names, tensors, strict=True))
     # The exporter prints its progress.
     with torch.no_grad(), quiet_libraries(*_LOGGERS), contextlib.redirect_stdout(io.StringIO()):
-        model, _ = OnnxExporter().export_program(_ByKeyword(flat).eval(), named, config)
+        exporter: Any = OnnxExporter()
+        recorded = getattr(exporter, _RECORD, exporter.export)(_ByKeyword(flat).eval(), named, config)
+    # The model comes first of several, or in what holds it.
+    model = recorded[0] if isinstance(recorded, tuple) else recorded.model
     written = model.opset_imports.get("")
     if written != opset:
         raise ExportError(f"the dynamo tracer wrote opset {written} where {opset} was asked for")
