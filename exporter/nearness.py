@@ -8,10 +8,8 @@ taken for a misspelling: ``text-classification`` is not what ``image-classificat
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from difflib import SequenceMatcher
 from functools import lru_cache
 from pathlib import Path
 
@@ -50,6 +48,8 @@ class Group:
 @lru_cache(maxsize=1)
 def load_groups() -> Mapping[str, Group]:
     """Return the words of ``words.toml`` by the kind of name they are around: ``tasks``, ``dtypes`` and so on."""
+    import tomllib  # costs more than the rest of the module, and most commands misspell nothing
+
     data = tomllib.loads(Path(__file__).with_name("words.toml").read_text("utf-8"))
     return {kind: _read_group(entries) for kind, entries in data.items()}
 
@@ -167,6 +167,8 @@ def _by_spelling(word: str, names: Iterable[str]) -> list[str]:
 @lru_cache(maxsize=1)
 def _known_parts() -> frozenset[str]:
     """Return the parts of the words of ``tasks``: what one of these says is no misspelling of another."""
+    import tomllib
+
     groups = tomllib.loads(Path(__file__).with_name("words.toml").read_text("utf-8"))
     tasks = groups["tasks"]
     near = [word for name, words in tasks["near"].items() for word in (name, *words)]
@@ -200,5 +202,7 @@ def _same_part(part: str, name: str, known: frozenset[str]) -> bool:
 def _ratio(one: str, two: str) -> float:
     if one == two:
         return 1
+    from difflib import SequenceMatcher
+
     matcher = SequenceMatcher(None, one, two)
     return matcher.ratio() if matcher.real_quick_ratio() >= _ALIKE and matcher.quick_ratio() >= _ALIKE else 0

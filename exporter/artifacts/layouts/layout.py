@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from exporter.language.spec import TaskSpec
-from exporter.models.checkpoints import Checkpoint
 from exporter.planning.arrangement import Arrangement
 from exporter.planning.plan import Plan
+
+if TYPE_CHECKING:  # commands that only name layouts open no checkpoint
+    from exporter.models.checkpoints import Checkpoint
 
 
 def _nothing_to_check(_: Checkpoint | None, __: TaskSpec) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from exporter.artifacts.layouts.layout import Layout
 from exporter.errors import CheckpointError, UsageError
 from exporter.language.spec import Spec, TaskSpec
-from exporter.models.checkpoints import Checkpoint
-from exporter.models.checkpoints.modules import MODULES, read_modules
 from exporter.planning.arrangement import Arrangement
+
+if TYPE_CHECKING:  # commands that only name layouts open no checkpoint
+    from exporter.models.checkpoints import Checkpoint
 
 _TASK = "feature-extraction"
 # Modules with nothing to save, whose empty directories are lost on the way through a hub.
@@ -35,6 +38,8 @@ def _check(checkpoint: Checkpoint | None, _: TaskSpec) -> None:
             "the layout sentence-transformers needs a checkpoint, whose modules say how tokens are pooled",
             help="give one with --model",
         )
+    from exporter.models.checkpoints.modules import MODULES, read_modules
+
     modules = read_modules(checkpoint.whole, checkpoint.name)
     if not modules:
         raise CheckpointError(

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from exporter.artifacts.layouts.layout import Layout
 from exporter.errors import CheckpointError, UsageError
 from exporter.language.spec import WITH_PAST, Spec, TaskSpec
-from exporter.models.checkpoints import Checkpoint
 from exporter.planning.arrangement import Arrangement
 from exporter.planning.plan import Plan
+
+if TYPE_CHECKING:  # commands that only name layouts open no checkpoint
+    from exporter.models.checkpoints import Checkpoint
 
 _FOLDER = "onnx"
 _REFUSED = {

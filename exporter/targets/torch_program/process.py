@@ -11,7 +11,6 @@ out again: `_say` and `_die_with_parent`.
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import importlib
 import importlib.abc
 import json
@@ -20,7 +19,6 @@ import signal
 import sys
 import warnings
 from collections.abc import Callable, Iterable
-from multiprocessing.connection import Listener
 from typing import Any
 
 FORBIDDEN = ("transformers", "exporter")
@@ -45,6 +43,9 @@ def main() -> None:
     importlib.import_module("torch")
     # On Linux a name that leaves no file behind, whatever ends this process.
     name = f"\0exporter-{os.getpid()}" if sys.platform == "linux" else None
+    # Other modules take the names of this one from here, and commands that run no program need not wait for these.
+    from multiprocessing.connection import Listener
+
     listener = Listener(name, authkey=key)
     print(json.dumps(name or listener.address), flush=True)
     if hasattr(os, "fork"):
@@ -72,6 +73,8 @@ def _die_with_parent() -> None:
     The workers of builds have a function of the same name: this one ends in order, by SIGTERM, since it holds no build.
     """
     with contextlib.suppress(AttributeError, OSError):
+        import ctypes
+
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
