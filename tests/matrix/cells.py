@@ -23,6 +23,10 @@ from exporter.language.spec import WITH_PAST, Spec
 CROSSED = ("torch", "transformers")
 _PYTHON = "Programming Language :: Python :: "
 _PROGRAM = Path(__file__).parent / "programs" / "build_pairs.py"
+# What else a pair with a cache and one without are built as. The default need not be what a library has renamed.
+WAYS: tuple[dict[str, str], ...] = ({"tracer": "dynamo"}, {"target": "torch-export"}, {"target": "torchscript"})
+# An architecture, a task, and options.
+Pair = tuple[str, str, dict[str, str]]
 _INSTALL_SECONDS, _BUILD_SECONDS = 3600, 4 * 3600
 
 
@@ -83,15 +87,26 @@ def cells(python: str) -> list[Cell]:
     return [Cell(python, torch, other) for torch in ends_of_range("torch") for other in ends_of_range("transformers")]
 
 
-def choose_pairs(specs: Iterable[Spec], *, each_form: bool) -> list[tuple[str, str]]:
-    """Return one pair of each family, and every pair with a cache; with ``each_form`` one such pair of each kind."""
+def choose_pairs(specs: Iterable[Spec], *, each_form: bool) -> list[Pair]:
+    """Return one pair of each family, and every pair with a cache; with ``each_form`` one such pair of each kind.
+
+    One encoder and one decoder with a cache are built in other ways too.
+    """
     chosen: dict[Any, tuple[str, str]] = {}
     for spec in specs:
         for task in spec.tasks:
             has_cache = task.endswith(WITH_PAST)
             key = (spec.family, task if has_cache else "", "" if each_form or not has_cache else spec.architecture)
             chosen.setdefault(key, (spec.architecture, task))
-    return list(chosen.values())
+    others = [next(pair for key, pair in chosen.items() if key[:2] == first) for first in _FIRST]
+    return [
+        *((*pair, {}) for pair in chosen.values()),
+        *((*pair, way) for pair in others for way in WAYS),
+    ]
+
+
+# The family and the task with a cache of what is built in every way.
+_FIRST = (("encoder", ""), ("decoder", f"text-generation{WITH_PAST}"))
 
 
 def find_python(version: str) -> Path | None:
@@ -117,7 +132,7 @@ def cache_directory() -> Path:
     return Path(chosen) if chosen else user / "exporter" / "versions"
 
 
-def run_cell(cell: Cell, interpreter: Path, pairs: Sequence[tuple[str, str]], folder: Path) -> Result:
+def run_cell(cell: Cell, interpreter: Path, pairs: Sequence[Pair], folder: Path) -> Result:
     """Install a cell's versions into its environment, build the pairs there, and return how they ended.
 
     An environment is shared by the cells of one Python and one torch, which is large. Pip finds in it what is there.

@@ -1,4 +1,4 @@
-"""Build references of pairs in whatever is installed, and print how each ended: ``build_pairs.py PAIRS.json OUTPUT``.
+"""Build pairs, each in its way, in whatever is installed, and print how each ended: ``build_pairs.py PAIRS OUTPUT``.
 
 One JSON object goes to standard output: the versions, and for each pair ``built``, ``refused: …`` or ``failed: …``.
 """
@@ -19,14 +19,16 @@ def main(pairs: Path, output: Path) -> None:
     """Build the pairs and say how each ended."""
     ends: dict[str, str] = {}
     builds = []
-    for architecture, task in json.loads(pairs.read_text("utf-8")):
-        place = output / architecture / task
+    titles: dict[Path, str] = {}
+    for number, (architecture, task, way) in enumerate(json.loads(pairs.read_text("utf-8"))):
+        place = output / str(number)
+        titles[place] = " ".join((architecture, task, *way.values()))
         try:
-            builds += api.plan_builds([architecture], api.given_options(tasks=(task,), output=place))
+            builds += api.plan_builds([architecture], api.given_options(tasks=(task,), output=place, **way))
         except ExporterError as error:
-            ends[f"{architecture} {task}"] = _end(error)
+            ends[titles[place]] = _end(error)
     for outcome in api.run_requests(builds):
-        ends[f"{outcome.build.architecture} {outcome.build.task}"] = _end(outcome.error)
+        ends[titles[outcome.build.output]] = _end(outcome.error)
     installed = {name: version(name) for name in ("torch", "transformers", "onnx", "onnxscript", "onnxruntime")}
     print(json.dumps({"versions": {"python": platform.python_version(), **installed}, "ends": ends}))
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import onnx_ir as ir
 import pytest
 import torch
@@ -51,6 +53,15 @@ def test_a_graph_has_the_declared_tensors_and_its_weights_by_path(capfd: pytest.
     assert trace.weights["model.linear.weight"].data_ptr() == layer.linear.weight.data_ptr()
     # Its progress and its advice are for nobody.
     assert capfd.readouterr().out == ""
+
+
+def test_an_exporter_that_returns_what_holds_the_model_will_do(monkeypatch: pytest.MonkeyPatch):
+    """Releases differ in the method and in what it returns."""
+    graph = ir.Graph([], [], nodes=[], opset_imports={"": 18}, name="g")
+    held = SimpleNamespace(model=ir.Model(graph, ir_version=8))
+    earlier = SimpleNamespace(export=lambda model, inputs, config: held)
+    monkeypatch.setattr("transformers.exporters.exporter_onnx.OnnxExporter", lambda: earlier)
+    assert record(FlatModel(Layer(), GRAPH).eval(), GRAPH, (torch.ones(2, 3),), 18).model is held.model
 
 
 def test_another_opset_than_asked_for_is_an_error(monkeypatch: pytest.MonkeyPatch):
