@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 
-# How alike a part of a word and a part of a name are where one is the other misspelt: `brt` is `bert`.
+# How alike a part of a word and a part of a name are where one is the other misspelt.
 _ALIKE, _VERY_ALIKE = 0.75, 0.85
 # The likeness of a word to a name that it is a part of, as `pooler` is of `pooler_output`.
 _PART_OF = 1
@@ -30,7 +30,7 @@ _SIZE = re.compile(r"[0-9]+(?:\.[0-9]+)?[bmk]?")
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """The words around one kind of name, each by its letters alone: ``gpt2`` for ``gpt-2``.
+    """The words around one kind of name, each by its letters alone.
 
     Attributes:
         same: the name that a word means exactly.
@@ -65,7 +65,7 @@ def _read_group(entries: Mapping[str, Mapping[str, list[str]]]) -> Group:
 
 
 def letters(word: str) -> str:
-    """Return the letters and digits of a word alone: ``xlmroberta`` for ``XLM-RoBERTa``."""
+    """Return the letters and digits of a word alone: ``maskedlm`` for ``Masked-LM``."""
     return "".join(char for char in word.casefold() if char.isalnum())
 
 

@@ -53,7 +53,7 @@ def list_(names: tuple[str, ...], as_json: bool, markdown: bool, **conditions: s
     A line has a task, its retired feature name, its tracers, its dtypes and its targets.
 
     \b
-        exporter list bert gpt2
+        exporter list my-model other-model
         exporter list --task ner --target openvino
     """
     from exporter import api

@@ -1,4 +1,4 @@
-"""The task that the name of a model class says: ``BertForMaskedLM`` is for ``fill-mask``."""
+"""The task that the name of a model class says: one that ends with ``ForMaskedLM`` is for ``fill-mask``."""
 
 from __future__ import annotations
 

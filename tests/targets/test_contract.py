@@ -414,7 +414,7 @@ def test_it_verifies_again(artifact: Artifact, tmp_path: Path):
 
 def test_its_card_says_how_to_run_it(artifact: Artifact):
     card = (artifact.directory / "README.md").read_text("utf-8")
-    assert f"library_name: {artifact.target.library}\n" in card
+    assert f'library_name: "{artifact.target.library}"\n' in card
     section = card.partition("## How to run it")[2].partition("\n## ")[0]
     assert artifact.graph.file in section
     assert "```python" in section

@@ -38,7 +38,7 @@ UNKNOWN_TASK = {
     ),
     "a task the family does not offer": (
         "tasks: {«image-classification»: {}}\n",
-        "the family 'encoder' offers: feature-extraction, ",
+        "the family 'plain' offers: fill-mask, text-classification",
     ),
     "a form with a cache nobody declares": (
         "tasks: {«fill-mask-with-past»: {}}\n",
