@@ -12,6 +12,7 @@ from exporter.building.estimating import estimate_bytes
 from exporter.building.preparing import Prepared, foresee
 from exporter.building.requests import EVERY_TASK, Build
 from exporter.errors import ExporterError, UsageError, format_bytes
+from exporter.models.heads import check_head
 from exporter.models.told_config import UntoldError
 from exporter.targets.registry import find_target, find_toolchain
 from exporter.versions import install_command, is_installed
@@ -38,7 +39,7 @@ def foresee_build(build: Build) -> Prepared | None:
 
 def find_refusals(build: Build) -> Iterator[ExporterError]:
     """Yield why a build cannot be made, as far as that shows without torch: every reason, and not the first alone."""
-    for check in (_check_libraries, _check_toolchain, foresee_build, _check_own_place, _check_room):
+    for check in (_check_libraries, _check_toolchain, foresee_build, _check_head, _check_own_place, _check_room):
         try:
             check(build)
         except ExporterError as error:
@@ -73,6 +74,11 @@ def _check_libraries(_: Build) -> None:
 
 def _check_toolchain(build: Build) -> None:
     find_toolchain(find_target(build.request.target), build.request.options.settings)
+
+
+def _check_head(build: Build) -> None:
+    if build.checkpoint is not None and build.choice is not None:
+        check_head(build.checkpoint, build.architecture, build.choice.task)
 
 
 def _check_own_place(build: Build) -> None:
