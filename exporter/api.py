@@ -10,6 +10,7 @@ The engine is imported by the functions that run it: a command that only reads d
 
 from __future__ import annotations
 
+import itertools
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -198,8 +199,9 @@ def plan(spec: Spec | str | Path, task: str, *, config: Any = None, **options: U
         SpecError: an expression of the spec does not hold for the config.
         CheckpointError: the config cannot be loaded.
     """
-    from exporter.building.preparing import prepare
+    from exporter.building.preparing import foresee, prepare
     from exporter.building.requests import plan_builds as find_builds
+    from exporter.models.config_library import library_directory
 
     composed = spec if isinstance(spec, Spec) else None
     builds = find_builds([composed or str(spec)], {**_given(options, PlanOptions), "tasks": (task,)})
@@ -208,6 +210,9 @@ def plan(spec: Spec | str | Path, task: str, *, config: Any = None, **options: U
             f"a plan is of one task of one spec, and '{spec}' with the task '{task}' is {len(builds)} builds",
             help="name one spec and one task",
         )
+    choice = builds[0].choice
+    if library_directory() is None and choice is not None and (config is None or isinstance(config, Mapping)):
+        return foresee(choice, builds[0].checkpoint, config).plan
     return prepare(builds[0].request, spec=composed, config=config).plan
 
 
@@ -297,16 +302,19 @@ def run_requests(builds: list[Build], on_stage: OnStage = lambda build, text: No
 
     Raises:
         UsageError: a place cannot be written, or holds something that would be lost.
-        ExporterError: a build cannot be made, and that shows before any work.
+        ExporterError: none of the builds can be made, and that shows before any work. Of several builds, those that
+            cannot be made end first.
     """
     from exporter.building.durations import remembered
     from exporter.building.foreseeing import refuse_early
-    from exporter.building.pool import run_builds
+    from exporter.building.pool import Outcome, run_builds
     from exporter.building.requests import check_places
 
     check_places(builds)
-    refuse_early(builds)
-    return remembered(run_builds(builds, on_stage, min(jobs, max(len(builds), 1))))
+    refused = refuse_early(builds)
+    possible = [build for build in builds if not any(build is other for other, _ in refused)]
+    outcomes = remembered(run_builds(possible, on_stage, min(jobs, max(len(possible), 1))))
+    return itertools.chain((Outcome(build, 0.0, error=reason) for build, reason in refused), outcomes)
 
 
 @names_options(BuildOptions, RequestOptions, SourceOptions)

@@ -10,7 +10,7 @@ from exporter.artifacts.refusals import describe_room
 from exporter.artifacts.staging import check_place
 from exporter.building.estimating import estimate_bytes
 from exporter.building.preparing import Prepared, foresee
-from exporter.building.requests import EVERY_TASK, Build
+from exporter.building.requests import Build
 from exporter.errors import ExporterError, UsageError, format_bytes
 from exporter.models.heads import check_head
 from exporter.models.told_config import UntoldError
@@ -46,20 +46,20 @@ def find_refusals(build: Build) -> Iterator[ExporterError]:
             yield error
 
 
-def refuse_early(builds: Iterable[Build]) -> None:
-    """Refuse builds that cannot be made, before any work.
+def refuse_early(builds: Iterable[Build]) -> list[tuple[Build, ExporterError]]:
+    """Return the builds that cannot be made, each with the first reason, before any work.
 
-    A task that nobody named does not stop the others of its spec: it is refused by itself, when its turn comes.
+    One of several does not stop the others.
 
     Raises:
-        ExporterError: the first reason of a build that was asked for, or of all where none can be made.
+        ExporterError: none can be made; the first reason.
     """
     builds = list(builds)
-    refused = [(build, next(find_refusals(build), None)) for build in builds]
-    reasons = [reason for _, reason in refused if reason is not None]
-    for build, reason in refused:
-        if reason is not None and (build.task_reason != EVERY_TASK or len(reasons) == len(builds)):
-            raise reason
+    reasons = [(build, next(find_refusals(build), None)) for build in builds]
+    refused = [(build, reason) for build, reason in reasons if reason is not None]
+    if refused and len(refused) == len(builds):
+        raise refused[0][1]
+    return refused
 
 
 def _check_libraries(_: Build) -> None:

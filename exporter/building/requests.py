@@ -35,8 +35,6 @@ _OF_CHECKPOINTS = (".safetensors", ".bin", ".h5", ".msgpack", ".pt", ".pth")
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+(?<!\.yaml)(?<!\.yml)")
 # A word for a task: every task of a reference, or the task a checkpoint was saved for.
 AUTO_TASK = "auto"
-# The reason of a task that nobody named: it is one of the spec's.
-EVERY_TASK = "every task of the spec"
 # Told of what cannot be built, in a few words, and why.
 OnRefusal = Callable[[str, ExporterError], None]
 
@@ -356,7 +354,7 @@ def _tasks_of(request: Request, spec: Spec, checkpoint: Checkpoint | None) -> It
         yield from ((task, "asked for" + _other_purpose(task, spec, checkpoint)) for task in tasks.values())
         return
     if checkpoint is None:
-        yield from ((task, EVERY_TASK) for task in spec.tasks.values())
+        yield from ((task, "every task of the spec") for task in spec.tasks.values())
         return
     for name, task in _saved_tasks(spec, checkpoint):
         yield task, f"from its architectures: {name}"

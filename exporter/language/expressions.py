@@ -386,9 +386,8 @@ def _undefined(text: str, config: Any) -> ExpressionError | None:
 
 
 def _nearest(name: str, config: Any) -> str | None:
-    return (
-        suggest(name, [key for key in vars(config) if not key.startswith("_")]) if hasattr(config, "__dict__") else None
-    )
+    names = config.known_names() if hasattr(type(config), "known_names") else getattr(config, "__dict__", None)
+    return suggest(name, [key for key in names if not key.startswith("_")]) if names is not None else None
 
 
 def _dotted(node: nodes.Node) -> str:

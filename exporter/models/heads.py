@@ -44,7 +44,7 @@ def check_head(checkpoint: Checkpoint, architecture: str, task: TaskSpec) -> Non
     if not heads:
         return
     names = {name for file in checkpoint.weight_paths() for name in check_safetensors(file)}
-    if any(_has_part(names, head) for head in heads):
+    if not names or any(_has_part(names, head) for head in heads):
         return
     head = heads[0]
     raise CheckpointError(

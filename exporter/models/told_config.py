@@ -100,6 +100,11 @@ class ToldConfig:
             return self._last[name]
         return self._value(name)
 
+    def known_names(self) -> set[str]:
+        """Return the names that the config has, for who misspells one."""
+        kind = self._kind
+        return {*kind.fields, *kind.rules, *kind.parts, *self._values, *self._overlay}
+
     def _value(self, name: str) -> Any:
         """Return a value as the class's code sees it."""
         kind = self._kind
