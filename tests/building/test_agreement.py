@@ -65,7 +65,7 @@ ROWS = (
     Row("no task of a reference", ("gpt2",)),
     Row("auto of a checkpoint", (), {"tasks": ("auto",), "model": "{masked_lm}"}),
     Row("no task of a checkpoint", ("bert",), {"model": "{masked_lm}"}),
-    of_bert("a task of a checkpoint", {"tasks": ("question-answering",), "model": "{masked_lm}", "opset": 17}),
+    of_bert("a task of a checkpoint", {"tasks": ("feature-extraction",), "model": "{masked_lm}", "opset": 17}),
     Row("a checkpoint of another architecture", ("gpt2",), {"model": "{masked_lm}"}, "bert"),
     Row("a checkpoint without a config", ("bert",), {"model": "{empty}"}, "config.json"),
     Row("a checkpoint whose config is damaged", ("bert",), {"model": "{damaged}"}, "config.json"),

@@ -42,7 +42,7 @@ MISTAKES = {
     "a dim that is none": Mistake(
         ("bert", "--task", "fill-mask", "--dim", "seq=128"),
         "'seq' is no dynamic dim of fill-mask",
-        "its dynamic dims are: batch, sequence",
+        "did you mean 'sequence'?",
     ),
     "--static without sizes": Mistake(
         ("bert", "--task", "fill-mask", "--static"),
@@ -101,7 +101,7 @@ MISTAKES = {
     "a size in each row of a build file": Mistake(
         ("models.yaml",),
         "'seq' is no dynamic dim of fill-mask",
-        "its dynamic dims are",
+        "did you mean 'sequence'?",
     ),
     "an architecture without a spec": Mistake(
         ("--model", "STRANGE"),
