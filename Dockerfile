@@ -1,8 +1,8 @@
 # docker build --target light -t exporter:light .    what looks at documents, without PyTorch
 # docker build -t exporter .                         builds, with PyTorch for the processor
 #
-# docker run --rm -v "$PWD:/work" exporter:light lint specs
-# docker run --rm -v "$PWD:/work" -v exporter-cache:/cache exporter build --model /work/my-checkpoint -o /work/out
+# docker run --rm -v "$PWD:/data" exporter:light lint specs
+# docker run --rm -v "$PWD:/data" -v exporter-cache:/cache exporter build --model /data/my-checkpoint -o /data/out
 FROM python:3.11-slim AS wheel
 WORKDIR /src
 COPY . .
@@ -11,11 +11,11 @@ RUN pip wheel --no-cache-dir --no-deps --wheel-dir /wheels .
 FROM python:3.11-slim AS base
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PYTHONUNBUFFERED=1 HF_HOME=/cache
 RUN useradd --create-home --uid 1000 exporter \
-    && mkdir /work /cache \
-    && chown exporter:exporter /work /cache
+    && mkdir /data /cache \
+    && chown exporter:exporter /data /cache
 COPY --from=wheel /wheels /wheels
-VOLUME ["/work", "/cache"]
-WORKDIR /work
+VOLUME ["/data", "/cache"]
+WORKDIR /data
 ENTRYPOINT ["exporter"]
 CMD ["--help"]
 
