@@ -10,12 +10,14 @@ from __future__ import annotations
 import itertools
 import sys
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import click
 
 Command = Callable[..., Any]
+# Told of an exit code and the error, as `render.machine.describe_failure` gives it.
+Listener = Callable[[int, dict[str, Any]], None]
 # How long a command that is told to end waits for an answer that is being printed.
 _PATIENCE_SECONDS = 1.0
 
@@ -36,11 +38,15 @@ class Answer:
     Attributes:
         command: the name of the command; None where there is none of that name.
         wanted: whether a program is to be answered: ``--json`` is among the words.
+        junit: the file of the report that is asked for, as far as the words say.
+        listener: is told of the error that ends the command, beside the program that is answered.
     """
 
-    def __init__(self, command: str | None = None, *, wanted: bool = False) -> None:
+    def __init__(self, command: str | None = None, *, wanted: bool = False, junit: str | None = None) -> None:
         self.command = command
         self.wanted = wanted
+        self.junit = junit
+        self.listener: Listener | None = None
         self._fields: dict[str, Any] = {}
         self._lock = threading.Lock()
         self._is_given = False
@@ -58,7 +64,11 @@ class Answer:
         pairs = itertools.pairwise(options)
         # `lint --format json` is `lint --json`.
         as_format = "--format=json" in options or ("--format", "json") in pairs
-        return Answer(command, wanted="--json" in options or (command == "lint" and as_format))
+        return Answer(
+            command,
+            wanted="--json" in options or (command == "lint" and as_format),
+            junit=next(_values(options, "--junit"), None),
+        )
 
     @staticmethod
     def current() -> Answer:
@@ -69,6 +79,11 @@ class Answer:
             answer = context.obj = Answer(wanted=True)
         answer.command = context.info_name
         return answer
+
+    @property
+    def is_heard(self) -> bool:
+        """Whether anybody but the user is told of errors."""
+        return self.wanted or self.listener is not None
 
     def keep(self, **fields: Any) -> None:
         """Give an answer keys of the command's own, which it has also where the command ends in an error."""
@@ -89,6 +104,8 @@ class Answer:
         """Print the answer of a command that ends in an error, with what it had until then, where one is wanted."""
         if self.wanted:
             self._print(exit_code, error)
+        if self.listener is not None:
+            self.listener(exit_code, error)
 
     def _print(self, exit_code: int, error: dict[str, Any] | None) -> None:
         head = {"command": self.command, "ok": exit_code == 0, "exit_code": exit_code, "error": error}
@@ -110,3 +127,12 @@ def _until(words: Iterable[str], end: str) -> Iterable[str]:
         if word == end:
             return
         yield word
+
+
+def _values(words: list[str], option: str) -> Iterator[str]:
+    """Yield the values that an option is given."""
+    for word, value in itertools.pairwise([*words, ""]):
+        if word == option and value:
+            yield value
+        elif word.startswith(f"{option}="):
+            yield word.partition("=")[2]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from exporter.cli.answer import Answer, json_option
+from exporter.cli.junit import JUnitReport, junit_option
 from exporter.cli.options import build_options, gather_options, measured_options
 
 if TYPE_CHECKING:
@@ -38,8 +39,9 @@ if TYPE_CHECKING:
         "reason why it cannot be."
     ),
 )
+@junit_option
 @json_option("what was built, with plans and reports")
-def build(specs: tuple[str, ...], jobs: int, dry_run: bool, as_json: bool, **options: Any) -> int:
+def build(specs: tuple[str, ...], jobs: int, dry_run: bool, junit: Path | None, as_json: bool, **options: Any) -> int:
     """Build graphs and verify them.
 
     Name a spec, an architecture of 'exporter list', a directory of specs, or a build file; or give a checkpoint alone,
@@ -60,10 +62,12 @@ def build(specs: tuple[str, ...], jobs: int, dry_run: bool, as_json: bool, **opt
     from exporter.cli.render import builds as render
     from exporter.cli.render.text import render_error
 
+    report = JUnitReport.of_command(junit)
     if dry_run:
-        return _look_ahead(specs, options, as_json=as_json)
+        return _look_ahead(specs, options, report, as_json=as_json)
     planned = api.plan_builds(specs, gather_options(options))
     _warn_of_versions()
+    report.expect({build.output: render.case_of(build) for build in planned})
     for line in render.headline(planned):
         click.echo(line, err=True)
     outcomes: list[Outcome] = []
@@ -74,6 +78,7 @@ def build(specs: tuple[str, ...], jobs: int, dry_run: bool, as_json: bool, **opt
         for outcome in api.run_requests(planned, on_stage, jobs):
             outcomes.append(outcome)
             built.append(render.outcome_data(outcome))
+            report.end(outcome.build.output, render.ended_case(outcome))
             click.echo(render.outcome_line(outcome), err=True)
             if outcome.error is not None:
                 click.echo(render_error(outcome.error), err=True)
@@ -92,7 +97,7 @@ def build(specs: tuple[str, ...], jobs: int, dry_run: bool, as_json: bool, **opt
     return Answer.current().give(exit_code) if as_json else exit_code
 
 
-def _look_ahead(specs: tuple[str, ...], options: dict[str, Any], *, as_json: bool) -> int:
+def _look_ahead(specs: tuple[str, ...], options: dict[str, Any], report: JUnitReport, *, as_json: bool) -> int:
     """Print what a build would do, and return the exit code that it would at least have."""
     from exporter import api
     from exporter.cli.render import foreseen as render
@@ -101,6 +106,7 @@ def _look_ahead(specs: tuple[str, ...], options: dict[str, Any], *, as_json: boo
     looked_at = api.dry_run(specs, gather_options(options))
     errors = [error for each in looked_at for error in each.refusals]
     exit_code = max((error.exit_code for error in errors), default=0)
+    report.conclude(map(render.foreseen_case, looked_at))
     if as_json:
         return Answer.current().give(exit_code, dry_run=render.foreseen_data(looked_at))
     for each in looked_at:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import click
 
 from exporter.cli.answer import Answer, json_option
 from exporter.cli.containment import verify_contained
+from exporter.cli.junit import Case, JUnitReport, junit_option
 from exporter.cli.options import Tolerance, Words, build_options, gather_options, source_options
 from exporter.errors import UsageError
 from exporter.targets.registry import TARGETS
@@ -151,8 +153,9 @@ def explain(rule: str | None, as_json: bool, markdown: bool) -> int:
         "compiled, and programs with pickles."
     ),
 )
+@junit_option
 @json_option("the report")
-def verify(directory: Path, as_json: bool, **options: Any) -> int:
+def verify(directory: Path, junit: Path | None, as_json: bool, **options: Any) -> int:
     """Verify an artifact again: its files, its structure and its numbers.
 
     DIRECTORY is one that 'exporter build' wrote. Without --model, the graphs are run on the golden vectors in it:
@@ -163,11 +166,15 @@ def verify(directory: Path, as_json: bool, **options: Any) -> int:
     refused without --trust-artifact.
     """
     from exporter import api
-    from exporter.cli.render.builds import report_text
+    from exporter.cli.render.builds import report_text, verified_case
 
+    written = JUnitReport.of_command(junit)
+    written.expect({directory: Case(directory.resolve().name, str(directory))})
+    started = time.monotonic()
     report = verify_contained(
         lambda: api.verify(directory, **options), directory, limited=not options["trust_artifact"]
     )
+    written.end(directory, verified_case(directory, report, time.monotonic() - started))
     if as_json:
         return Answer.current().give(0 if report.passed else 1, report=report.to_data())
     for line in report.failures():

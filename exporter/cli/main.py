@@ -20,6 +20,7 @@ from exporter.artifacts.refusals import find_broken_library, find_refusal
 from exporter.cli import building, doctor, linting, looking, publishing
 from exporter.cli.answer import Answer
 from exporter.cli.ending import Ending, leave, told_to_end
+from exporter.cli.junit import report_failures
 from exporter.cli.mistakes import suggest_by_meaning
 from exporter.cli.options import CONTEXT
 from exporter.errors import EngineError, ExporterError, describe_error
@@ -31,6 +32,7 @@ def main() -> None:
     """Run the command line and leave with its exit code."""
     _open_streams()
     answer = Answer.of_words(sys.argv[1:], cli.commands)
+    report_failures(answer, cli.commands)
     with told_to_end() as ending:
         ending.last_words = lambda: _answer_interruption(ending, answer)
         code = _run(ending, answer)
@@ -71,7 +73,7 @@ def _run(ending: Ending, answer: Answer) -> int:
 
 def _answer_failure(error: ExporterError | click.ClickException, answer: Answer) -> int:
     """Answer the program that asked, if one did, and return the exit code."""
-    if answer.wanted:
+    if answer.is_heard:
         from exporter.cli.render.machine import describe_failure
 
         answer.fail(error.exit_code, describe_failure(error))
@@ -79,7 +81,7 @@ def _answer_failure(error: ExporterError | click.ClickException, answer: Answer)
 
 
 def _answer_interruption(ending: Ending, answer: Answer) -> None:
-    if answer.wanted:
+    if answer.is_heard:
         from exporter.cli.render.machine import INTERRUPTED, error_data
 
         answer.fail(ending.exit_code, error_data(INTERRUPTED, ending.message))

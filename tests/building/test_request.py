@@ -105,7 +105,7 @@ def test_plan_has_every_option_of_build_but_those_of_running_it():
         name: {each.name for each in cli.commands[name].params if isinstance(each, click.Option)}
         for name in ("build", "plan")
     }
-    assert options["build"] - options["plan"] == {"jobs", "dry_run"}
+    assert options["build"] - options["plan"] == {"jobs", "dry_run", "junit"}
     assert not options["plan"] - options["build"]
 
 

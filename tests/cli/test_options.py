@@ -23,6 +23,7 @@ def options_of(command: str) -> set[str]:
     return {str(option.name) for option in cli.commands[command].params if isinstance(option, click.Option)} - {
         "as_json",
         "dry_run",
+        "junit",
         "jobs",
         "token",
     }
@@ -32,7 +33,9 @@ def read(command: str, *arguments: str) -> dict[str, Any]:
     """Return what a command line gives, as the command gathers it."""
     context = cli.commands[command].make_context(command, ["bert", *arguments])
     values = {
-        name: value for name, value in context.params.items() if name not in ("specs", "as_json", "dry_run", "jobs")
+        name: value
+        for name, value in context.params.items()
+        if name not in ("specs", "as_json", "dry_run", "jobs", "junit")
     }
     return gather_options(values)
 

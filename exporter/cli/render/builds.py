@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from exporter import records
 from exporter.building.measuring import Measurement
 from exporter.building.pool import Outcome
 from exporter.building.requests import Build
-from exporter.cli.render.machine import describe_failure
+from exporter.cli.junit import Case
+from exporter.cli.render.machine import VERIFICATION, describe_failure, error_data
 from exporter.errors import first_line, format_bytes
 from exporter.planning.heads import head_text
 from exporter.planning.plan import GraphPlan, Plan, TensorPlan
@@ -47,6 +50,26 @@ def outcome_line(outcome: Outcome) -> str:
         return f"! {title}  NOT PROVED: {first}{more}  → {build.output}"
     share = max((comparison.share for comparison in outcome.report.comparisons), default=0.0)
     return f"✓ {title}  verified, largest difference {share:.0%} of its bound  → {build.output}"
+
+
+def case_of(build: Build) -> Case:
+    """Return a build as a test of a report."""
+    what = " ".join([build.task, *build.request.targets])
+    return Case(build.architecture, f"{what} → {build.output}")
+
+
+def ended_case(outcome: Outcome) -> Case:
+    """Return a build that ended as a test of a report, with how it ended."""
+    case = replace(case_of(outcome.build), seconds=outcome.seconds, details=outcome_line(outcome))
+    return case if outcome.error is None else case.failing(outcome.error.exit_code, describe_failure(outcome.error))
+
+
+def verified_case(directory: Path, report: Report, seconds: float) -> Case:
+    """Return a verification as a test of a report."""
+    case = Case(directory.resolve().name, str(directory), seconds, details="\n".join(report_text(report)))
+    if report.passed:
+        return case
+    return case.failing(1, error_data(VERIFICATION, "\n".join(report.failures())))
 
 
 def summarize(outcome: Outcome) -> Iterator[str]:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 from exporter.building.dry_run import Foreseen, Place
 from exporter.building.durations import Duration
 from exporter.building.requests import Build
+from exporter.cli.junit import Case
+from exporter.cli.render.builds import case_of
 from exporter.cli.render.machine import describe_failure
 from exporter.errors import format_bytes
 from exporter.planning.choices import Choice
@@ -42,6 +45,15 @@ def foreseen_text(foreseen: Foreseen) -> Iterator[str]:
         size = "unknown before it is built" if foreseen.size is None else f"about {format_bytes(foreseen.size)}"
         yield f"  size   {size}{free}"
     yield f"  time   {_time_text(foreseen.last)}"
+
+
+def foreseen_case(foreseen: Foreseen) -> Case:
+    """Return a build that was looked at as a test of a report, with the first reason why it cannot be made."""
+    build = foreseen.build
+    case = case_of(build) if build is not None else Case("refused", foreseen.title)
+    case = replace(case, details="\n".join(foreseen_text(foreseen)))
+    refusal = next(iter(foreseen.refusals), None)
+    return case if refusal is None else case.failing(refusal.exit_code, describe_failure(refusal))
 
 
 def _files_text(foreseen: Foreseen) -> str:

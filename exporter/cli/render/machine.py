@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     from exporter.language.linting import LintResult
 
 INTERRUPTED = "Interrupted"
-_VERIFICATION = "VerificationError"
+VERIFICATION = "VerificationError"
 # The kinds of errors that programs are told, in `output-defs.schema.json` too.
 KINDS = (
     *(kind.__name__ for kind in (UsageError, SpecError, CheckpointError, ExportError, EngineError, ExporterError)),
-    _VERIFICATION,
+    VERIFICATION,
     INTERRUPTED,
 )
 _SARIF = "https://json.schemastore.org/sarif-2.1.0.json"
