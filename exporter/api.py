@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from exporter.building.pool import OnStage, Outcome
     from exporter.building.request import Given
     from exporter.building.requests import Build
+    from exporter.drafting.choosing import Ask
+    from exporter.drafting.making import Drafted
     from exporter.language.document import Mapping as Node
     from exporter.models.checkpoints import LeftBehind
     from exporter.planning.plan import Axis, Plan, Setting
@@ -455,6 +457,44 @@ def measure(names: Iterable[str], given: Given, on_stage: OnStage = lambda build
     from exporter.building.measuring import measure as measure_builds
 
     return measure_builds(names, given, on_stage)
+
+
+def draft(model_type: str | None, given: Given, ask: Ask, progress: Progress = lambda _: None) -> Drafted:
+    """Draft a spec by looking at a model.
+
+    Args:
+        model_type: the architecture; None for that of the checkpoint in ``given``.
+        given: ``model`` and the options of a checkpoint, and the fields of `exporter.drafting.making.Wish`.
+        ask: decides where the model does not.
+        progress: told what is being done.
+
+    Raises:
+        UsageError: transformers has no such architecture, no family fits it, or an option does not.
+        CheckpointError: the checkpoint cannot be opened, or its config not be read.
+    """
+    from exporter.building.request import make_source
+    from exporter.drafting.making import Wish, draft_spec
+
+    of_wish = {name: given[name] for name in ("tasks", "family", "build") if name in given}
+    return draft_spec(Wish(model_type, make_source(given), **of_wish), ask, progress)
+
+
+def check_draft(name: str, given: Given, ask: Ask, progress: Progress = lambda _: None) -> list[str]:
+    """Draft the spec of a spec's architecture anew, and return the lines of a diff between the two.
+
+    Args:
+        name: the spec, by its path or architecture.
+        given: as for `draft`.
+        ask: decides where the model does not.
+        progress: told what is being done.
+
+    Raises:
+        UsageError: there is no such spec, or it cannot be drafted.
+    """
+    from exporter.drafting.comparing import compare_spec, spec_architecture
+
+    drafted = draft(spec_architecture(name), {**given, "build": False}, ask, progress)
+    return compare_spec(name, drafted.draft)
 
 
 def lint(

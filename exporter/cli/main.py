@@ -17,7 +17,7 @@ from typing import NoReturn
 import click
 
 from exporter.artifacts.refusals import find_broken_library, find_refusal
-from exporter.cli import building, doctor, linting, looking, publishing
+from exporter.cli import building, doctor, drafting, linting, looking, publishing
 from exporter.cli.answer import Answer
 from exporter.cli.ending import Ending, leave, told_to_end
 from exporter.cli.junit import report_failures
@@ -193,6 +193,7 @@ _HELP = f"""Turn Hugging Face Transformers checkpoints into verified graphs: {",
         exporter verify out                             check an artifact again, without PyTorch
         exporter push out me/my-model-onnx              publish an artifact on the Hub
         exporter lint specs                             check specs, with carets under what is wrong
+        exporter new my_model -o specs                  draft the spec of an architecture that has none
 
     Exit code: 0 success; 1 findings, or a build or verification that failed; 2 a request that cannot be served; 3 a bug
     in exporter.
@@ -212,7 +213,15 @@ def cli() -> None:
     """The group of commands, whose help is `_HELP`."""
 
 
-for command in (*building.COMMANDS, *looking.COMMANDS, *linting.COMMANDS, *doctor.COMMANDS, *publishing.COMMANDS):
+_COMMANDS = (
+    *building.COMMANDS,
+    *looking.COMMANDS,
+    *linting.COMMANDS,
+    *drafting.COMMANDS,
+    *doctor.COMMANDS,
+    *publishing.COMMANDS,
+)
+for command in _COMMANDS:
     # A command that another program runs without the group has the same options for help.
     command.context_settings = {**CONTEXT, **command.context_settings}
     cli.add_command(command)

@@ -115,7 +115,7 @@ def find_class(plan: Plan, config: Any, checkpoint: Checkpoint | None = None) ->
         auto_map = getattr(config, "auto_map", None)
         reference = auto_map.get(plan.model.auto_class) if isinstance(auto_map, Mapping) else None
         if reference is not None:
-            return _remote_class(reference, checkpoint)
+            return remote_class(reference, checkpoint)
     return class_for(plan.model.auto_class, plan.model.model_class, config, plan.model.architecture)
 
 
@@ -146,7 +146,7 @@ def class_for(auto_class: str | None, model_class: str | None, config: Any, arch
     return next((candidate for candidate in classes if candidate.__name__ in architectures), classes[0])
 
 
-def _remote_class(reference: str, checkpoint: Checkpoint) -> Any:
+def remote_class(reference: str, checkpoint: Checkpoint) -> Any:
     """Return a class of a checkpoint's own code, which runs.
 
     Raises:

@@ -25,6 +25,7 @@ LAYERS = (
     ("artifacts",),
     ("verification",),
     ("building",),
+    ("drafting",),
     ("api",),
     ("cli",),
     ("onnx",),
