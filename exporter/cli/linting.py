@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from exporter.cli.answer import Answer
 from exporter.errors import UsageError
-
-if TYPE_CHECKING:
-    from exporter.language.linting import LintResult
+from exporter.language.diagnostics import Severity
 
 
 @click.command
@@ -48,6 +45,15 @@ if TYPE_CHECKING:
     ),
 )
 @click.option("--ignore", multiple=True, metavar="RULE", help="Leave these rules out, named like those of --select.")
+@click.option(
+    "--fail-on",
+    type=click.Choice([severity.value for severity in Severity]),
+    help=(
+        "Leave with exit code 1 for findings that matter as much as this, or more: error lets warnings pass. "
+        "Default: warning, for every finding."
+    ),
+)
+@click.option("--exit-zero", is_flag=True, help="Leave with exit code 0 whatever is found.")
 def lint(
     paths: tuple[str, ...],
     models: bool,
@@ -57,11 +63,14 @@ def lint(
     changed: bool,
     select: tuple[str, ...],
     ignore: tuple[str, ...],
+    fail_on: str | None,
+    exit_zero: bool,
 ) -> int:
     """Check specs, families and build files. Without PATH: the directory 'specs'.
 
     PATH is a file, a directory, or an architecture of 'exporter list'. Every finding has its place, the rule, and what
-    to do about it; 'exporter explain RULE' says more. Exit code 1 means that something was found.
+    to do about it; 'exporter explain RULE' says more. Exit code 1 means that something was found, as --fail-on says;
+    3 that a rule crashed.
 
     \b
         exporter lint specs
@@ -70,36 +79,44 @@ def lint(
     """
     from exporter import api
     from exporter.cli.render import machine, text
+    from exporter.language.linting import LintResult
 
     if fix and diff:
         raise UsageError("--fix changes the files and --diff does not", help="give one of them")
+    if diff and style != "text":
+        raise UsageError(f"--diff prints a diff, and --format {style} the findings", help="give one of them")
+    if exit_zero and fail_on is not None:
+        raise UsageError(f"--exit-zero fails on nothing, and --fail-on {fail_on} on findings", help="give one of them")
+    threshold = None if exit_zero else Severity(fail_on or Severity.WARNING)
     if changed:
         from exporter.language.changed import find_affected, removed_files
 
         paths = tuple(find_affected([*paths, *removed_files()]))
-        if not paths:
-            return 0
     chosen = paths or (("specs",) if Path("specs").is_dir() else ())
-    if not chosen:
+    if not chosen and not changed:
         raise UsageError(
             "there is no directory 'specs' here", help="name the specs to lint: exporter lint path/to/specs"
         )
 
     def run() -> LintResult:
+        if changed and not paths:
+            return LintResult((), ())
         return api.lint(*chosen, models=models, select=select, ignore=ignore, progress=show_progress)
 
     result, fixed = api.fix(run) if fix else (run(), 0)
     show_progress("")
+    exit_code = result.exit_code(threshold)
     if diff:
         click.echo("".join(api.diff_fixes(result)), nl=False)
-        return 0 if result.passed else 1
+        return exit_code
     if style == "json":
-        answer = machine.lint_data(result, fixed)
-        return Answer.current().give(0 if result.passed else 1, **answer)
+        return Answer.current().give(exit_code, **machine.lint_data(result, fixed))
     renderers = {
         "sarif": machine.diagnostics_sarif,
         "github": machine.diagnostics_github,
     }
+    if style == "text" and changed and not paths:
+        return exit_code
     if style != "text":
         rendered = renderers[style](result.diagnostics)
         click.echo(rendered + "\n" if rendered else "", nl=False)
@@ -110,7 +127,7 @@ def lint(
             (f"{fixed} fixed; " if fixed else "")
             + text.render_summary(result.diagnostics, len(result.files), result.count)
         )
-    return 0 if result.passed else 1
+    return exit_code
 
 
 def show_progress(text: str) -> None:

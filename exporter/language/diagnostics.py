@@ -9,7 +9,7 @@ from enum import Enum
 from typing import Any
 
 from exporter import records
-from exporter.errors import ExporterError
+from exporter.errors import EngineError, ExporterError
 from exporter.language.text import Span, Text
 
 
@@ -18,6 +18,11 @@ class Severity(Enum):
 
     ERROR = "error"
     WARNING = "warning"
+
+    def reaches(self, threshold: Severity) -> bool:
+        """Tell whether it matters as much as the threshold, or more."""
+        order = list(Severity)
+        return order.index(self) <= order.index(threshold)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +56,10 @@ class Label:
 
 @dataclass(frozen=True, slots=True)
 class Diagnostic:
-    """One finding: a rule, a place, what is wrong and what to do about it."""
+    """One finding: a rule, a place, what is wrong and what to do about it.
+
+    One that ``is_bug`` says that exporter failed, and nothing of the document.
+    """
 
     rule: str
     message: str
@@ -60,6 +68,7 @@ class Diagnostic:
     help: str | None = None
     labels: tuple[Label, ...] = ()
     fix: Fix | None = None
+    is_bug: bool = False
 
     def labelled(self, span: Span, text: str) -> Diagnostic:
         """Return the finding with a second place that belongs to it, such as the first of two equal keys."""
@@ -76,13 +85,18 @@ class Diagnostic:
 
 
 class SpecError(ExporterError):
-    """A document has findings; ``diagnostics`` holds every one of them."""
+    """A document has findings; ``diagnostics`` holds every one of them.
+
+    Its exit code is that of a bug where one of them says that a rule crashed.
+    """
 
     def __init__(self, diagnostics: Iterable[Diagnostic]) -> None:
         self.diagnostics = tuple(sorted(diagnostics, key=Diagnostic.sort_key))
         first = self.diagnostics[0]
         more = f" (and {len(self.diagnostics) - 1} more)" if len(self.diagnostics) > 1 else ""
         super().__init__(f"{first.span.location()}: {first.message}{more}", help=first.help)
+        if any(finding.is_bug for finding in self.diagnostics):
+            self.exit_code = EngineError.exit_code
 
 
 def diagnostics_to_data(diagnostics: Iterable[Diagnostic]) -> dict[str, Any]:

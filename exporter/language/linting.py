@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from exporter.errors import UsageError, describe_error, did_you_mean
+from exporter.errors import EngineError, UsageError, describe_error, did_you_mean
 from exporter.language.catalog import display_name, expand_paths
 from exporter.language.composing import Composition, check_family, compose_spec
 from exporter.language.diagnostics import Diagnostic, Fix, Severity
@@ -65,6 +65,16 @@ class LintResult:
     def passed(self) -> bool:
         """Whether nothing was found."""
         return not self.diagnostics
+
+    def exit_code(self, fail_on: Severity | None = Severity.WARNING) -> int:
+        """Return 0 for a run that passes, 1 for one with findings that matter, and 3 where a rule crashed.
+
+        Args:
+            fail_on: how much a finding matters, at least, that a run does not pass with. None lets every finding pass.
+        """
+        if any(finding.is_bug for finding in self.diagnostics):
+            return EngineError.exit_code
+        return int(fail_on is not None and any(each.severity.reaches(fail_on) for each in self.diagnostics))
 
 
 def lint_paths(
@@ -294,7 +304,7 @@ def _run_rules_on(judged: _Judged, subjects: tuple[Subject, ...], rules: Iterabl
         except Exception as error:
             message = f"the rule '{rule.name}' crashed: {describe_error(error)}"
             help_ = "this is a bug in exporter, not in the document; please report it with the document"
-            findings.append(RULE_CRASHED.at(message, document.source.span(0, 0), help_))
+            findings.append(replace(RULE_CRASHED.at(message, document.source.span(0, 0), help_), is_bug=True))
     return [*findings, *subject.staged_of(TOO_MUCH_WORK)]
 
 

@@ -142,3 +142,85 @@ def test_what_cannot_be_linted_is_refused(arguments: list[str], said: str, tmp_p
     (tmp_path / "folders" / "x.yaml").mkdir(parents=True)
     (tmp_path / "dangling.yaml").symlink_to("gone")
     assert said in refuse(2, "lint", *arguments)
+
+
+# A name that is not that of the file: a warning.
+WARNED = GOOD.replace("architecture: example", "architecture: another")
+
+
+@pytest.mark.parametrize(
+    ("text", "options", "code"),
+    [
+        (WARNED, (), 1),
+        (WARNED, ("--fail-on", "warning"), 1),
+        (WARNED, ("--fail-on", "error"), 0),
+        (WARNED, ("--exit-zero",), 0),
+        (BAD, ("--fail-on", "error"), 1),
+        (BAD, ("--exit-zero",), 0),
+        (BAD, ("--exit-zero", "--diff"), 0),
+        (WARNED, ("--fail-on", "error", "--diff"), 0),
+        (GOOD, ("--fail-on", "warning"), 0),
+    ],
+)
+@pytest.mark.parametrize("style", ["text", "json", "sarif", "github"])
+def test_a_finding_below_the_threshold_is_printed_and_lets_the_run_pass(
+    style: str, text: str, options: tuple[str, ...], code: int, lint: Callable[..., Result]
+):
+    if style != "text" and "--diff" in options:
+        return
+    result = lint(text, "--format", style, *options)
+    assert result.return_value == code
+    if style == "json":
+        answer = read_answer(result.stdout, ok=code == 0)
+        assert (answer["errors"], answer["warnings"]) == (int(text is BAD), int(text is WARNED))
+    elif text is not GOOD and "--diff" not in options:
+        assert ("unknown-task" if text is BAD else "file-name-mismatch") in result.stdout
+
+
+def test_a_summary_counts_errors_and_warnings_apart(lint: Callable[..., Result]):
+    assert lint(BAD.replace("architecture: example", "architecture: another")).stdout.splitlines()[-1] == (
+        "1 file checked: 1 error and 1 warning; --fix removes 1"
+    )
+
+
+@pytest.mark.parametrize(
+    "options",
+    [("--exit-zero", "--fail-on", "error"), ("--diff", "--json"), ("--diff", "--format", "sarif"), ("--diff", "--fix")],
+)
+def test_options_that_contradict_one_another_are_refused(options: tuple[str, ...], refuse: Callable[..., str]):
+    assert "give one of them" in refuse(2, "lint", "bert", *options)
+
+
+def crash(*_: object) -> None:
+    raise ZeroDivisionError("oh")
+
+
+@pytest.mark.parametrize("options", [(), ("--exit-zero",), ("--fail-on", "error"), ("--json",), ("--format", "sarif")])
+def test_a_rule_that_crashes_is_a_bug_of_ours(
+    options: tuple[str, ...], lint: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("exporter.language.linting.find", crash)
+    result = lint(GOOD, *options)
+    assert result.return_value == 3
+    if "sarif" in options:
+        (run,) = json.loads(result.stdout)["runs"]
+        assert run["invocations"] == [{"executionSuccessful": False}]
+
+
+@pytest.mark.parametrize("command", ["show", "plan", "build"])
+def test_a_rule_that_crashes_is_a_bug_of_ours_for_every_command(
+    command: str, refuse: Callable[..., str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    (tmp_path / "example.yaml").write_text(GOOD, "utf-8")
+    monkeypatch.setattr("exporter.language.linting.find", crash)
+    assert "rule-crashed" in refuse(3, command, "example.yaml")
+
+
+def test_what_no_change_concerns_is_answered_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, invoke: Callable[..., Result]
+):
+    monkeypatch.chdir(tmp_path)
+    assert invoke("lint", "--changed").stdout == ""
+    assert read_answer(invoke("lint", "--changed", "--json").stdout)["findings"] == []
+    (run,) = json.loads(invoke("lint", "--changed", "--format", "sarif").stdout)["runs"]
+    assert run["results"] == []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -28,6 +29,11 @@ KINDS = (
     INTERRUPTED,
 )
 _SARIF = "https://json.schemastore.org/sarif-2.1.0.json"
+# Where people read of the program and of a rule.
+HOME_PAGE = "https://exporter.dev"
+RULES_PAGE = "https://github.com/exporter-dev/exporter/tree/main/docs/rules.md"
+# What a program may compare versions by.
+_SEMANTIC = re.compile(r"\d+\.\d+\.\d+(?:[-+][\w.+-]+)?")
 
 
 def to_json(value: Any) -> str:
@@ -124,6 +130,7 @@ def diagnostics_sarif(diagnostics: Iterable[Diagnostic]) -> str:
             "shortDescription": {"text": RULES[name].page.split("\n\n", 1)[0].replace("\n", " ")},
             "fullDescription": {"text": RULES[name].page},
             "help": {"text": RULES[name].page, "markdown": RULES[name].page},
+            "helpUri": f"{RULES_PAGE}#{name}",
             "defaultConfiguration": {"level": RULES[name].severity.value},
         }
         for name in names
@@ -143,12 +150,21 @@ def diagnostics_sarif(diagnostics: Iterable[Diagnostic]) -> str:
         for finding in findings
     ]
     version = installed_version()
-    driver = {"name": "exporter", "version": version, "semanticVersion": version, "rules": rules}
-    log = {
-        "$schema": _SARIF,
-        "version": "2.1.0",
-        "runs": [{"tool": {"driver": driver}, "columnKind": "unicodeCodePoints", "results": results}],
+    driver = {
+        "name": "exporter",
+        "informationUri": HOME_PAGE,
+        "version": version,
+        **({"semanticVersion": version} if _SEMANTIC.fullmatch(version) else {}),
+        "rules": rules,
     }
+    invocation = {"executionSuccessful": not any(finding.is_bug for finding in findings)}
+    run = {
+        "tool": {"driver": driver},
+        "invocations": [invocation],
+        "columnKind": "unicodeCodePoints",
+        "results": results,
+    }
+    log = {"$schema": _SARIF, "version": "2.1.0", "runs": [run]}
     return json.dumps(log, indent=1)
 
 

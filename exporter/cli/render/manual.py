@@ -78,7 +78,8 @@ def rules_page() -> str:
         "",
         (
             "Errors keep a spec from being built. Any finding, error or warning, makes `exporter lint` leave with "
-            "exit code 1."
+            "exit code 1, unless `--fail-on error` lets warnings pass or `--exit-zero` everything. A rule that crashes "
+            "(`rule-crashed`) is a bug in exporter, and exit code 3."
         ),
         "",
         "A finding is suppressed on its line, or from a comment alone on the line above, with a reason:",
