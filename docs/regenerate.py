@@ -1,8 +1,9 @@
 """Write what the documentation generates from specs, schemas and rules: ``python docs/regenerate.py``.
 
 `docs/schema.md` and `docs/rules.md` are the output of a command, byte for byte, and `docs/cli.md` is what ``--help`` of
-each command says. The README has the tables of `exporter list --markdown` and the text of a spec, each between two
-markers. With ``--check`` nothing is written, and the exit code says whether something is stale.
+each command says. `schemas/vocabulary.schema.json` has the names that editors complete. The README has the tables of
+`exporter list --markdown` and the text of a spec, each between two markers. With ``--check`` nothing is written, and
+the exit code says whether something is stale.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from exporter.cli.render.catalogue import catalogue_markdown
 from exporter.cli.render.manual import commands_page, rules_page, schema_page
 from exporter.language.catalog import list_specs
 from exporter.language.loading import load_spec
+from exporter.language.vocabulary import vocabulary_document
 
 ROOT = Path(__file__).parent.parent
 SHOWN_SPEC = "specs/bert.yaml"
@@ -29,6 +31,7 @@ def generated() -> dict[Path, str]:
     readme = between(readme, "spec", f"```yaml\n{spec}```\n")
     return {
         ROOT / "README.md": readme,
+        ROOT / "schemas" / "vocabulary.schema.json": vocabulary_document(),
         ROOT / "docs" / "schema.md": schema_page(),
         ROOT / "docs" / "rules.md": rules_page(),
         ROOT / "docs" / "cli.md": commands_page(cli),

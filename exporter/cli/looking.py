@@ -98,16 +98,36 @@ def show(spec: str, as_json: bool) -> int:
 
 @click.command
 @click.argument("kind", default="spec", metavar="[KIND]")
+@click.option(
+    "--editor",
+    is_flag=True,
+    help="With the families, tasks and architectures there are: an editor completes them and underlines other names.",
+)
+@click.option(
+    "--beside",
+    metavar="DIR",
+    type=click.Path(path_type=Path),
+    help="The same, and the families in DIR/families are known too: those of your own specs in DIR.",
+)
 @click.option("--markdown", is_flag=True, help="Print the page docs/schema.md instead: every key of every document.")
-def schema(kind: str, markdown: bool) -> int:
-    """Print the JSON Schema of one kind of document, self-contained, for an editor. Without a kind: that of specs.
+def schema(kind: str, editor: bool, beside: Path | None, markdown: bool) -> int:
+    """Print the JSON Schema of one kind of document as one self-contained text. Without a kind: that of specs.
 
     KIND is spec, family, tasks or build. It may also be what a command prints as JSON: build-output is the schema of
     'exporter build --json', and output is what the JSON of all commands has in common.
-    """
-    from exporter.cli.render.manual import schema_document, schema_page
 
-    click.echo(schema_page() if markdown else schema_document(kind), nl=False)
+    \b
+        exporter schema spec --editor > spec.schema.json
+        exporter schema spec --beside specs > schemas/spec.schema.json
+    """
+    from exporter.cli.render.manual import editor_document, schema_document, schema_page
+
+    if markdown and (editor or beside is not None):
+        raise UsageError("--markdown prints a page for people", help="leave out --editor and --beside, or --markdown")
+    if editor or beside is not None:
+        click.echo(editor_document(kind, beside), nl=False)
+    else:
+        click.echo(schema_page() if markdown else schema_document(kind), nl=False)
     return 0
 
 

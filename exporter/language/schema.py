@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Callable, Iterator
 from functools import lru_cache
 from pathlib import Path
@@ -24,6 +25,8 @@ from exporter.language.findings import MISSING_KEY, TOO_LARGE, UNKNOWN_KEY, WRON
 from exporter.language.text import Span
 
 KINDS = ("spec", "family", "tasks", "build")
+# The names there are, which editors read and the linter does not: its rules know those beside a spec, too.
+VOCABULARY = "vocabulary"
 _SUFFIX = ".schema.json"
 _WORDS = {
     "object": "a mapping",
@@ -56,12 +59,33 @@ def load_schema(kind: str) -> dict[str, Any]:
     return loaded
 
 
-def bundle_schema(kind: str) -> dict[str, Any]:
-    """Return the schema of ``kind`` as one self-contained document, for editors that follow no references."""
+def bundle_schema(kind: str, names: dict[str, Any] | None = None) -> dict[str, Any]:
+    """Return the schema of ``kind`` as one self-contained document, for editors that follow no references.
+
+    Args:
+        kind: of a document or an output.
+        names: the parts of the schema `VOCABULARY`. Without them, families and tasks may have any name.
+    """
     parts = "output-defs" if kind in output_kinds() else "defs"
-    whole = {**load_schema(kind), "$defs": load_schema(parts)["$defs"]}
-    bundled: dict[str, Any] = json.loads(json.dumps(whole).replace(f"{parts}{_SUFFIX}#/", "#/"))
+    whole = {**load_schema(kind), "$defs": {**load_schema(parts)["$defs"], **(names or {})}}
+    opened = whole if names is not None else _without_names(whole)
+    text = re.sub(rf'"(?:{parts}|{VOCABULARY}){re.escape(_SUFFIX)}#/', '"#/', json.dumps(opened))
+    bundled: dict[str, Any] = json.loads(text)
     return bundled
+
+
+def _without_names(schema: Any) -> Any:
+    """Return a schema without its references to the names there are."""
+    if isinstance(schema, list):
+        return [_without_names(part) for part in schema if not _is_of_names(part)]
+    if isinstance(schema, dict):
+        parts = {key: _without_names(part) for key, part in schema.items()}
+        return {key: part for key, part in parts.items() if key != "allOf" or part}
+    return schema
+
+
+def _is_of_names(part: Any) -> bool:
+    return isinstance(part, dict) and str(part.get("$ref", "")).startswith(VOCABULARY)
 
 
 @lru_cache(maxsize=1)
@@ -73,9 +97,12 @@ def _definitions() -> dict[str, Any]:
 def _follow(validator: Any, reference: str, instance: Any, _: Any) -> Iterator[ValidationError]:
     """Hold an instance against the definition that a ``$ref`` names, which is one of the shared ones in every schema.
 
+    The names that editors complete are left to the rules.
+
     Looking each of some 10,000 references up in a registry took a tenth of the time of linting the catalogue.
     """
-    yield from validator.descend(instance, _definitions()[reference.rpartition("/")[2]])
+    if not reference.startswith(VOCABULARY):
+        yield from validator.descend(instance, _definitions()[reference.rpartition("/")[2]])
 
 
 Keyword = Callable[[Any, Any, Any, Any], Iterator[ValidationError]]

@@ -14,6 +14,7 @@ from click.testing import Result
 from commands import SPECS, read_answer
 
 from exporter import api
+from exporter.errors import UsageError
 from exporter.language.catalog import list_specs
 from exporter.planning.plan import Plan
 from exporter.verification.report import Report
@@ -67,6 +68,20 @@ def test_schema_prints_one_document(invoke: Callable[..., Result], kind: str):
 def test_schema_without_a_kind_is_that_of_specs(invoke: Callable[..., Result]):
     assert invoke("schema").stdout == invoke("schema", "spec").stdout
     assert invoke("schema", "--markdown").stdout.startswith("# Keys of the documents\n")
+
+
+def test_schemas_for_editors_have_the_names_there_are(invoke: Callable[..., Result], tmp_path: Path):
+    schema = json.loads(invoke("schema", "--editor").stdout)
+    assert "encoder" in schema["$defs"]["known_family"]["enum"]
+    assert ".schema.json#" not in json.dumps(schema)
+    (tmp_path / "families").mkdir()
+    (tmp_path / "families" / "mine.yaml").write_text("family: mine\n", "utf-8")
+    schema = json.loads(invoke("schema", "spec", "--beside", str(tmp_path)).stdout)
+    assert "mine" in schema["$defs"]["known_family"]["enum"]
+    for words in (["--beside", str(tmp_path / "none")], ["plan-output", "--editor"], ["--editor", "--markdown"]):
+        with pytest.raises(UsageError) as refused:
+            invoke("schema", *words)
+        assert refused.value.help
 
 
 def test_explain_takes_names_and_codes(invoke: Callable[..., Result]):

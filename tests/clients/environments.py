@@ -57,6 +57,10 @@ class Installer:
         """Return the directory of transformers.js, and of what drives a browser."""
         return self.node("transformers-js", "@huggingface/transformers@4.3.1", "playwright-core@1.65.1")
 
+    def yaml_language_server(self) -> Path:
+        """Return the directory of the language server that editors read YAML with."""
+        return self.node("yaml-language-server", "yaml-language-server@2.0.0")
+
     def _install(self, name: str, key: Sequence[str], commands: Sequence[Sequence[str]]) -> Path:
         if self.cache is None:
             pytest.skip("pytest runs without its cache, where clients are installed")

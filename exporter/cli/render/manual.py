@@ -7,7 +7,8 @@ from __future__ import annotations
 import inspect
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import click
@@ -15,6 +16,7 @@ import click
 from exporter.errors import UsageError, did_you_mean
 from exporter.language.findings import RULES, Rule
 from exporter.language.schema import KINDS, bundle_schema, load_schema, output_kinds
+from exporter.language.vocabulary import editor_schema
 
 
 def explain_rule(word: str) -> str:
@@ -119,10 +121,30 @@ def schema_document(kind: str) -> str:
     Raises:
         UsageError: there is no such kind.
     """
-    kinds = [*KINDS, *output_kinds()]
+    return _schema_text(bundle_schema(_one_of(kind, (*KINDS, *output_kinds()))))
+
+
+def editor_document(kind: str, near: Path | None) -> str:
+    """Return the JSON Schema of a kind of document with the names there are, for an editor.
+
+    Args:
+        kind: of a document.
+        near: a directory of specs, whose own families are known too.
+
+    Raises:
+        UsageError: there is no such kind of document, or ``near`` has no families.
+    """
+    return _schema_text(editor_schema(_one_of(kind, KINDS), near))
+
+
+def _one_of(kind: str, kinds: Sequence[str]) -> str:
     if kind not in kinds:
         raise UsageError(f"there is no schema '{kind}'", help=did_you_mean(kind, kinds, otherwise="the schemas are"))
-    return json.dumps(bundle_schema(kind), indent=2, ensure_ascii=False) + "\n"
+    return kind
+
+
+def _schema_text(schema: dict[str, Any]) -> str:
+    return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
 
 
 def schema_page() -> str:
@@ -173,6 +195,8 @@ def _keys(schema: dict[str, Any], prefix: str) -> Iterator[tuple[str, bool, str]
         entries.append((f"{prefix}<name>", False, schema["additionalProperties"]))
     if isinstance(schema.get("items"), dict) and "properties" in schema["items"]:
         yield from _keys(schema["items"], f"{prefix.rstrip('.')}[].")
+    for part in schema.get("allOf", ()):
+        yield from _keys(part, prefix)
     for path, needed, entry in entries:
         yield path, needed, _meaning(entry)
         yield from _keys(entry, f"{path}.")
