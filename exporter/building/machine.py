@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from exporter.errors import describe_error, format_bytes
+from exporter.planning.target import Target
+from exporter.targets.registry import TARGETS
 from exporter.versions import DISTRIBUTION, extras, install_command, installed_version, is_installed
 
 # Less than this is told of, in bytes: a model of some hundred million parameters is loaded twice and written once.
@@ -24,7 +26,6 @@ _HUB = "https://huggingface.co"
 _HUB_SECONDS = 2.0
 # What people ask for; the other extras are for work on exporter itself, or for packages of one vendor.
 _EXTRAS = ("build", "verify", "publish", "tf", "flax", "peft", "openvino")
-_NEURON = (("torch_neuronx", "neuronxcc"), ("torch_neuron", "neuroncc"))
 _COMPILERS = ("c++", "g++", "clang++")
 
 
@@ -116,15 +117,14 @@ def _find_extras() -> Iterator[Finding]:
 
 
 def _find_sdks() -> Iterator[Finding]:
-    neuron = next((names for names in _NEURON if all(is_installed(name) for name in names)), None)
-    if neuron is None:
-        yield Finding("sdks", "neuron", "absent", "not installed", "--target neuron needs the SDK: see docs/neuron.md")
-    else:
-        yield Finding("sdks", "neuron", "ok", " and ".join(neuron))
-    if installed_version("openvino") == "unknown":
-        yield Finding("sdks", "openvino", "absent", "not installed", install_command("openvino"))
-    else:
-        yield Finding("sdks", "openvino", "ok", installed_version("openvino"))
+    for target in TARGETS.values():
+        chains = _toolchains(target)
+        here = next((chain for chain in chains if all(map(is_installed, chain))), None)
+        if here is not None:
+            known = [version for name in here if (version := installed_version(name)) != "unknown"]
+            yield Finding("sdks", target.name, "ok", " and ".join(known or here))
+        elif chains:
+            yield Finding("sdks", target.name, "absent", "not installed", target.help)
     asked = os.environ.get("CXX")
     compiler = next(filter(None, map(shutil.which, [asked] if asked else _COMPILERS)), None)
     if compiler is None:
@@ -132,6 +132,12 @@ def _find_sdks() -> Iterator[Finding]:
         yield Finding("sdks", "C++ compiler", "absent", what, "--aoti needs one: install g++ or clang++, or set CXX")
     else:
         yield Finding("sdks", "C++ compiler", "ok", compiler)
+
+
+def _toolchains(target: Target) -> list[tuple[str, ...]]:
+    """Return the sets of modules that each build a target, by its settings, where it needs what others do not."""
+    words = ({flag.name: word} for flag in target.flags if isinstance(flag.kind, tuple) for word in flag.kind)
+    return [chain for chain in dict.fromkeys(map(target.build_modules, ({}, *words))) if chain]
 
 
 def _find_room(output: Path) -> Iterator[Finding]:

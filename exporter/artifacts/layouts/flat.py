@@ -29,8 +29,9 @@ _CLASSES_WITH_PAST = {
 
 
 def _word(plan: Plan) -> str | None:
-    """Return the class of optimum for a plan: it loads ONNX, and gives float32."""
-    if plan.recording.target != "onnx" or plan.model.dtype != "float32" or plan.sizes.fixed:
+    """Return the class of optimum for a plan: it loads ONNX files of this end, and gives float32."""
+    loads = all(graph.file.endswith(".onnx") for graph in plan.graphs)
+    if not loads or plan.model.dtype != "float32" or plan.sizes.fixed:
         return None
     single = len(plan.graphs) == 1 and not plan.task.endswith(WITH_PAST)
     name = _CLASSES.get(plan.task) if single else _CLASSES_WITH_PAST.get(plan.task)

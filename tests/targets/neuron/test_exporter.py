@@ -226,7 +226,7 @@ def test_the_program_of_the_card_runs(artifact: tuple[Path, Plan]) -> None:
     done = subprocess.run(
         [sys.executable, "-c", program[1]], cwd=artifact[0], env=with_sdk(), capture_output=True, text=True, check=False
     )
-    assert (done.stdout, done.stderr) == ("(1, 3)\n", "")
+    assert (done.stdout, done.stderr) == ("logits (1, 3)\n", "")
 
 
 def test_the_compiler_is_told_what_was_asked_for(artifact: tuple[Path, Plan]) -> None:
@@ -435,10 +435,12 @@ def test_without_the_sdk_there_is_one_error_and_no_work(
     (damaged / "config.json").write_text(json.dumps({**config, "hidden_size": 64}), "utf-8")
     path = offline_environment()["PYTHONPATH"]
     if installed == "placeholder":
-        (tmp_path / "site" / "torch_neuronx").mkdir(parents=True)
-        (tmp_path / "site" / "torch_neuronx" / "__init__.py").write_text(
-            'raise ImportError("WRONG PACKAGE. Please install it from elsewhere")\n'
-        )
+        # The package index has an empty package for the compiler too.
+        for package in ("torch_neuronx", "neuronxcc"):
+            (tmp_path / "site" / package).mkdir(parents=True)
+            (tmp_path / "site" / package / "__init__.py").write_text(
+                'raise ImportError("WRONG PACKAGE. Please install it from elsewhere")\n'
+            )
         path = f"{tmp_path / 'site'}{os.pathsep}{path}"
     result = run("build", "--model", damaged, "--target", "neuron", *DIMS, "-o", "out", PYTHONPATH=path)
     said = assert_clean_failure(result, 1)

@@ -83,7 +83,7 @@ def test_operations_are_named_by_their_place_and_not_by_a_counter(artifact: Buil
 
 def test_the_program_in_the_card_runs(artifact: BuildResult):
     text = (artifact.directory / "README.md").read_text("utf-8")
-    assert "library_name: openvino" in text
+    assert 'library_name: "openvino"\n' in text
     (program,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
     done = subprocess.run(
         [sys.executable, "-c", program],
