@@ -13,7 +13,7 @@ from exporter.language.spec import DTYPES, TRACERS, GraphSpec, MinimumOpset, Spe
 from exporter.planning.arrangement import Arrangement
 from exporter.planning.options import Options
 from exporter.planning.sizes import Sizes
-from exporter.planning.target import Target, check_settings
+from exporter.planning.target import Target, check_settings, refuse_idle_settings
 from exporter.planning.tracers import shortfalls
 
 # Several operators take bfloat16 since opset 20 only.
@@ -118,12 +118,14 @@ def choose(spec: Spec, task: TaskSpec, options: Options, target: Target, arrange
     # A target that has no opsets is always recorded in one way, and says under `targets:` what it cannot do.
     for asked in (tracer, options.dtype) if target.opsets else (options.dtype,):
         if asked in refused:
-            raise UsageError(f"{title} cannot be had with {asked}: {refused[asked]}")
+            help_ = f"leave {'--dtype' if asked == options.dtype else '--tracer'} out, or choose another"
+            raise UsageError(f"{title} cannot be had with {asked}: {refused[asked]}", help=help_)
     _refuse_internals(title, graphs, options, refused)
     check_settings(target, options.settings)
+    refuse_idle_settings(target, options.settings, options.dtype, static=options.static)
     limit = task.targets.get(target.name)
     if limit is not None and limit.refused is not None:
-        raise UsageError(f"{title} cannot be had as {target.name}: {limit.refused}")
+        raise UsageError(f"{title} cannot be had as {target.name}: {limit.refused}", help="choose another --target")
     _refuse_options(target, options)
     _refuse_forms_of_one_graph(spec, task, options)
     opset = _choose_opset(spec, options, target)
@@ -160,7 +162,9 @@ def _refuse_internals(title: str, graphs: tuple[GraphSpec, ...], options: Option
     """Refuse hidden states and attentions that the model does not give."""
     for asked in options.internals:
         if asked in refused:
-            raise UsageError(f"{title} cannot be had with {INTERNALS[asked]}: {refused[asked]}")
+            raise UsageError(
+                f"{title} cannot be had with {INTERNALS[asked]}: {refused[asked]}", help=f"leave {INTERNALS[asked]} out"
+            )
         if not any(kind_of_internal(tensor) == asked for graph in graphs for tensor in graph.internals):
             raise UsageError(
                 f"{title} cannot be had with {INTERNALS[asked]}: its spec declares no {asked.replace('_', ' ')}",
@@ -186,7 +190,7 @@ def _choose_graphs(spec: Spec, task: TaskSpec, options: Options, arrangement: Ar
     title = f"{spec.architecture} {task.name}"
     if merged:
         if "merged" in task.refused:
-            raise UsageError(f"{title} cannot be had merged: {task.refused['merged']}")
+            raise UsageError(f"{title} cannot be had merged: {task.refused['merged']}", help=f"leave {flag} out")
         if not task.merged:
             raise UsageError(
                 f"{title} cannot be had with one decoder for every step",

@@ -82,6 +82,8 @@ class Flag:
     metavar: str | None = None
     opposite: str | None = None
     local: bool = False
+    dtypes: tuple[str, ...] = ()
+    off: Setting = False
 
     @property
     def option(self) -> str:
@@ -204,6 +206,33 @@ def check_settings(target: Target, given: Settings) -> None:
     """
     check_values(target, given)
     target.refuse_combinations(given)
+
+
+def refuse_idle_settings(target: Target, given: Settings, dtype: str, *, static: bool) -> None:
+    """Refuse settings that mean nothing beside the other options.
+
+    Args:
+        target: the target, which has the settings.
+        given: the settings.
+        dtype: that of the build.
+        static: no dim is to be left open.
+
+    Raises:
+        UsageError: one speaks of other dtypes, or leaves a dim open where none is to be.
+    """
+    for flag in target.flags:
+        if given.get(flag.name, flag.off) in (False, flag.off):
+            continue
+        if flag.dtypes and dtype not in flag.dtypes:
+            raise UsageError(
+                f"{flag.option} means nothing for a build in {dtype}: it is about {' and '.join(flag.dtypes)}",
+                help=f"leave {flag.option} or --dtype out",
+            )
+        if static and flag.name in target.open_by:
+            raise UsageError(
+                f"--static leaves no dim open, and {flag.option} leaves open: {target.open_by[flag.name]}",
+                help="leave one of them out",
+            )
 
 
 def check_values(target: Target, given: Settings) -> None:

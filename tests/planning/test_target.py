@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from exporter.errors import UsageError
-from exporter.planning.target import Flag, Settings, Target, check_settings, lasting_settings
+from exporter.planning.target import Flag, Settings, Target, check_settings, lasting_settings, refuse_idle_settings
 
 FLAGS = (
     Flag("auto_cast", ("none", "all"), "what is cast."),
@@ -80,3 +80,29 @@ def test_a_target_has_one_file_and_nothing_else_unless_it_says_so(make_target):
     assert target.build_modules({}) == target.runtime_modules({}) == target.packages({}) == ()
     target.refuse_verification({})
     target.start_runtime()
+
+
+@pytest.mark.parametrize(
+    ("given", "dtype", "static", "refused"),
+    [
+        ({"press": "hard"}, "float32", False, None),
+        ({"press": "hard"}, "float16", False, "--press means nothing for a build in float16"),
+        ({"press": "none"}, "float16", False, None),
+        ({"loose": True}, "float16", False, None),
+        ({"loose": True}, "float32", True, "--static leaves no dim open, and --loose leaves open: batch"),
+        ({"loose": False}, "float32", True, None),
+        ({}, "float16", True, None),
+    ],
+)
+def test_a_setting_that_says_nothing_is_refused(
+    given: dict[str, Any], dtype: str, static: bool, refused: str | None, make_target
+):
+    flags = (Flag("press", ("none", "hard"), "press it", dtypes=("float32",), off="none"), Flag("loose", bool, "loose"))
+    paper = make_target(flags=flags, open_by={"loose": "batch"})
+    if refused is None:
+        refuse_idle_settings(paper, given, dtype, static=static)
+        return
+    with pytest.raises(UsageError) as failure:
+        refuse_idle_settings(paper, given, dtype, static=static)
+    assert failure.value.message.startswith(refused)
+    assert failure.value.help

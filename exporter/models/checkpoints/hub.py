@@ -49,7 +49,7 @@ def open_checkpoint(source: Source) -> Checkpoint:
         ) from None
     if stands or source.name.startswith((".", "/", "~")) or not _HUB_ID.match(source.name):
         if source.revision is not None:
-            raise UsageError("--revision goes with a hub id, not with a directory")
+            raise UsageError("--revision goes with a hub id, not with a directory", help="leave --revision out")
         directory, commit = path.expanduser(), None
     else:
         directory = _download(source)

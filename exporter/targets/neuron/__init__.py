@@ -48,6 +48,8 @@ TARGET = Target(
             "auto_cast",
             settings.AUTO_CASTS,
             "which float32 operations are cast to a faster dtype. Default: none.",
+            dtypes=("float32",),
+            off="none",
         ),
         Flag("auto_cast_type", tuple(settings.CASTS), "the dtype float32 operations are cast to. Default: bf16."),
         Flag(

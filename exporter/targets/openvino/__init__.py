@@ -61,7 +61,10 @@ TARGET = Target(
     inspect=_inspect,
     flags=(
         Flag(
-            "compress_to_fp16", bool, "write float32 weights as float16; inputs, outputs and computation stay float32."
+            "compress_to_fp16",
+            bool,
+            "write float32 weights as float16; inputs, outputs and computation stay float32.",
+            dtypes=("float32",),
         ),
     ),
     refused_options={
