@@ -101,6 +101,7 @@ NO_BATCH_AXIS = declare("EXP307", "no-batch-axis")
 FIXED_FLOAT = declare("EXP308", "fixed-float")
 WIDTH_BEFORE_HEIGHT = declare("EXP309", "width-before-height")
 FILL_SHAPE_MISMATCH = declare("EXP310", "fill-shape-mismatch")
+CIRCULAR_DIM = declare("EXP311", "circular-dim")
 
 # EXP4: what composing gives, and caches.
 NAME_COLLISION = declare("EXP401", "name-collision")

@@ -8,7 +8,7 @@ from typing import Any
 from exporter.errors import did_you_mean
 from exporter.language.diagnostics import SpecError
 from exporter.language.expressions import ExpressionError, ProcessorValues, evaluate_expression
-from exporter.language.findings import MALFORMED_EXPRESSION, UNKNOWN_CONFIG_KEY, UNKNOWN_DIM
+from exporter.language.findings import CIRCULAR_DIM, MALFORMED_EXPRESSION, UNKNOWN_CONFIG_KEY, UNKNOWN_DIM
 from exporter.language.spec import DerivedDim, Expression, Spec, StaticDim
 from exporter.language.text import Span
 
@@ -42,7 +42,7 @@ class Sizes:
             raise SpecError([UNKNOWN_DIM.at(reason, span, help=did_you_mean(name, self.spec.dims))])
         if name in self._evaluating:
             circle = " → ".join([*self._evaluating[self._evaluating.index(name) :], name])
-            raise SpecError([MALFORMED_EXPRESSION.at(f"the dims go in a circle: {circle}", dim.span)])
+            raise SpecError([CIRCULAR_DIM.at(f"the dims go in a circle: {circle}", dim.span)])
         self._evaluating.append(name)
         value = dim.value if isinstance(dim.value, int) else self._integer(dim.value, name)
         self._evaluating.pop()

@@ -87,7 +87,7 @@ def test_conditions_hold_or_do_not(spec: Spec):
         ("half", "malformed-expression", "the dim 'half' is 16.5 on this config, not a size"),
         ("below", "malformed-expression", "the dim 'below' is -7 on this config, not a size"),
         ("flag", "malformed-expression", "the dim 'flag' is True on this config, not a size"),
-        ("left", "malformed-expression", "the dims go in a circle: left → right → left"),
+        ("left", "circular-dim", "the dims go in a circle: left → right → left"),
     ],
 )
 def test_what_is_no_size_is_told_with_its_place(spec: Spec, name: str, rule: str, message: str):

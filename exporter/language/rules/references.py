@@ -10,7 +10,7 @@ from exporter.language.diagnostics import Diagnostic
 from exporter.language.document import Mapping
 from exporter.language.effort import spend, suggest
 from exporter.language.expressions import ROOTS, ExpressionError, expression_names
-from exporter.language.findings import DUPLICATE_ARCHITECTURE, FILE_NAME_MISMATCH, UNKNOWN_DIM
+from exporter.language.findings import CIRCULAR_DIM, DUPLICATE_ARCHITECTURE, FILE_NAME_MISMATCH, UNKNOWN_DIM
 from exporter.language.rules.registry import Subject, check
 from exporter.language.spec import (
     LAYER_DIM,
@@ -67,6 +67,18 @@ def _unknown_dim(subject: Subject, _: tuple[Subject, ...]) -> Iterator[Diagnosti
                         suggest(name, dynamic, otherwise="the dynamic dims are"),
                     )
     static = {name for name, dim in spec.dims.items() if isinstance(dim, StaticDim)}
+    for note in (note for task in spec.tasks.values() for note in task.notes):
+        for name in dict.fromkeys(note.dims):
+            spend()
+            if name not in static:
+                # A text in quotes or of several lines may be written otherwise than it is read.
+                at = max(note.span.text.find(f"{{{name}}}"), 0)
+                reason = "is dynamic and has no one size" if name in spec.dims else "is not a dim"
+                yield UNKNOWN_DIM.at(
+                    f"'{name}' in a note {reason}",
+                    note.span.within(at, at + len(name) + 2),
+                    suggest(name, static, otherwise="a note may name"),
+                )
     derived = {id(dim.value) for dim in spec.dims.values() if isinstance(dim, DerivedDim)}
     for expression in expressions_of(spec):
         known = set(spec.dims) if id(expression) in derived else static
@@ -85,6 +97,56 @@ def _unknown_dim(subject: Subject, _: tuple[Subject, ...]) -> Iterator[Diagnosti
                     expression.span.within(at, at + len(name)),
                     suggest(name, {*ROOTS, *known}, otherwise="an expression may name"),
                 )
+
+
+@check(CIRCULAR_DIM)
+def _circular_dim(subject: Subject, _: tuple[Subject, ...]) -> Iterator[Diagnostic]:
+    if subject.spec is None:
+        return
+    sources = dict(_sources_of_dims(subject.spec))
+    done: set[str] = set()
+    for first in sources:
+        # The dims on the way to the one that is looked at, each with those it follows from that are still to be met.
+        way: dict[str, Iterator[str]] = {}
+        name: str | None = first
+        while name is not None:
+            if name in way:
+                circle = list(way)[list(way).index(name) :]
+                spend(len(way))
+                yield _describe_circle(circle, subject)
+            elif name not in done:
+                done.add(name)
+                way[name] = iter(sources.get(name, ()))
+            name = None
+            while way and name is None:
+                spend()
+                name = next(way[next(reversed(way))], None)
+                if name is None:
+                    way.popitem()
+
+
+def _sources_of_dims(spec: Spec) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Yield each dim that has an expression with the dims that this names."""
+    for name, dim in spec.dims.items():
+        if isinstance(dim, StaticDim | DerivedDim) and isinstance(dim.value, Expression):
+            try:
+                named = expression_names(dim.value.text)
+            except ExpressionError:
+                continue  # malformed-expression has said so
+            yield name, tuple(source for source in named if source in spec.dims)
+
+
+def _describe_circle(circle: list[str], subject: Subject) -> Diagnostic:
+    """Return the finding of a circle, at the dim of it that stands first in the document, or else in its family."""
+    assert subject.spec is not None
+    spans = {name: subject.spec.dims[name].span for name in circle}
+    own = subject.document.source
+    start = min(range(len(circle)), key=lambda at: (spans[circle[at]].source is not own, spans[circle[at]].start))
+    names = [*circle[start:], *circle[:start]]
+    message = f"the dims go in a circle: {' → '.join([*names, names[0]])}"
+    return CIRCULAR_DIM.at(
+        message, spans[names[0]], "let one of them be an integer or an expression over 'config' alone"
+    )
 
 
 @check(FILE_NAME_MISMATCH)

@@ -128,6 +128,12 @@ UNKNOWN_DIM = {
         "refused: {odd: {when: «hiden» % 2, because: the halves are of one size}}\n",
         "did you mean 'hidden'?",
     ),
+    "in a note": ("notes: {length: 'up to «{spare}» tokens of {hidden}'}\n", None),
+    "in a note of its own condition": (
+        "notes: {length: {text: 'states of «{hiden}» numbers', when: config.wide}}\n",
+        "did you mean 'hidden'?",
+    ),
+    "dynamic, in a note": ("notes: {length: 'texts of «{sequence}» tokens'}\n", None),
     "dynamic, in the expression of a fixed dim": ("dims: {hidden: «sequence» * 2}\n", None),
     "a layer that nobody counts": (
         "inputs:\n  «past_{layer}»: 'float[batch] = randn'\n",
@@ -159,6 +165,7 @@ KNOWN_DIM = {
     ),
     "a fixed dim in an expression": "dims: {labels: hidden // 2}\n",
     "attributes of the config": "dims:\n  labels: config.heads.sizes[0]\n",
+    "a fixed dim in a note": "notes: {length: 'states of {hidden} numbers'}\n",
     "a number": "inputs: {x: 'int64[batch, 4] = zeros'}\n",
     "a dynamic dim that a target bakes in": "targets: {neuron: {static: [sequence], because: it is so long}}\n",
 }

@@ -262,3 +262,43 @@ def test_a_mistake_of_the_family_is_shown_in_the_family(lint_text, complete, fam
     (finding,) = lint_text(text, beside={"families/plain.yaml": family})
     assert (finding.rule, finding.span.source.name) == ("fixed-float", "specs/families/plain.yaml")
     assert finding.span.text == "float16"
+
+
+CIRCULAR_DIM = {
+    "itself": ("dims: {«hidden»: hidden + 1}\n", "hidden → hidden"),
+    "two": ("dims: {«hidden»: labels + 1, labels: hidden - 1}\n", "hidden → labels → hidden"),
+    "three, of which the last leads back": (
+        "dims: {vocab: labels, «hidden»: width, width: labels * 2, labels: hidden // 2}\n",
+        "hidden → width → labels → hidden",
+    ),
+    "through the family": ("dims: {«width»: hidden // 2, hidden: width * 2}\n", "width → hidden → width"),
+    "derived": (
+        "dims: {«rows»: {derived: columns // 2}, columns: {derived: rows * 2}}\n",
+        "rows → columns → rows",
+    ),
+    "two circles": ("dims: {«hidden»: hidden + 1, «labels»: vocab, vocab: labels}\n", "hidden → hidden"),
+}
+
+
+@pytest.mark.parametrize(("text", "circle"), CIRCULAR_DIM.values(), ids=CIRCULAR_DIM)
+def test_dims_in_a_circle_are_found_once(find_marked, text: str, circle: str):
+    first, *_ = find_marked("circular-dim", text)
+    assert first.message == f"the dims go in a circle: {circle}"
+
+
+STRAIGHT_DIM = {
+    "a chain": "dims: {vocab: hidden + labels, hidden: labels * 2, labels: config.labels}\n",
+    "two ways to one dim": "dims: {vocab: hidden * labels, hidden: width, labels: width, width: 4}\n",
+    "a key of the config that is called like the dim": "dims: {hidden: config.hidden}\n",
+}
+
+
+@pytest.mark.parametrize("text", STRAIGHT_DIM.values(), ids=STRAIGHT_DIM)
+def test_dims_that_end_somewhere_are_no_circle(find_marked, text: str):
+    find_marked("circular-dim", text)
+
+
+def test_very_long_chains_of_dims_are_followed(find_marked):
+    chain = ", ".join(f"d{number}: d{number + 1}" for number in range(400))
+    find_marked("circular-dim", f"dims: {{{chain}, d400: 3}}\n")
+    find_marked("circular-dim", f"dims: {{«d0»{chain.removeprefix('d0')}, d400: d0}}\n")
