@@ -1,14 +1,14 @@
 """Tasks of every spec, discovered from the files: built from their references, verified, and run by a plain runtime.
 
 A default run builds every task of one spec of each family and one task of every other spec, another one each day. The
-other tracer, the ends of the opset range and half precision are for one spec of each family. ``pytest -m exhaustive``
-does all of it for every pair.
+other tracer is for one spec of each family, and so are, one day or the other, both ends of the opset range and both
+half precisions. ``pytest -m exhaustive`` does all of it for every pair.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -66,6 +66,17 @@ def pairs_of_the_day(is_meant: Callable[[TaskSpec], bool] = lambda task: True) -
             marks = () if is_due else (pytest.mark.exhaustive,)
             marked.append(pytest.param(name, task, id=f"{name}/{task}", marks=marks))
     return marked
+
+
+def families_in_turn(choices: Sequence[Any]) -> list[Any]:
+    """Return the first spec of each family with the choice whose day it is, and with the others as ``exhaustive``."""
+    return [
+        pytest.param(
+            name, choice, marks=() if (DAY + index + number) % len(choices) == 0 else (pytest.mark.exhaustive,)
+        )
+        for index, name in enumerate(one_of_each_family())
+        for number, choice in enumerate(choices)
+    ]
 
 
 @pytest.fixture(scope="session")
@@ -176,15 +187,13 @@ def test_the_dynamo_tracer(architecture: str, tmp_path: Path):
     assert_builds(architecture, most_demanding(architecture), tmp_path, tracer="dynamo")
 
 
-@pytest.mark.parametrize("end", [min, max])
-@pytest.mark.parametrize("architecture", one_of_each_family())
+@pytest.mark.parametrize(("architecture", "end"), families_in_turn((min, max)))
 def test_the_ends_of_the_opset_range(architecture: str, end: Any, tmp_path: Path):
     opset = end(OPSETS["torchscript"])
     assert_builds(architecture, most_demanding(architecture), tmp_path, tracer="torchscript", opset=opset)
 
 
-@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
-@pytest.mark.parametrize("architecture", one_of_each_family())
+@pytest.mark.parametrize(("architecture", "dtype"), families_in_turn(("float16", "bfloat16")))
 def test_half_precision(architecture: str, dtype: str, tmp_path: Path):
     assert_builds(architecture, most_demanding(architecture), tmp_path, dtype=dtype)
 
