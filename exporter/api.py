@@ -516,6 +516,10 @@ def lint(
     Raises:
         UsageError: a path or rule does not exist.
     """
+    from exporter.language.strangers import refuse_strangers
+
+    for path in paths:
+        refuse_strangers(str(path), "build it with: exporter build --model")
     examine = None
     if models:
         from exporter.building.request import plan_config
@@ -553,7 +557,9 @@ def compose(name: str) -> Node:
     from exporter.language.composing import compose_spec
     from exporter.language.document import load_document
     from exporter.language.loading import load_spec
+    from exporter.language.strangers import refuse_strangers
 
+    refuse_strangers(name, "build it with: exporter build --model")
     load_spec(name)
     path = find_spec(name)
     tree = compose_spec(load_document(path, display_name(path))).tree

@@ -23,6 +23,7 @@ from exporter.language.document import load_document, to_data
 from exporter.language.linting import check_document
 from exporter.language.loading import load_spec
 from exporter.language.spec import Spec, TaskSpec
+from exporter.language.strangers import refuse_strangers
 from exporter.models.checkpoints import Checkpoint, check_architecture, open_checkpoint, pytorch_class
 from exporter.planning.choices import Choice
 from exporter.planning.options import DEFAULT_TARGET
@@ -30,9 +31,6 @@ from exporter.planning.planner import find_task
 from exporter.targets.registry import find_target
 
 DEFAULT_OUTPUT = "artifacts"
-# How the files of weights of a checkpoint end, and how the id of one on the hub is written.
-_OF_CHECKPOINTS = (".safetensors", ".bin", ".h5", ".msgpack", ".pt", ".pth")
-_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+(?<!\.yaml)(?<!\.yml)")
 # A word for a task: every task of a reference, or the task a checkpoint was saved for.
 AUTO_TASK = "auto"
 # Told of what cannot be built, in a few words, and why.
@@ -178,32 +176,12 @@ def _rows_of(name: str, given: Given, on_refusal: OnRefusal, *, alone: bool) -> 
     path = Path(name)
     if path.is_file() and load_document(path).kind() == "build":
         return list(_build_file(path, given, on_refusal))
-    _refuse_checkpoint(name, path)
+    refuse_strangers(name)
     specs = list_specs(path) if path.is_dir() else [find_spec(name)]
     if not specs:
         raise UsageError(f"there are no specs in '{name}'", help="a spec is a .yaml file directly in the directory")
     exact = alone and len(specs) == 1
     return [_Row(make_request({**given, "spec": str(spec)}), exact=exact) for spec in specs]
-
-
-def _refuse_checkpoint(name: str, path: Path) -> None:
-    """Refuse a checkpoint, a file of one, a hub id or an artifact in the place of a spec, and say what was meant."""
-    folder = path if path.is_dir() else path.parent
-    if path.is_dir() and list_specs(path):
-        return
-    if (folder / "manifest.json").is_file() and (path.is_dir() or path.is_file()):
-        raise UsageError(
-            f"'{name}' is an artifact that was built, and no spec",
-            help=f"check it again with: exporter verify {folder}; or build the checkpoint that it was made of",
-        )
-    is_part = path.is_file() and (path.name == "config.json" or path.suffix in _OF_CHECKPOINTS)
-    if is_part or (path.is_dir() and (path / "config.json").is_file()):
-        raise UsageError(f"'{name}' is a checkpoint, and no spec", help=f"give it with --model: --model {folder}")
-    if _HUB_ID.fullmatch(name) and not _stands(path) and not _stands(path.parent):
-        raise UsageError(
-            f"there is no spec '{name}', and it is written like the id of a checkpoint on the hub",
-            help=f"give it with --model: --model {name}",
-        )
 
 
 def _build_file(path: Path, given: Given, on_refusal: OnRefusal) -> Iterator[_Row]:
