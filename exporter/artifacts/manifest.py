@@ -118,8 +118,11 @@ def read_manifest(directory: Path) -> dict[str, Any]:
         present, size = False, 0
     if not present:
         reason = "has no manifest.json" if directory.is_dir() else "does not exist"
+        is_checkpoint = directory.is_dir() and (directory / "config.json").is_file()
+        first = f"; this is a checkpoint: exporter build --model {directory}" if is_checkpoint else ""
         raise UsageError(
-            f"'{directory}' is not an artifact: it {reason}", help="give a directory that 'exporter build' wrote"
+            f"'{directory}' is not an artifact: it {reason}",
+            help=f"give a directory that 'exporter build' wrote{first}",
         )
     if size > MANIFEST_LIMIT:
         raise _not_a_manifest(path, f"it has {size} bytes")

@@ -206,3 +206,12 @@ def test_a_manifest_that_was_changed_is_told(change: Callable[[dict[str, Any]], 
     (artifact / MANIFEST).write_text(json.dumps(manifest), "utf-8")
     with pytest.raises(UsageError, match="is not a manifest of exporter"):
         read_plan(artifact)
+
+
+def test_a_checkpoint_is_no_artifact_and_is_built_first(tmp_path: Path):
+    (tmp_path / "config.json").write_text("{}", "utf-8")
+    with pytest.raises(UsageError) as failure:
+        read_manifest(tmp_path)
+    assert failure.value.help == (
+        f"give a directory that 'exporter build' wrote; this is a checkpoint: exporter build --model {tmp_path}"
+    )
