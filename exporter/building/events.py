@@ -18,6 +18,7 @@ from exporter.errors import CheckpointError, EngineError, ExporterError, ExportE
 from exporter.language.diagnostics import SpecError, diagnostics_from_data, diagnostics_to_data
 from exporter.models.checkpoints import LeftBehind
 from exporter.planning.plan import Plan
+from exporter.steps import Step
 from exporter.verification.report import Report, VerificationError
 
 
@@ -31,9 +32,27 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """The step a job has come to, in a few words: ``loading the model``."""
+    """The step a job has come to, in a few words: ``loading the model``.
+
+    Attributes:
+        text: the words.
+        done: how many parts of the step are done.
+        total: how many there are; 0 where they are not counted.
+    """
 
     text: str
+    done: int = 0
+    total: int = 0
+
+    @staticmethod
+    def of(text: str) -> Stage:
+        """Return the stage that a progress function is told of."""
+        return Stage(str(text), getattr(text, "done", 0), getattr(text, "total", 0))
+
+    @property
+    def step(self) -> Step:
+        """What a progress function is told."""
+        return Step(self.text, self.done, self.total)
 
 
 @dataclass(frozen=True, slots=True)

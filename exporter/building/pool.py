@@ -49,6 +49,8 @@ from exporter.planning.plan import Plan
 from exporter.verification.report import Report, VerificationError
 
 OnStage = Callable[[Build, str], None]
+# How much of a log an outcome has.
+_LAST_BYTES = 1 << 16
 # Signals that people and systems send to end a process; any other that ends one is a crash.
 _SENT = ("SIGKILL", "SIGTERM", "SIGINT", "SIGHUP", "SIGXCPU", "SIGXFSZ")
 
@@ -63,6 +65,7 @@ class Outcome:
 
     Attributes:
         place_remarks: what was done with files in the artifact's place that were not ours, a line each.
+        log: what libraries printed; the last of it, where it is long.
     """
 
     build: Build
@@ -75,6 +78,7 @@ class Outcome:
     left: tuple[LeftBehind, ...] = ()
     place_remarks: tuple[str, ...] = ()
     error: ExporterError | None = None
+    log: str = ""
 
 
 def run_builds(
@@ -159,6 +163,10 @@ def _open_log() -> BinaryIO:
 
 
 def _run(worker: _Worker, build: Build, on_stage: OnStage) -> Outcome:
+    return dataclasses.replace(_build(worker, build, on_stage), log=worker.last_words())
+
+
+def _build(worker: _Worker, build: Build, on_stage: OnStage) -> Outcome:
     start = time.monotonic()
     try:
         with stage(build.output) as staging:
@@ -216,8 +224,8 @@ class _Worker:
             with self._reading():
                 event = event_from_line(line)
             match event:
-                case Stage(text):
-                    on_stage(text)
+                case Stage():
+                    on_stage(event.step)
                 case Built():
                     built = event
                 case Failed(data):
@@ -361,6 +369,11 @@ class _Worker:
         # The worker and its jobs write through the same open file, whose place this moves for them too.
         os.ftruncate(self.log.fileno(), 0)
         os.lseek(self.log.fileno(), 0, os.SEEK_SET)
+
+    def last_words(self) -> str:
+        """Return the end of what was printed since the last job began."""
+        size = os.fstat(self.log.fileno()).st_size
+        return os.pread(self.log.fileno(), _LAST_BYTES, max(size - _LAST_BYTES, 0)).decode("utf-8", "backslashreplace")
 
     def _read_log(self) -> str:
         size = os.fstat(self.log.fileno()).st_size

@@ -158,7 +158,7 @@ def _run(job: Job, events: TextIO) -> int:
 
     try:
         with _own_scratch():
-            _emit(events, build_artifact(job, lambda text: _emit(events, Stage(text))))
+            _emit(events, build_artifact(job, lambda text: _emit(events, Stage.of(text))))
     except Exception as error:
         with contextlib.suppress(OSError):
             traceback.print_exc()

@@ -15,11 +15,19 @@ from exporter.language.document import Data
 from exporter.models.checkpoints.directory import Checkpoint, pytorch_class
 from exporter.models.run_time_flags import without_flags
 from exporter.planning.plan import Plan
+from exporter.speech import libraries_speak
 
 
 @contextmanager
 def quiet_libraries() -> Iterator[None]:
-    """Keep transformers' and torch's own progress and advice off the terminal; failures still raise."""
+    """Keep transformers' and torch's own progress and advice off the terminal; failures still raise.
+
+    With ``-v`` their advice is let through.
+    """
+    if libraries_speak():
+        transformers_logging.disable_progress_bar()
+        yield
+        return
     level = transformers_logging.get_verbosity()
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()

@@ -24,6 +24,9 @@ class Expected(Protocol):
     def samples(self, graph: GraphPlan, sizes: SizePlan) -> Iterator[Sample]:
         """Yield what is compared, the traced sizes first."""
 
+    def count(self, sizes: SizePlan) -> int:
+        """Return how many samples there are."""
+
     def probe(self, graph: GraphPlan, point: Point, seed: int) -> Sample | None:
         """Return what the model gives at another point.
 
@@ -45,6 +48,10 @@ class LiveModel:
             for seed in (sizes.seed, sizes.seed + 1):
                 inputs = make_dummies(graph, point, seed)
                 yield Sample(point, seed, inputs, self.oracles[graph.component](inputs))
+
+    def count(self, sizes: SizePlan) -> int:
+        """Return how many samples there are: two at each point."""
+        return 2 * len(sizes.points)
 
     def probe(self, graph: GraphPlan, point: Point, seed: int) -> Sample | None:
         """Return what the model gives at a point; None where it refuses the sizes, or gives others than planned."""
@@ -74,6 +81,10 @@ class GoldenVectors:
         for index, point in enumerate(sizes.points):
             inputs, outputs = read_golden(self.directory, index, graph)
             yield Sample(point, sizes.seed, inputs, outputs)
+
+    def count(self, sizes: SizePlan) -> int:
+        """Return how many samples there are: one at each point."""
+        return len(sizes.points)
 
     def probe(self, graph: GraphPlan, point: Point, seed: int) -> Sample | None:
         """Return None: there are vectors at the points of the plan only."""

@@ -38,13 +38,10 @@ def probe_dims(
     """
     verdicts: dict[str, str] = {}
     problems: list[str] = []
-    used = {dim for tensor in graph.inputs for dim in tensor.dims()}
-    for dim, points in plan.sizes.probes.items():
-        if dim not in used:
-            continue
+    for dim in probed_dims(graph, plan):
         progress(f"{graph.component}: is {dim} open?")
         verdicts[dim] = TOGETHER
-        for point in points:
+        for point in plan.sizes.probes[dim]:
             sample = expected.probe(graph, point, plan.sizes.seed)
             if sample is None:
                 continue
@@ -57,6 +54,12 @@ def probe_dims(
                 )
                 break
     return verdicts, problems
+
+
+def probed_dims(graph: GraphPlan, plan: Plan) -> list[str]:
+    """Return the dims that are probed of a graph: those of the plan's that its inputs have."""
+    used = {dim for tensor in graph.inputs for dim in tensor.dims()}
+    return [dim for dim in plan.sizes.probes if dim in used]
 
 
 def _find_failure(session: Session, graph: GraphPlan, plan: Plan, sample: Sample) -> str | None:

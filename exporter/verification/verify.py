@@ -5,7 +5,8 @@ Builds, ``exporter verify``, ``verify --model`` and `exporter.onnx` all come her
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 
 from exporter.errors import first_line
@@ -13,13 +14,12 @@ from exporter.planning.dependence import CLEARLY, Observed, find_independent
 from exporter.planning.plan import GraphPlan, Plan
 from exporter.planning.target import Session
 from exporter.planning.words import sizes_text
+from exporter.steps import Progress, Steps
 from exporter.targets.registry import find_target
 from exporter.verification.comparison import Sample, compare_outputs, feeble_outputs
 from exporter.verification.expected import Expected
-from exporter.verification.probing import probe_dims
+from exporter.verification.probing import probe_dims, probed_dims
 from exporter.verification.report import Comparison, Report
-
-Progress = Callable[[str], None]
 
 
 def verify_artifact(directory: Path, plan: Plan, expected: Expected, progress: Progress = lambda _: None) -> Report:
@@ -29,7 +29,7 @@ def verify_artifact(directory: Path, plan: Plan, expected: Expected, progress: P
         directory: where the files of the plan are.
         plan: what was built.
         expected: what the model gives.
-        progress: told what is being done.
+        progress: told what is being done, as an `exporter.steps.Step` that counts what is compared.
 
     Raises:
         UsageError: the plan's target is none of ours, or a golden vector is missing or damaged.
@@ -41,20 +41,23 @@ def verify_artifact(directory: Path, plan: Plan, expected: Expected, progress: P
     unproved: list[str] = []
     open_dims: dict[str, dict[str, str]] = {}
     runtimes: list[str] = []
+    steps = Steps(progress, sum(_count(directory, graph, plan, expected) for graph in plan.graphs))
     for graph in plan.graphs:
         problems += target.check_structure(directory, graph, plan)
         if target.probed and expected.is_live:
             session = target.open_session(directory / graph.file, plan)
-            open_dims[graph.component], baked_in = probe_dims(session, graph, plan, expected, progress)
+            open_dims[graph.component], baked_in = probe_dims(session, graph, plan, expected, steps.begin)
             problems += baked_in
             del session
         for session, sample in _runs(directory, graph, plan, expected):
             if session.name not in runtimes:
                 runtimes.append(session.name)
-            progress(f"verifying {graph.component} at {sizes_text(sample.point.sizes, 'its one size')}")
+            steps.begin(f"verifying {graph.component} at {sizes_text(sample.point.sizes, 'its one size')}")
             measured = list(compare_outputs(session, graph, sample, plan.bound))
-            if not any(comparison.graph == graph.component for comparison in comparisons) and _is_good(measured):
-                unproved += _find_unproved(session, graph, plan, sample)
+            if not any(comparison.graph == graph.component for comparison in comparisons):
+                steps.begin(f"changing each input of {graph.component}")
+                if _is_good(measured):
+                    unproved += _find_unproved(session, graph, plan, sample)
             comparisons += measured
     problems += _uncompared(plan, comparisons)
     if plan.model.is_reference:
@@ -103,6 +106,17 @@ def _uncompared(plan: Plan, comparisons: list[Comparison]) -> Iterator[str]:
         for tensor in graph.outputs:
             if (graph.component, tensor.name) not in seen:
                 yield f"{graph.component}: nothing of '{tensor.name}' was compared"
+
+
+def _count(directory: Path, graph: GraphPlan, plan: Plan, expected: Expected) -> int:
+    """Return how many parts the verification of a graph has: dims that are probed, runs, and its changed inputs."""
+    target = find_target(plan.recording.target)
+    probes = len(probed_dims(graph, plan)) if target.probed and expected.is_live else 0
+    samples = expected.count(plan.sizes)
+    shipped = 0
+    with contextlib.suppress(OSError):  # a file that is not there is told of where it is opened
+        shipped = sum(target.has_shipped_form(directory / file, plan) for file in graph.files)
+    return probes + len(graph.files) * samples + shipped + 1
 
 
 def _runs(directory: Path, graph: GraphPlan, plan: Plan, expected: Expected) -> Iterator[tuple[Session, Sample]]:

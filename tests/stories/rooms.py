@@ -17,7 +17,7 @@ from pathlib import Path
 # A module or package directly below the root imports those of its own row and of the rows above it.
 LAYERS = (
     ("nearness",),
-    ("docstrings", "errors", "records", "versions"),
+    ("docstrings", "errors", "records", "speech", "steps", "versions"),
     ("language",),
     ("planning",),
     ("models",),

@@ -98,6 +98,9 @@ class Remembered:
     def samples(self, graph, sizes):
         yield from self.remembered
 
+    def count(self, sizes):
+        return len(self.remembered)
+
     def probe(self, graph, point, seed):
         return None
 
@@ -143,6 +146,7 @@ def test_only_a_probed_target_is_probed_and_only_beside_the_model(runtime, plan,
     class Remembered:
         is_live = False
         samples = EXPECTED.samples
+        count = EXPECTED.count
 
     assert verify_artifact(tmp_path, plan, Remembered()).open_dims == {}
 
