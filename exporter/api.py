@@ -26,6 +26,7 @@ from exporter.language.linting import LintResult, lint_paths
 from exporter.language.selecting import Selection as Selection  # for the command line
 from exporter.language.selecting import select_specs as select_specs
 from exporter.language.spec import Spec
+from exporter.steps import Progress, Step
 from exporter.versions import install_command, is_installed, untried_versions
 
 if TYPE_CHECKING:
@@ -41,8 +42,6 @@ if TYPE_CHECKING:
     from exporter.models.checkpoints import LeftBehind
     from exporter.planning.plan import Axis, Plan, Setting
     from exporter.verification.report import Report
-
-Progress = Callable[[str], None]
 
 
 class SourceOptions(TypedDict, total=False):
@@ -272,8 +271,13 @@ def plan_builds(names: Iterable[str], given: Given) -> list[Build]:
     return find_builds(names, given)
 
 
-def plan_requests(names: Iterable[str], given: Given) -> list[Plan]:
+def plan_requests(names: Iterable[str], given: Given, progress: Progress = lambda _: None) -> list[Plan]:
     """Return the plans of the builds that `run_requests` would run for the same arguments.
+
+    Args:
+        names: specs, architectures, directories of specs, or build files.
+        given: tasks and options, as for a build.
+        progress: told what is being done.
 
     Raises:
         UsageError, SpecError, CheckpointError: as a build would raise.
@@ -284,7 +288,11 @@ def plan_requests(names: Iterable[str], given: Given) -> list[Plan]:
     builds = plan_builds(names, given)
     if library_directory() is None:
         return [foresee(build.choice, build.checkpoint).plan for build in builds if build.choice is not None]
-    return [prepare(build.request).plan for build in builds]
+    plans: list[Plan] = []
+    for index, build in enumerate(builds):
+        progress(Step(f"planning {build.architecture} {build.task}", index, len(builds)))
+        plans.append(prepare(build.request).plan)
+    return plans
 
 
 def dry_run(names: Iterable[str], given: Given) -> list[Foreseen]:
@@ -446,17 +454,23 @@ def _refuse_replaced(path: Path) -> None:
         )
 
 
-def measure(names: Iterable[str], given: Given, on_stage: OnStage = lambda build, text: None) -> Iterator[Measurement]:
+def measure(
+    names: Iterable[str],
+    given: Given,
+    on_stage: OnStage = lambda build, text: None,
+    on_planned: Callable[[list[Build]], None] = lambda builds: None,
+) -> Iterator[Measurement]:
     """Build references into a place of no consequence and yield what verification measures.
 
     Args:
         names: specs, architectures, directories of specs or build files.
         given: tasks and options, as for a build.
         on_stage: told what is being done.
+        on_planned: told of all builds before the first.
     """
     from exporter.building.measuring import measure as measure_builds
 
-    return measure_builds(names, given, on_stage)
+    return measure_builds(names, given, on_stage, on_planned)
 
 
 def draft(model_type: str | None, given: Given, ask: Ask, progress: Progress = lambda _: None) -> Drafted:

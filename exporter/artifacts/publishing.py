@@ -6,7 +6,7 @@ is one step on the hub: an upload that breaks off leaves the repository as it wa
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,9 +15,9 @@ from typing import Any, NoReturn
 from exporter.artifacts.manifest import CARD, MANIFEST, changed_files, check_files, read_manifest, read_plan
 from exporter.artifacts.manifest import unnamed_files as find_unnamed
 from exporter.errors import ExporterError, PublishError, UsageError, first_line, some
+from exporter.steps import Progress
 from exporter.versions import installed_version
 
-Progress = Callable[[str], None]
 _MAIN = "main"
 _LOG_IN = "run 'hf auth login', set HF_TOKEN, or give --token"
 _UNAUTHENTICATED, _FORBIDDEN, _CONFLICT, _TOO_LARGE = 401, 403, 409, 413

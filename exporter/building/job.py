@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import gc
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 from exporter.artifacts.card import write_card
@@ -26,16 +26,15 @@ from exporter.models.patches import applied_patches
 from exporter.planning.dtypes import Oracle
 from exporter.planning.plan import Plan
 from exporter.planning.words import recording_text
+from exporter.steps import Progress
 from exporter.targets.registry import find_target, import_toolchain
 from exporter.verification.expected import LiveModel
 from exporter.verification.probing import NOT_PROBED
 from exporter.verification.report import Report, VerificationError
 from exporter.verification.verify import verify_artifact
 
-Emit = Callable[[str], None]
 
-
-def build_artifact(job: Job, emit: Emit) -> Built:
+def build_artifact(job: Job, emit: Progress) -> Built:
     """Build, verify and describe one artifact in ``job.staging``.
 
     Args:
@@ -53,7 +52,7 @@ def build_artifact(job: Job, emit: Emit) -> Built:
         return _build(prepared.plan, checkpoint, job, emit)
 
 
-def _build(plan: Plan, checkpoint: Checkpoint, job: Job, emit: Emit) -> Built:
+def _build(plan: Plan, checkpoint: Checkpoint, job: Job, emit: Progress) -> Built:
     staging = job.staging
     companions = find_companions(checkpoint)
     emit("loading the model")
@@ -84,7 +83,7 @@ def _build(plan: Plan, checkpoint: Checkpoint, job: Job, emit: Emit) -> Built:
     return Built(plan, report, files, model_class, checkpoint.remarks, left)
 
 
-def _export(plan: Plan, checkpoint: Checkpoint, staging: Path, emit: Emit) -> str:
+def _export(plan: Plan, checkpoint: Checkpoint, staging: Path, emit: Progress) -> str:
     """Record and write every graph of a plan from a model loaded for it, and return the name of the model's class."""
     target = find_target(plan.recording.target)
     exporter = target.load_exporter()
@@ -101,7 +100,7 @@ def _export(plan: Plan, checkpoint: Checkpoint, staging: Path, emit: Emit) -> st
     return type(model).__name__
 
 
-def _verify(plan: Plan, oracles: Mapping[str, Oracle], staging: Path, emit: Emit) -> Report:
+def _verify(plan: Plan, oracles: Mapping[str, Oracle], staging: Path, emit: Progress) -> Report:
     """Verify the graphs in the staging directory, and write down the open dims of graphs that do not name their own.
 
     An ONNX file names its open dims. A torch program does not, so each of its dims was tried, and the verdicts go into

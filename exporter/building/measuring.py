@@ -7,13 +7,13 @@ many times the worst difference would let a real fault pass too.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from exporter.artifacts.claims import scratch_directory
 from exporter.building.pool import OnStage, Outcome, run_builds
 from exporter.building.request import Given
-from exporter.building.requests import plan_builds
+from exporter.building.requests import Build, plan_builds
 
 # As multiples of the worst difference seen: the bound that is suggested, and the loosest bound that is called good.
 MARGIN, LOOSEST = 7.0, 10.0
@@ -66,16 +66,23 @@ class Measurement:
         return "good" if self.share * LOOSEST >= 1 else "too loose"
 
 
-def measure(names: Iterable[str], given: Given, on_stage: OnStage = lambda build, text: None) -> Iterator[Measurement]:
+def measure(
+    names: Iterable[str],
+    given: Given,
+    on_stage: OnStage = lambda build, text: None,
+    on_planned: Callable[[list[Build]], None] = lambda builds: None,
+) -> Iterator[Measurement]:
     """Build references into a temporary directory and yield the measurement of each build.
 
     Args:
         names: specs, architectures, directories of specs or build files.
         given: tasks and options, as for a build.
         on_stage: called with each step of a build.
+        on_planned: called with all builds before the first begins.
     """
     with scratch_directory() as scratch:
         builds = plan_builds(names, {**given, "output": scratch, "verify": True})
+        on_planned(builds)
         for outcome in run_builds(builds, on_stage):
             yield measurement_of(outcome)
 

@@ -7,7 +7,7 @@ enough.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -24,8 +24,7 @@ from exporter.planning.choices import Choice
 from exporter.planning.heads import hidden_size, pool_hidden_states
 from exporter.planning.plan import HeadStep, Plan
 from exporter.planning.planner import find_task, plan_task
-
-Progress = Callable[[str], None]
+from exporter.steps import Progress
 
 
 @dataclass(frozen=True, slots=True)

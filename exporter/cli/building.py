@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from exporter.cli.answer import Answer, json_option
+from exporter.cli.color import paint, paint_mark
 from exporter.cli.junit import JUnitReport, junit_option
+from exporter.cli.manner import Manner, say, tell
 from exporter.cli.options import build_options, gather_options, measured_options
+from exporter.cli.progress import Display
 
 if TYPE_CHECKING:
     from exporter.building.measuring import Measurement
     from exporter.building.pool import Outcome
-    from exporter.building.requests import Build
 
 
 @click.command
@@ -60,7 +60,6 @@ def build(specs: tuple[str, ...], jobs: int, dry_run: bool, junit: Path | None, 
     """
     from exporter import api
     from exporter.cli.render import builds as render
-    from exporter.cli.render.text import render_error
 
     report = JUnitReport.of_command(junit)
     if dry_run:
@@ -69,20 +68,20 @@ def build(specs: tuple[str, ...], jobs: int, dry_run: bool, junit: Path | None, 
     _warn_of_versions()
     report.expect({build.output: render.case_of(build) for build in planned})
     for line in render.headline(planned):
-        click.echo(line, err=True)
+        tell(line)
     outcomes: list[Outcome] = []
     built: list[dict[str, Any]] = []
     if as_json:
         Answer.current().keep(builds=built)
-    with StageLine(len(planned)) as on_stage:
-        for outcome in api.run_requests(planned, on_stage, jobs):
+    with Display() as display:
+        display.expect(planned, jobs)
+        for outcome in api.run_requests(planned, display.show_build, jobs):
+            display.end_build(outcome.build)
             outcomes.append(outcome)
             built.append(render.outcome_data(outcome))
             report.end(outcome.build.output, render.ended_case(outcome))
-            click.echo(render.outcome_line(outcome), err=True)
-            if outcome.error is not None:
-                click.echo(render_error(outcome.error), err=True)
-    if not as_json:
+            _say_outcome(outcome, display)
+    if not as_json and not Manner.current().quiet:
         for outcome in outcomes:
             for line in render.summarize(outcome):
                 click.echo(line)
@@ -92,9 +91,22 @@ def build(specs: tuple[str, ...], jobs: int, dry_run: bool, junit: Path | None, 
     )
     if len(outcomes) > 1:
         doubt = f", {unproved} of them not proved" if unproved else ""
-        click.echo(f"{len(outcomes) - len(errors)} built{doubt}, {len(errors)} failed", err=True)
+        tell(f"{len(outcomes) - len(errors)} built{doubt}, {len(errors)} failed")
     exit_code = max((error.exit_code for error in errors), default=0)
     return Answer.current().give(exit_code) if as_json else exit_code
+
+
+def _say_outcome(outcome: Outcome, display: Display) -> None:
+    """Say how a build ended: with ``-q`` where it failed or is not proved, with ``-v`` also what libraries printed."""
+    from exporter.cli.render.builds import outcome_line
+    from exporter.cli.render.text import render_error
+
+    if Manner.current().verbose:
+        display.hear(outcome.log)
+    is_good = outcome.error is None and (outcome.report is None or outcome.report.unproved == ())
+    (display.tell if is_good else display.say)(paint_mark(outcome_line(outcome)))
+    if outcome.error is not None:
+        display.say(render_error(outcome.error, color=True))
 
 
 def _look_ahead(specs: tuple[str, ...], options: dict[str, Any], report: JUnitReport, *, as_json: bool) -> int:
@@ -112,7 +124,7 @@ def _look_ahead(specs: tuple[str, ...], options: dict[str, Any], report: JUnitRe
     for each in looked_at:
         click.echo("\n".join(render.foreseen_text(each)))
         for error in each.refusals:
-            click.echo(render_error(error))
+            say(render_error(error, color=True), err=False)
     click.echo(render.summary(looked_at))
     return exit_code
 
@@ -122,39 +134,7 @@ def _warn_of_versions() -> None:
     from exporter.versions import untried_versions
 
     for line in untried_versions():
-        click.echo(f"warning: {line}", err=True)
-
-
-class StageLine:
-    """Shows the stage a build is in: a live line on a terminal, nothing where standard error is no terminal.
-
-    The line counts the builds that were started: ``[2/6] my-model fill-mask: exporting``, or ``[2]`` without a total.
-    """
-
-    def __init__(self, total: int | None = None) -> None:
-        self._total = total
-        self._status: Any = None
-        # The places of the builds that were started. No two builds share a place.
-        self._started: set[Path] = set()
-
-    def __enter__(self) -> Callable[[Build, str], None]:
-        if sys.stderr.isatty():
-            from rich.console import Console
-
-            self._status = Console(stderr=True).status("starting", spinner="dots")
-            self._status.start()
-        return self._show
-
-    def __exit__(self, *_: object) -> None:
-        if self._status is not None:
-            self._status.stop()
-
-    def _show(self, build: Build, text: str) -> None:
-        self._started.add(build.output)
-        if self._status is not None:
-            count = f"{len(self._started)}" + (f"/{self._total}" if self._total is not None else "")
-            line = f"[{count}] {build.architecture} {build.task}: {text}"
-            self._status.update(line.replace("[", "\\["))
+        tell(f"{paint('warning', fg='yellow', bold=True)}: {line}")
 
 
 @click.command
@@ -179,12 +159,13 @@ def measure(specs: tuple[str, ...], as_json: bool, **options: Any) -> int:
     measured: list[dict[str, Any]] = []
     if as_json:
         Answer.current().keep(measurements=measured)
-    with StageLine() as on_stage:
-        for measurement in api.measure(specs, gather_options(options), on_stage):
+    with Display() as display:
+        for measurement in api.measure(specs, gather_options(options), display.show_build, display.expect):
+            display.end_running()
             measurements.append(measurement)
             measured.append(measurement_data(measurement))
             if not as_json:
-                click.echo(measurement_line(measurement))
+                display.print(measurement_line(measurement))
     exit_code = max((measurement.exit_code for measurement in measurements), default=0)
     return Answer.current().give(exit_code) if as_json else exit_code
 

@@ -13,14 +13,18 @@ import os
 import select
 import signal
 import sys
+import tempfile
 import threading
 import time
 import traceback
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
+from exporter.cli.ending import THREAD, forget_ending
 from exporter.errors import ExporterError, ExportError, describe_error
+from exporter.steps import Progress
 
 if TYPE_CHECKING:
     from exporter.verification.report import Report
@@ -39,42 +43,84 @@ class ContainedBugError(Exception):
     """A bug of exporter, met in the child; its traceback is a note of this error."""
 
 
-def verify_contained(verify: Callable[[], Report], directory: Path, *, limited: bool) -> Report:
+def verify_contained(
+    verify: Callable[[Progress], Report],
+    directory: Path,
+    *,
+    limited: bool,
+    progress: Progress = lambda _: None,
+    heard: Callable[[str], None] = lambda _: None,
+) -> Report:
     """Return what a verification finds, which is run in a child of this process.
 
     It is run in this process where no process can be forked, or where libraries are loaded that do not survive it.
 
     Args:
-        verify: the verification.
+        verify: the verification, which tells of its steps.
         directory: the artifact, whose size says how long the child may take.
         limited: whether the child is ended when it takes longer, and refused more memory than there is.
+        progress: told of each step.
+        heard: told at the end what libraries printed, if they did.
 
     Raises:
         ExporterError: as the verification raises, or the child was killed, or took too long.
         ContainedBugError: the verification raised anything else.
     """
-    threads = threading.active_count() > 1 or any(name in sys.modules for name in _THREADED)
-    if not hasattr(os, "fork") or threads:
-        return verify()
+    if not hasattr(os, "fork") or _has_threads():
+        return verify(progress)
     seconds = _time_limit(directory) if limited else None
     sys.stdout.flush()
     sys.stderr.flush()
     source, sink = os.pipe()
-    child = os.fork()
-    if child == 0:
-        os.close(source)
-        _serve(verify, sink, limited=limited)
-    os.close(sink)
-    try:
-        answer = _receive(source, seconds)
-        status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    except BaseException:
-        os.kill(child, signal.SIGKILL)
-        os.waitpid(child, 0)
-        raise
-    finally:
-        os.close(source)
+    with _open_log() as log:
+        child = _fork()
+        if child == 0:
+            os.close(source)
+            _serve(verify, sink, log, limited=limited)
+        os.close(sink)
+        try:
+            progress("opening the artifact")
+            answer = _receive(source, seconds, progress)
+            status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        except BaseException:
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
+            raise
+        finally:
+            os.close(source)
+            heard(_read_log(log))
     return _read(answer, status)
+
+
+def _has_threads() -> bool:
+    """Tell whether threads may be at work, of which a child would have no copy."""
+    threads = [thread for thread in threading.enumerate() if thread.name != THREAD]
+    return len(threads) > 1 or any(name in sys.modules for name in _THREADED)
+
+
+def _fork() -> int:
+    with warnings.catch_warnings():
+        # Python warns of every thread. The one that there is waits for a signal.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        return os.fork()
+
+
+@contextlib.contextmanager
+def _open_log() -> Iterator[IO[bytes] | None]:
+    """Open a file without a name for what libraries print; None where there is no room for one."""
+    try:
+        log: IO[bytes] | None = tempfile.TemporaryFile("w+b", buffering=0)  # noqa: SIM115 - closed below
+    except OSError:
+        log = None
+    with log or contextlib.nullcontext():
+        yield log
+
+
+def _read_log(log: IO[bytes] | None) -> str:
+    if log is None:
+        return ""
+    size = os.fstat(log.fileno()).st_size
+    return os.pread(log.fileno(), _BLOCK, max(size - _BLOCK, 0)).decode("utf-8", "backslashreplace")
 
 
 def _time_limit(directory: Path) -> float:
@@ -84,23 +130,29 @@ def _time_limit(directory: Path) -> float:
     return _SECONDS + _SECONDS_PER_MEGABYTE * size / 1e6
 
 
-def _serve(verify: Callable[[], Report], sink: int, *, limited: bool) -> None:
-    """Verify, write the report or the error to a pipe, and end this process."""
+def _serve(verify: Callable[[Progress], Report], sink: int, log: IO[bytes] | None, *, limited: bool) -> None:
+    """Verify, write each step and then the report or the error to a pipe, a line each, and end this process."""
     from exporter.artifacts.refusals import find_broken_library, find_refusal
-    from exporter.building.events import error_to_data
+    from exporter.building.events import Stage, error_to_data, to_line
 
     status = 1
     try:
+        forget_ending()
+        if log is not None:
+            os.dup2(log.fileno(), 1)
+            os.dup2(log.fileno(), 2)
         _limit(memory=limited)
+        file = os.fdopen(sink, "w", buffering=1, encoding="utf-8")
         try:
-            answer: dict[str, Any] = {"report": verify().to_data()}
+            report = verify(lambda text: print(to_line(Stage.of(text)), file=file, flush=True))
+            answer: dict[str, Any] = {"report": report.to_data()}
         except Exception as error:
             refusal = find_refusal(error) or find_broken_library(error)
             failure = error if isinstance(error, ExporterError) else refusal
             bug = [describe_error(error), "".join(traceback.format_exception(error))]
             answer = {"bug": bug} if failure is None else {"error": error_to_data(failure)}
-        with os.fdopen(sink, "wb") as file:
-            file.write(json.dumps(answer).encode())
+        with file:
+            print(json.dumps(answer), file=file)
         status = 0
     except KeyboardInterrupt:
         # The parent is interrupted too, and says so.
@@ -126,14 +178,16 @@ def _limit(*, memory: bool) -> None:
             resource.setrlimit(resource.RLIMIT_DATA, (there_is if most < 0 else min(there_is, most), most))
 
 
-def _receive(source: int, seconds: float | None) -> bytes:
-    """Return what a child wrote until it closed its pipe.
+def _receive(source: int, seconds: float | None, progress: Progress) -> bytes:
+    """Tell of a child's steps, and return the last line it wrote until it closed its pipe: its answer.
 
     Raises:
         ExportError: it took longer than it may.
     """
+    from exporter.building.events import Stage, event_from_line
+
     start = time.monotonic()
-    answer = b""
+    answer = rest_of_line = b""
     while True:
         rest = None if seconds is None else max(seconds - (time.monotonic() - start), 0.0)
         if not select.select([source], [], [], rest)[0]:
@@ -141,7 +195,12 @@ def _receive(source: int, seconds: float | None) -> bytes:
         block = os.read(source, _BLOCK)
         if not block:
             return answer
-        answer += block
+        *lines, rest_of_line = (rest_of_line + block).split(b"\n")
+        for line in lines:
+            if not line.startswith(b'{"event": '):
+                answer = line
+            elif isinstance(event := event_from_line(line.decode()), Stage):
+                progress(event.step)
 
 
 def _read(answer: bytes, status: int) -> Report:

@@ -7,6 +7,9 @@ from pathlib import Path
 import click
 
 from exporter.cli.answer import Answer, json_option
+from exporter.cli.color import paint_mark
+from exporter.cli.manner import Manner, say
+from exporter.cli.progress import Display
 
 _MARKS = {"ok": "✓", "absent": "-", "warning": "!", "missing": "✗"}
 
@@ -34,7 +37,10 @@ def doctor(output: Path, no_hub: bool, as_json: bool) -> int:
     """
     from exporter.building.machine import examine_machine
 
-    findings = examine_machine(output, hub=not no_hub)
+    with Display() as display:
+        if not no_hub:
+            display.show("asking the Hub whether it answers")
+        findings = examine_machine(output, hub=not no_hub)
     lacking = [finding for finding in findings if finding.state == "missing"]
     code = 1 if lacking else 0
     if as_json:
@@ -43,12 +49,16 @@ def doctor(output: Path, no_hub: bool, as_json: bool) -> int:
         return Answer.current().give(code, findings=[records.to_data(each) for each in findings])
     group = None
     for finding in findings:
+        if Manner.current().quiet and finding.state not in ("missing", "warning"):
+            continue
         if finding.group != group:
             group = finding.group
             click.echo(group)
-        click.echo(f"  {_MARKS[finding.state]} {finding.name}: {finding.found}")
+        say(paint_mark(f"  {_MARKS[finding.state]} {finding.name}: {finding.found}"), err=False)
         if finding.help is not None:
             click.echo(f"      {finding.help}")
+    if Manner.current().quiet:
+        return code
     click.echo("specs can be linted; " + ("nothing can be built yet" if lacking else "graphs can be built"))
     return code
 

@@ -23,6 +23,8 @@ from exporter.artifacts.claims import release_all
 # Signal numbers are added to it for an exit code, as shells do.
 SIGNALLED = 128
 _PATIENCE_SECONDS = 1.2
+# The thread that ends the process late. It waits for a signal and holds nothing, so that a fork does it no harm.
+THREAD = "exporter-ending"
 _SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 
 
@@ -74,7 +76,7 @@ def told_to_end() -> Iterator[Ending]:
     before = {each: signal.getsignal(each) for each in signals}
     reader, writer = socket.socketpair()
     writer.setblocking(False)
-    threading.Thread(target=_end_late, args=(reader, tuple(signals), ending), daemon=True).start()
+    threading.Thread(target=_end_late, args=(reader, tuple(signals), ending), name=THREAD, daemon=True).start()
     wakeup = signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
     for each in signals:
         signal.signal(each, interrupt)
@@ -87,6 +89,14 @@ def told_to_end() -> Iterator[Ending]:
                 signal.signal(each, handler)
             signal.set_wakeup_fd(wakeup)
             writer.close()
+
+
+def forget_ending() -> None:
+    """Let signals end this process as they end any other; for a child, which has the parent's handlers and wakes it."""
+    signal.set_wakeup_fd(-1)
+    for each in _SIGNALS:
+        if signal.getsignal(each) is not signal.SIG_IGN:
+            signal.signal(each, signal.default_int_handler if each == signal.SIGINT else signal.SIG_DFL)
 
 
 _UNHANDLED = (signal.SIG_DFL, signal.default_int_handler)

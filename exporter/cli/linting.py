@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import click
 
 from exporter.cli.answer import Answer
+from exporter.cli.manner import Manner, say
+from exporter.cli.progress import Display
 from exporter.errors import UsageError
 from exporter.language.diagnostics import Severity
 
@@ -98,13 +99,14 @@ def lint(
             "there is no directory 'specs' here", help="name the specs to lint: exporter lint path/to/specs"
         )
 
-    def run() -> LintResult:
-        if changed and not paths:
-            return LintResult((), ())
-        return api.lint(*chosen, models=models, select=select, ignore=ignore, progress=show_progress)
+    with Display() as display:
 
-    result, fixed = api.fix(run) if fix else (run(), 0)
-    show_progress("")
+        def run() -> LintResult:
+            if changed and not paths:
+                return LintResult((), ())
+            return api.lint(*chosen, models=models, select=select, ignore=ignore, progress=display.show)
+
+        result, fixed = api.fix(run) if fix else (run(), 0)
     exit_code = result.exit_code(threshold)
     if diff:
         click.echo("".join(api.diff_fixes(result)), nl=False)
@@ -122,18 +124,13 @@ def lint(
         click.echo(rendered + "\n" if rendered else "", nl=False)
     else:
         if result.diagnostics:
-            click.echo(text.render_diagnostics(result.diagnostics, color=sys.stdout.isatty()) + "\n")
-        click.echo(
-            (f"{fixed} fixed; " if fixed else "")
-            + text.render_summary(result.diagnostics, len(result.files), result.count)
-        )
+            say(text.render_diagnostics(result.diagnostics, color=True) + "\n", err=False)
+        if not Manner.current().quiet:
+            click.echo(
+                (f"{fixed} fixed; " if fixed else "")
+                + text.render_summary(result.diagnostics, len(result.files), result.count)
+            )
     return exit_code
-
-
-def show_progress(text: str) -> None:
-    """Show which reference is examined in one line of a terminal, in place of the one before; none for no text."""
-    if sys.stderr.isatty():
-        click.echo("\r\x1b[K" + (f"examining {text}" if text else ""), err=True, nl=False)
 
 
 COMMANDS = (lint,)

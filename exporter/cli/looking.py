@@ -9,9 +9,12 @@ from typing import Any
 import click
 
 from exporter.cli.answer import Answer, json_option
+from exporter.cli.color import paint
 from exporter.cli.containment import verify_contained
 from exporter.cli.junit import Case, JUnitReport, junit_option
+from exporter.cli.manner import Manner, say
 from exporter.cli.options import Tolerance, Words, build_options, gather_options, source_options
+from exporter.cli.progress import Display
 from exporter.errors import UsageError
 from exporter.targets.registry import TARGETS
 
@@ -33,7 +36,8 @@ def plan(specs: tuple[str, ...], as_json: bool, **options: Any) -> int:
     from exporter import api
     from exporter.cli.render.builds import plan_text
 
-    plans = api.plan_requests(specs, gather_options(options))
+    with Display() as display:
+        plans = api.plan_requests(specs, gather_options(options), display.show)
     if as_json:
         return Answer.current().give(plans=[planned.to_data() for planned in plans])
     for planned in plans:
@@ -191,15 +195,20 @@ def verify(directory: Path, junit: Path | None, as_json: bool, **options: Any) -
     written = JUnitReport.of_command(junit)
     written.expect({directory: Case(directory.resolve().name, str(directory))})
     started = time.monotonic()
-    report = verify_contained(
-        lambda: api.verify(directory, **options), directory, limited=not options["trust_artifact"]
-    )
+    with Display() as display:
+        report = verify_contained(
+            lambda progress: api.verify(directory, progress=progress, **options),
+            directory,
+            limited=not options["trust_artifact"],
+            progress=display.show,
+            heard=display.hear if Manner.current().verbose else lambda _: None,
+        )
     written.end(directory, verified_case(directory, report, time.monotonic() - started))
     if as_json:
         return Answer.current().give(0 if report.passed else 1, report=report.to_data())
     for line in report.failures():
-        click.echo(f"error: {line}", err=True)
-    for line in report_text(report):
+        say(f"{paint('error', fg='red', bold=True)}: {line}")
+    for line in report_text(report) if not Manner.current().quiet else map("not proved: {}".format, report.unproved):
         click.echo(line)
     return 0 if report.passed else 1
 

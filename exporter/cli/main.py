@@ -21,8 +21,10 @@ from exporter.cli import building, doctor, drafting, linting, looking, publishin
 from exporter.cli.answer import Answer
 from exporter.cli.ending import Ending, leave, told_to_end
 from exporter.cli.junit import report_failures
+from exporter.cli.manner import add_manner, say
 from exporter.cli.mistakes import suggest_by_meaning
 from exporter.cli.options import CONTEXT
+from exporter.cli.progress import restore_terminal
 from exporter.errors import EngineError, ExporterError, describe_error
 from exporter.targets.registry import TARGETS
 from exporter.versions import installed_version
@@ -48,6 +50,7 @@ def _run(ending: Ending, answer: Answer) -> int:
             code = cli(standalone_mode=False, obj=answer)
             sys.stdout.flush()
         except (click.exceptions.Abort, KeyboardInterrupt):
+            restore_terminal()
             _say(ending.message)
             ending.last_words()
             return ending.exit_code
@@ -81,6 +84,7 @@ def _answer_failure(error: ExporterError | click.ClickException, answer: Answer)
 
 
 def _answer_interruption(ending: Ending, answer: Answer) -> None:
+    restore_terminal()
     if answer.is_heard:
         from exporter.cli.render.machine import INTERRUPTED, error_data
 
@@ -121,9 +125,9 @@ def _say(what: str | click.ClickException | ExporterError) -> None:
         elif isinstance(what, ExporterError):
             from exporter.cli.render.text import render_error
 
-            click.echo(render_error(what), err=True)
+            say(render_error(what, color=True))
         else:
-            click.echo(what, err=True)
+            say(what)
     except OSError:
         _close_streams()
 
@@ -224,4 +228,6 @@ _COMMANDS = (
 for command in _COMMANDS:
     # A command that another program runs without the group has the same options for help.
     command.context_settings = {**CONTEXT, **command.context_settings}
+    add_manner(command)
     cli.add_command(command)
+add_manner(cli)

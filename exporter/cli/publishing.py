@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Any
 
 import click
 
 from exporter.cli.answer import Answer, json_option
+from exporter.cli.color import is_live
+from exporter.cli.manner import Manner
+from exporter.cli.progress import Display
 
 
 @click.command
@@ -39,14 +41,23 @@ def push(directory: Path, name: str, dry_run: bool, as_json: bool, **options: An
     from exporter import api
 
     api.check_publishing()
-    _show_bars(shown=sys.stderr.isatty() and not as_json)
-    publication = api.push(
-        directory, name, dry_run=dry_run, progress=lambda text: click.echo(f"{text} …", err=True), **options
-    )
+    _hide_bars()
+    with Display() as display:
+
+        def show(text: str) -> None:
+            display.show(text)
+            if not is_live() and not Manner.current().verbose:
+                display.tell(f"{text} …")
+
+        publication = api.push(directory, name, dry_run=dry_run, progress=show, **options)
     if as_json:
         from exporter import records
 
         return Answer.current().give(**records.to_data(publication), dry_run=dry_run)
+    if Manner.current().quiet:
+        for url in filter(None, [publication.url]):
+            click.echo(url)
+        return 0
     size = max(map(len, publication.files))
     for file, number in publication.files.items():
         click.echo(f"  {file:<{size}}  {number:>14,} bytes")
@@ -60,11 +71,11 @@ def push(directory: Path, name: str, dry_run: bool, as_json: bool, **options: An
     return 0
 
 
-def _show_bars(*, shown: bool) -> None:
-    """Show the progress of huggingface_hub where somebody watches."""
-    from huggingface_hub.utils.tqdm import disable_progress_bars, enable_progress_bars
+def _hide_bars() -> None:
+    """Hide the bars of huggingface_hub, which would be drawn over ours."""
+    from huggingface_hub.utils.tqdm import disable_progress_bars
 
-    (enable_progress_bars if shown else disable_progress_bars)()
+    disable_progress_bars()
 
 
 COMMANDS = (push,)

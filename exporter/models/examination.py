@@ -50,6 +50,7 @@ from exporter.planning.dependence import CLEARLY, Observed, find_independent
 from exporter.planning.dummies import make_dummies
 from exporter.planning.options import Options
 from exporter.planning.plan import GraphPlan, Plan, Point, TensorPlan
+from exporter.steps import Progress
 
 # Makes the plan of a task for a config: what is built by default is known by those who know targets and layouts.
 Planner = Callable[[Spec, TaskSpec, Any, Options], Plan]
@@ -113,7 +114,7 @@ def _examine_output(tensor: TensorPlan, leaves: Mapping[str, torch.Tensor], poin
         )
 
 
-def examine_spec(spec: Spec, planner: Planner, progress: Callable[[str], None] = lambda _: None) -> list[Diagnostic]:
+def examine_spec(spec: Spec, planner: Planner, progress: Progress = lambda _: None) -> list[Diagnostic]:
     """Build every reference of a spec and return what disagrees with the spec, as findings with places.
 
     Args:
@@ -124,7 +125,7 @@ def examine_spec(spec: Spec, planner: Planner, progress: Callable[[str], None] =
     findings: dict[tuple[str, str, int], Diagnostic] = {}
     examiner = _Examiner(spec, planner)
     for task in spec.tasks.values():
-        progress(f"{spec.architecture} {task.name}")
+        progress(f"examining {spec.architecture} {task.name}")
         for finding in examiner.examine(task):
             findings.setdefault((finding.rule, finding.span.source.name, finding.span.start), finding)
     return list(findings.values())

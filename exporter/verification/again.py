@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +18,7 @@ from exporter.artifacts.manifest import (
 )
 from exporter.errors import some
 from exporter.planning.plan import Bound, Plan
+from exporter.steps import Progress
 from exporter.targets.registry import find_target
 from exporter.verification.expected import GoldenVectors
 from exporter.verification.report import Comparison, Report
@@ -26,7 +27,6 @@ from exporter.verification.verify import verify_artifact
 if TYPE_CHECKING:
     from exporter.models.checkpoints import Source
 
-Progress = Callable[[str], None]
 # A bound beyond these is looser than any that the specs of the catalogue have, by a factor of some ten.
 LOOSEST = {"float32": 1e-3, "float16": 0.1, "bfloat16": 1.0}
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
 from pathlib import Path
 
 from exporter.artifacts.claims import scratch_directory
@@ -17,12 +16,13 @@ from exporter.models.merging import make_loadable
 from exporter.models.oracle import make_oracle
 from exporter.planning.dummies import make_dummies
 from exporter.planning.plan import Plan
+from exporter.steps import Progress
 from exporter.verification.expected import LiveModel
 from exporter.verification.report import Report
 from exporter.verification.verify import verify_artifact
 
 
-def verify_beside(directory: Path, plan: Plan, source: Source, progress: Callable[[str], None]) -> Report:
+def verify_beside(directory: Path, plan: Plan, source: Source, progress: Progress) -> Report:
     """Run every graph of an artifact beside a checkpoint.
 
     Raises:

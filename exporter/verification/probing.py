@@ -6,10 +6,9 @@ catch that a size was baked in, but not of which dim.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from exporter.planning.plan import GraphPlan, Plan
 from exporter.planning.target import Session
+from exporter.steps import Progress
 from exporter.verification.comparison import Sample, compare_outputs
 from exporter.verification.expected import Expected
 from exporter.verification.report import Comparison
@@ -22,7 +21,7 @@ def probe_dims(
     graph: GraphPlan,
     plan: Plan,
     expected: Expected,
-    progress: Callable[[str], None] = lambda _: None,
+    progress: Progress = lambda _: None,
 ) -> tuple[dict[str, str], list[str]]:
     """Probe every dynamic dim of a graph.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -16,9 +16,19 @@ import exporter
 from exporter.building.pool import Outcome
 from exporter.building.request import Request
 from exporter.building.requests import Build
+from exporter.cli import manner
 from exporter.cli.main import cli, main
 from exporter.planning.plan import Plan
 from exporter.verification.report import Comparison, Report
+
+
+@pytest.fixture(autouse=True)
+def usual_manner(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Let each test begin and leave as a process does, which speaks as usual; in others, one run is one process."""
+    monkeypatch.delenv("EXPORTER_VERBOSE", raising=False)
+    token = manner._CURRENT.set(manner.Manner())
+    yield
+    manner._CURRENT.reset(token)
 
 
 @pytest.fixture

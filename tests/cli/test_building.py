@@ -17,8 +17,6 @@ from commands import TINY_BERT, Run, assert_clean_failure, read_answer
 from exporter import api
 from exporter.building.measuring import Measurement
 from exporter.building.pool import Outcome
-from exporter.building.requests import Build
-from exporter.cli.building import StageLine
 from exporter.errors import CheckpointError, ExportError
 
 Contents = Callable[[Path], dict[str, bytes | None]]
@@ -340,7 +338,7 @@ def test_measure_says_how_a_bound_fits(
 ):
     given: list[object] = []
 
-    def measure(names, options, on_stage):
+    def measure(names, options, on_stage, on_planned):
         given.extend((names, options))
         return iter((measurement(share),))
 
@@ -350,23 +348,3 @@ def test_measure_says_how_a_bound_fits(
     assert f"the spec's bound is {verdict}" in result.stdout
     (data,) = read_answer(invoke("measure", "bert", "--json").stdout, ok=code == 0)["measurements"]
     assert (data["verdict"], data["suggested"]) == (verdict, 7e-06)
-
-
-def test_a_stage_line_counts_builds_and_not_stages(planned: Build):
-    shown: list[str] = []
-
-    class Status:
-        def update(self, line: str) -> None:
-            shown.append(line)
-
-        def stop(self) -> None:
-            shown.append("stopped")
-
-    line = StageLine(2)
-    # A terminal has one, and pytest's standard error has none.
-    line._status = Status()
-    with line as show:
-        show(planned, "exporting")
-        show(planned, "verifying [1]")
-    # rich reads what is in brackets as a style.
-    assert shown == ["\\[1/2] bert fill-mask: exporting", "\\[1/2] bert fill-mask: verifying \\[1]", "stopped"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,7 +11,6 @@ from click.testing import Result
 from commands import read_answer
 
 from exporter import api
-from exporter.cli.linting import show_progress
 from exporter.language.linting import LintResult
 
 GOOD = """\
@@ -110,16 +108,6 @@ def test_models_are_examined_where_that_is_asked_for(monkeypatch: pytest.MonkeyP
     assert invoke("lint", "bert", "--models").stderr == ""
     assert invoke("lint", "bert").return_value == 0
     assert asked == [True, False]
-
-
-def test_a_terminal_shows_one_line_of_progress(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
-    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
-    for text in ("bert/fill-mask", "bert/text-generation", ""):
-        show_progress(text)
-    said = capsys.readouterr().err
-    assert "\n" not in said
-    # Each takes the place of the one before, and the last leaves the line empty.
-    assert said.split("\r\x1b[K") == ["", "examining bert/fill-mask", "examining bert/text-generation", ""]
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,9 @@ def options_of(command: str) -> set[str]:
         "junit",
         "jobs",
         "token",
+        "quiet",
+        "verbose",
+        "color",
     }
 
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 import exporter
 from exporter.planning.plan import Plan
 from exporter.planning.target import Target
+from exporter.steps import Step
 from exporter.targets import registry
 from exporter.verification.comparison import Sample
 from exporter.verification.expected import LiveModel
@@ -243,7 +244,18 @@ def test_it_is_told_what_is_being_done(runtime, plan, tmp_path):
     told: list[str] = []
     verify_artifact(tmp_path, plan, EXPECTED, told.append)
     assert told[0].startswith("verifying model at batch ")
-    assert len(told) == len(runtime.ran) - CHANGES
+    assert told[1] == "changing each input of model"
+    assert len(told) == len(runtime.ran) - CHANGES + 1
+
+
+@pytest.mark.parametrize("probed", [True, False])
+def test_what_is_compared_is_counted_beforehand(runtime, plan, tmp_path, monkeypatch, probed: bool):
+    runtime.ships_another = probed
+    monkeypatch.setattr(registry, "TARGETS", {"stub": runtime.record(probed=probed)})
+    told: list[Step] = []
+    verify_artifact(tmp_path, plan, EXPECTED, lambda text: told.append(cast("Step", text)))
+    assert [step.done for step in told] == list(range(len(told)))
+    assert {step.total for step in told} == {len(told)}
 
 
 def test_a_target_that_is_none_of_ours_is_refused(plan, tmp_path):

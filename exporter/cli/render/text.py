@@ -21,11 +21,12 @@ def render_diagnostics(diagnostics: Iterable[Diagnostic], *, color: bool = False
     return "\n\n".join("\n".join(_render(finding, color)) for finding in diagnostics)
 
 
-def render_error(error: ExporterError) -> str:
+def render_error(error: ExporterError, *, color: bool = False) -> str:
     """Return an error as a person reads it: the message and the help, or findings with their lines and carets."""
     if isinstance(error, SpecError):
-        return render_diagnostics(error.diagnostics)
-    return f"error: {error.message}" + (f"\n  = help: {error.help}" if error.help else "")
+        return render_diagnostics(error.diagnostics, color=color)
+    head = f"{_COLORS[Severity.ERROR]}error{_RESET}{_BOLD}: " if color else "error: "
+    return f"{head}{error.message}{_RESET if color else ''}" + (f"\n  = help: {error.help}" if error.help else "")
 
 
 def render_summary(diagnostics: Iterable[Diagnostic], files: int, count: int = 0) -> str:
@@ -100,3 +101,10 @@ def visible(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(char if char.isprintable() else " " if char == "\t" else f"\\u{ord(char):04x}" for char in text)
+
+
+def clock_text(seconds: float) -> str:
+    """Return a time as clocks show it: ``0:42``, or ``1:02:03``."""
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
