@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from exporter.cli.answer import Answer, json_option
+from exporter.cli.manner import say, tell
 from exporter.cli.options import source_options
+from exporter.cli.progress import Display
 from exporter.errors import UsageError
 
 if TYPE_CHECKING:
@@ -76,14 +79,15 @@ def new(
     if check is not None:
         if model_type is not None or model is not None or output is not None:
             raise UsageError("--check drafts the architecture of its spec and writes nothing", help="give it alone")
-        differences = api.check_draft(check, given, _ask, _progress)
-        _progress("")
+        with Display() as display:
+            differences = api.check_draft(check, given, partial(_ask, display), display.show)
         if as_json:
             return Answer.current().give(1 if differences else 0, differences=differences)
         click.echo("\n".join(differences) or f"'{check}' says what would be drafted")
         return 1 if differences else 0
     _refuse_existing(output, model_type)
-    drafted = api.draft(model_type, given, _ask, _progress)
+    with Display() as display:
+        drafted = api.draft(model_type, given, partial(_ask, display), display.show)
     path = _write(drafted, output) if output is not None else None
     if as_json:
         return Answer.current().give(0 if drafted.passed else 1, **_data(drafted, path))
@@ -93,17 +97,13 @@ def new(
     return 0 if drafted.passed else 1
 
 
-def _ask(question: str, choices: list[str], option: str) -> str:
+def _ask(display: Display, question: str, choices: list[str], option: str) -> str:
     """Ask for one line in a terminal; elsewhere name the option that answers."""
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise UsageError(f"{question} It fits {' and '.join(choices)} equally well", help=f"say it with {option}")
-    answer: str = click.prompt(question, type=click.Choice(choices), err=True)
+    with display.away():
+        answer: str = click.prompt(question, type=click.Choice(choices), err=True)
     return answer
-
-
-def _progress(text: str) -> None:
-    if sys.stderr.isatty():
-        click.echo(f"\r\x1b[K{text:.100}", err=True, nl=False)
 
 
 def _refuse_existing(output: Path | None, model_type: str | None) -> None:
@@ -144,25 +144,23 @@ def _data(drafted: Drafted, path: Path | None) -> dict[str, Any]:
 
 def _report(drafted: Drafted, path: Path | None) -> None:
     """Say on standard error what was drafted and how sure that is."""
-    _progress("")
     where = f" in {path}" if path is not None else ""
     count = len(drafted.draft.tasks)
-    click.echo(
-        f"{drafted.draft.architecture}: {count} {'task' if count == 1 else 'tasks'} of '{drafted.draft.family}'{where}",
-        err=True,
+    tell(
+        f"{drafted.draft.architecture}: {count} {'task' if count == 1 else 'tasks'} of '{drafted.draft.family}'{where}"
     )
     for proof in drafted.proofs:
         measured = proof.measurement
         state = (
             f"built with {proof.tracer}, worst {measured.worst:.1e}" if proof.tracer else f"failed: {measured.error}"
         )
-        click.echo(f"  {proof.task}: {state}", err=True)
+        (tell if proof.tracer else say)(f"  {proof.task}: {state}")
     for task, reason in drafted.left_out.items():
-        click.echo(f"  left out {task}: {reason}", err=True)
+        tell(f"  left out {task}: {reason}")
     if drafted.findings:
         from exporter.cli.render import text
 
-        click.echo(text.render_diagnostics(list(drafted.findings), color=sys.stderr.isatty()), err=True)
+        say(text.render_diagnostics(list(drafted.findings), color=True))
 
 
 COMMANDS = (new,)

@@ -11,7 +11,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -118,13 +118,19 @@ class Display:
                 manner.say(text)
 
     def print(self, text: str) -> None:
-        """Print a line on standard output; nothing live is there meanwhile."""
-        with self._lock:
-            self._spoken = time.monotonic()
-            is_shown = self._bars is not None
-            self._hide()
+        """Print a line on standard output."""
+        with self.away():
             manner.say(text, err=False)
             sys.stdout.flush()
+
+    @contextlib.contextmanager
+    def away(self) -> Iterator[None]:
+        """Leave the terminal to what is printed or asked meanwhile."""
+        with self._lock:
+            is_shown = self._bars is not None
+            self._hide()
+            yield
+            self._spoken = time.monotonic()
             if is_shown:
                 self._begin()
 
