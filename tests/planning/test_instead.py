@@ -1,7 +1,7 @@
 """Every name of the earlier systems: it is here, or an error and a page say what to use.
 
-``surface.json`` has the names of the last releases of ``transformers.onnx``. ``pytest --update-goldens`` writes the
-tables of the page.
+``surface.json`` has the names of the last releases of ``transformers.onnx``, ``optimum.json`` those of an optimum-onnx.
+``pytest --update-goldens`` writes the tables of the page.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import transformers
 from commands import REPOSITORY
 
 import exporter.onnx
+from exporter.api import BuildOptions
 from exporter.cli.main import cli
 from exporter.onnx import FeaturesManager, OnnxConfig, OnnxConfigWithPast
 from exporter.onnx.convert import check_onnxruntime_requirements, ensure_model_and_config_inputs_match
@@ -26,6 +27,9 @@ PAGE = REPOSITORY / "docs" / "migrating.md"
 SURFACE: dict[str, dict[str, list[str]]] = json.loads(
     (REPOSITORY / "tests" / "onnx" / "surface.json").read_text("utf-8")
 )
+
+# A flag without an outcome of its own has an advice.
+OPTIMUM: dict[str, Any] = json.loads((REPOSITORY / "tests" / "onnx" / "optimum.json").read_text("utf-8"))
 
 
 def names() -> Iterator[tuple[str, str, str]]:
@@ -71,15 +75,35 @@ def optimum_table() -> str:
 
 def flags_table() -> str:
     known = {name for option in cli.commands["build"].params for name in (*option.opts, *option.secondary_opts)}
+    advice = _advice()["flags"]
     rows = []
-    for flag, advice in _advice()["flags"].items():
-        assert flag not in known, f"{flag} is an option, and a text says what to use instead"
-        rows.append(f"| `{flag}` | {advice} |")
+    for flag in dict.fromkeys((*OPTIMUM["flags"], *advice)):
+        assert (flag in known) != (flag in advice), f"{flag} is an option, or a text says what to use instead"
+        outcome = OPTIMUM["flags"].get(flag)
+        assert bool(outcome) == (flag in known), f"optimum.json says of {flag}: {outcome}"
+        rows.append(f"| `{flag}` | {outcome or f'not here: {advice[flag]}'} |")
     return "\n".join(("| `optimum-cli export onnx` | `exporter build` |", "|---|---|", *rows)) + "\n"
 
 
+def main_export_table() -> str:
+    rows = []
+    for name, here in OPTIMUM["main_export"].items():
+        flag = _advice()["flags"].get(here)
+        assert flag or not here.startswith("--"), f"nothing says what to use for {name}"
+        is_option = here in BuildOptions.__annotations__
+        assert is_option or name not in BuildOptions.__annotations__, f"{name} is an option"
+        rows.append(f"| `{name}` | {f'`{here}`' if is_option else f'not here: {flag or here}'} |")
+    return "\n".join(("| `main_export` | `exporter.build` |", "|---|---|", *rows)) + "\n"
+
+
 @pytest.mark.parametrize(
-    ("name", "table"), [("names", python_table), ("optimum-names", optimum_table), ("optimum-flags", flags_table)]
+    ("name", "table"),
+    [
+        ("names", python_table),
+        ("optimum-names", optimum_table),
+        ("optimum-flags", flags_table),
+        ("main-export", main_export_table),
+    ],
 )
 def test_the_page_has_every_name_and_what_becomes_of_it(name: str, table: Any, request: pytest.FixtureRequest):
     page = PAGE.read_text("utf-8")
@@ -95,6 +119,10 @@ def test_the_page_has_every_name_and_what_becomes_of_it(name: str, table: Any, r
 
 def test_everything_that_is_not_here_has_an_advice():
     assert "nothing says what to use" not in python_table()
+
+
+def test_every_name_of_optimum_has_an_advice():
+    assert set(OPTIMUM["names"]) <= set(_advice()["optimum"])
 
 
 def test_a_flag_of_optimum_says_what_to_use(run: Any):
