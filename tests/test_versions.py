@@ -63,6 +63,8 @@ def test_what_people_are_told_to_install_exists():
             )
             for name, asked in _INSTALLED.findall(line):
                 assert name != "exporter", f"{path}: {line}"
+                # Pages install from a clone, as the README does: nothing is on the index yet.
+                assert path.parent.name != "docs" or name == ".", f"{path}: {line}"
                 told += 1
                 if "{" not in asked:
                     assert set(asked.split(",")) <= set(PROJECT["optional-dependencies"]), f"{path}: {line}"

@@ -108,6 +108,46 @@ MISTAKES = {
         "there is no spec for the architecture 'strange'",
         "write one and name it",
     ),
+    "an opset that is too high": Mistake(
+        ("bert", "--task", "fill-mask", "--opset", "99"),
+        "opset 99 cannot be had: the torchscript tracer writes opsets 11 to 20",
+        "choose an opset in that range",
+    ),
+    "an opset of a target without any": Mistake(
+        ("bert", "--task", "fill-mask", "--target", "torch-export", "--opset", "18"),
+        "--opset does not go with the target torch-export",
+        "leave it out",
+    ),
+    "a directory without specs": Mistake(
+        ("./empty",),
+        "there are no specs in './empty'",
+        "a spec is a .yaml file directly in the directory",
+    ),
+    "a config that is no JSON": Mistake(
+        ("--model", "NOJSON"),
+        "config.json is not valid JSON: Expecting value",
+        "",
+        code=1,
+    ),
+    "a cache of an encoder": Mistake(
+        ("bert", "--task", "fill-mask-with-past"),
+        "the architecture 'bert' has no task 'fill-mask-with-past'",
+        "did you mean 'fill-mask'?",
+    ),
+}
+
+
+# What the command line itself refuses, and what only a build that would write finds out.
+WORDS = {
+    "an output that cannot be made": (
+        ("-o", "/proc/nothing/here"),
+        "the output '/proc/nothing/here' cannot be written",
+    ),
+    "a dtype that is none": (("--dtype", "float64"), "'float64' is not one of 'float32', 'float16', 'bfloat16'"),
+    "a tracer that is none": (("--tracer", "dynamoo"), "did you mean 'dynamo'?"),
+    "a target that is none": (("--target", "onxn"), "did you mean 'onnx'?"),
+    "an option that is none": (("--outptu", "x"), "No such option '--outptu'. Did you mean '--output'?"),
+    "an option of another tool": (("--no-dynamic-axes",), "here: --static, with a --dim NAME=SIZE for every dim"),
 }
 
 
@@ -129,6 +169,11 @@ def places(make_checkpoint: Callable[..., Path], tmp_path_factory: pytest.TempPa
         (made[name] / "config.json").write_text(json.dumps(values))
         if content is not None:
             (made[name] / "model.safetensors").write_bytes(content)
+    made["NOJSON"] = home / "nojson"
+    made["NOJSON"].mkdir()
+    (made["NOJSON"] / "config.json").write_text('{"model_type":')
+    (made["NOJSON"] / "model.safetensors").write_bytes(weights)
+    (home / "empty").mkdir()
     made["FILE"].write_text("here")
     rows = "".join(f"  - {{spec: bert, tasks: [fill-mask], dims: {{seq: 3}}, output: b{n}}}\n" for n in range(20))
     (home / "models.yaml").write_text(f"spec_version: 1\nkind: build\nbuilds:\n{rows}")
@@ -162,6 +207,16 @@ def test_a_mistake_is_told_without_torch(name: str, places: dict[str, Path]) -> 
     assert done.returncode == mistake.code, done.stderr
     assert "imported: []" in done.stderr, done.stderr
     print(f"| {name} | {mistake.message} | {seconds:.2f} |")
+
+
+@pytest.mark.parametrize("name", WORDS)
+def test_a_word_that_cannot_be_had_is_told_without_torch(name: str, places: dict[str, Path]) -> None:
+    words, message = WORDS[name]
+    done, seconds = exporter(places, "build", "bert", "--task", "fill-mask", *words)
+    assert message in done.stderr, done.stderr
+    assert done.returncode == 2
+    assert "imported: []" in done.stderr, done.stderr
+    print(f"| {name} | {message} | {seconds:.2f} |")
 
 
 @pytest.mark.parametrize("name", MISTAKES)

@@ -34,7 +34,6 @@ from exporter.planning.dummies import make_dummies
 from exporter.planning.plan import Plan
 from exporter.targets.neuron.exporter import compile_graph
 from exporter.targets.registry import TARGETS
-from exporter.versions import DISTRIBUTION
 
 FAKES = REPOSITORY / "tests" / "fakes"
 SDK = str(FAKES / "neuron")
@@ -546,6 +545,6 @@ def test_the_page_works_step_by_step(checkpoint: Path, tmp_path: Path) -> None:
 def test_the_page_installs_what_a_build_needs_and_leaves_the_torch_of_the_sdk_alone() -> None:
     extras = tomllib.loads((REPOSITORY / "pyproject.toml").read_text("utf-8"))["project"]["optional-dependencies"]
     installed = next(line for line in PAGE.splitlines() if line.startswith("pip install "))
-    assert shlex.split(installed)[2:] == [f"{DISTRIBUTION}[neuron]"]
+    assert shlex.split(installed)[2:] == [".[neuron]"]
     names = {re.split(r"[<>=]", requirement)[0] for requirement in extras["neuron"]}
     assert names == {"transformers", "huggingface_hub", "onnx", "numpy", "ml_dtypes", "safetensors"}
