@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -91,3 +93,25 @@ def run_among_mounts(script: str, *arguments: str, env: dict[str, str]) -> subpr
     if done.returncode == 77 or done.stderr.startswith("unshare:"):
         pytest.skip("nothing can be mounted here")
     return done
+
+
+def run_card(folder: Path, *packages: Path) -> str:
+    """Run the program of a card where the card is, as a reader would, and return what it prints.
+
+    It is the last of the card's programs, the one that runs with the target's own runtime.
+    """
+    programs = re.findall(r"```python\n(.*?)```", (folder / "README.md").read_text("utf-8"), re.DOTALL)
+    environment = offline_environment()
+    environment["PYTHONPATH"] = os.pathsep.join((*map(str, packages), environment["PYTHONPATH"]))
+    ran = subprocess.run(
+        # torch deprecates the loader of TorchScript, and has no other for it.
+        [sys.executable, "-W", "error", "-W", "ignore::DeprecationWarning", "-c", programs[-1]],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stderr
+    return ran.stdout

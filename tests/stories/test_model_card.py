@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
@@ -14,7 +12,7 @@ import numpy as np
 import onnxruntime
 import pytest
 import yaml
-from commands import offline_environment
+from commands import run_card
 
 import exporter
 from exporter.artifacts.manifest import CARD_MARK
@@ -41,22 +39,6 @@ def program_of(folder: Path) -> str:
     return str(program)
 
 
-def run_program(folder: Path) -> str:
-    """Run the program of a card where the card is, as a reader would, and return what it prints."""
-    ran = subprocess.run(
-        # torch deprecates the loader of TorchScript, and has no other for it.
-        [sys.executable, "-W", "error", "-W", "ignore::DeprecationWarning", "-c", program_of(folder)],
-        cwd=folder,
-        env=offline_environment(),
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    assert ran.returncode == 0, ran.stderr
-    return ran.stdout
-
-
 @pytest.mark.parametrize(
     ("architecture", "task", "options", "prints"),
     [
@@ -72,14 +54,14 @@ def run_program(folder: Path) -> str:
 def test_the_program_prints_the_outputs(
     architecture: str, task: str, options: dict[str, Any], prints: list[str], made: Make
 ) -> None:
-    said = run_program(made(architecture, task, **options))
+    said = run_card(made(architecture, task, **options))
     assert all(line in said for line in prints), said
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float16"])
 def test_the_program_of_a_decoder_generates_with_its_cache(dtype: str, made: Make) -> None:
     folder = made("gpt2", "text-generation-with-past", dtype=dtype)
-    tokens = np.array([list(map(int, re.findall(r"\d+", run_program(folder))))])
+    tokens = np.array([list(map(int, re.findall(r"\d+", run_card(folder))))])
     session = onnxruntime.InferenceSession(str(folder / "model.onnx"))
     cache = {
         value.name: np.zeros([1, value.shape[1], 0, value.shape[3]], dtype)
@@ -98,7 +80,7 @@ def test_the_programs_of_all_forms_of_a_task_generate_the_same(made: Make) -> No
         made("t5", "text2text-generation-with-past"),
         made("t5", "text2text-generation-with-past", layout="transformers-js"),
     ]
-    said = [run_program(folder) for folder in forms]
+    said = [run_card(folder) for folder in forms]
     assert said[0].startswith("[[ 0") or said[0].startswith("[[0")
     assert len(said[0].split()) >= 9
     assert said[1:] == said[:1] * 2
@@ -107,7 +89,7 @@ def test_the_programs_of_all_forms_of_a_task_generate_the_same(made: Make) -> No
 def test_the_program_hears_a_recording(made: Make) -> None:
     folder = made("whisper", "automatic-speech-recognition-with-past")
     assert "input_features" in program_of(folder)
-    assert len(re.findall(r"\d+", run_program(folder))) == 9
+    assert len(re.findall(r"\d+", run_card(folder))) == 9
 
 
 def test_the_card_tells_what_was_built_and_nothing_of_where_or_when(made: Make, tmp_path: Path) -> None:

@@ -6,11 +6,8 @@ Each program runs as its reader runs it, in a process of its own with the artifa
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
@@ -20,7 +17,7 @@ import numpy as np
 import pytest
 import yaml
 from clients.checkpoints import KINDS, RATE, Kind, make_kind
-from commands import offline_environment
+from commands import run_card
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
 import exporter
@@ -171,22 +168,6 @@ def program_of(folder: Path) -> str:
     return str(re.findall(r"```python\n(.*?)```", (folder / "README.md").read_text("utf-8"), re.DOTALL)[-1])
 
 
-def run_program(folder: Path, *packages: Path) -> str:
-    environment = offline_environment()
-    environment["PYTHONPATH"] = os.pathsep.join((*map(str, packages), environment["PYTHONPATH"]))
-    ran = subprocess.run(
-        [sys.executable, "-W", "error", "-W", "ignore::DeprecationWarning", "-c", program_of(folder)],
-        cwd=folder,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    assert ran.returncode == 0, ran.stderr
-    return ran.stdout
-
-
 @pytest.mark.parametrize(
     ("kind", "options", "lines"),
     [
@@ -213,7 +194,7 @@ def test_the_program_says_what_the_model_makes_of_real_inputs(
     kind: str, options: dict[str, Any], lines: list[str], built: Callable[..., Path]
 ) -> None:
     folder = built(kind, **options)
-    said = run_program(folder)
+    said = run_card(folder)
     for line in lines:
         assert re.search(f"^{line}$", said, re.MULTILINE), said
     assert "stand for real ones" not in (folder / "README.md").read_text("utf-8")
@@ -227,30 +208,30 @@ def test_the_program_of_a_decoder_prints_the_text_that_pytorch_writes(
     kind: str, options: dict[str, Any], built: Callable[..., Path]
 ) -> None:
     folder = built(kind, **options)
-    said = run_program(folder)
+    said = run_card(folder)
     assert said.startswith("The old house by the river")
-    assert said == run_program(built(kind)), "every target writes the same"
+    assert said == run_card(built(kind)), "every target writes the same"
     assert len(said) > 40
 
 
 def test_a_conversation_is_put_into_its_template(built: Callable[..., Path]) -> None:
     folder = built("talks")
     assert "apply_chat_template" in program_of(folder)
-    assert run_program(folder).startswith("user: The old house by the river")
+    assert run_card(folder).startswith("user: The old house by the river")
 
 
 def test_the_program_of_a_translator_stops_at_the_end_of_a_text(built: Callable[..., Path]) -> None:
     folder = built("translations")
     program = program_of(folder)
     assert "if step.item() in [1]:" in program
-    run_program(folder)
+    run_card(folder)
 
 
 def test_the_program_of_a_recogniser_prints_a_transcript(built: Callable[..., Path]) -> None:
     folder = built("recordings")
     (start,) = re.findall(r"tokens = np.array\(\[\[(\d+), (\d+)\]\]\)", program_of(folder))
     assert int(start[1]) == int(start[0]) + 1, "it starts as recognisers do, without times"
-    assert run_program(folder).strip()
+    assert run_card(folder).strip()
 
 
 @pytest.mark.parametrize(
@@ -265,14 +246,14 @@ def test_the_program_of_a_recogniser_prints_a_transcript(built: Callable[..., Pa
     ],
 )
 def test_the_program_sees_a_picture(kind: str, lines: list[str], built: Callable[..., Path], pillow: Path) -> None:
-    said = run_program(built(kind), pillow)
+    said = run_card(built(kind), pillow)
     for line in lines:
         assert re.search(f"^{line}$", said, re.MULTILINE), said
 
 
 def test_a_trained_encoder_tells_what_is_alike(built: Callable[..., Path]) -> None:
     folder = built("trained", "sentence-similarity")
-    rows = [list(map(float, re.findall(r"-?\d+\.\d*", line))) for line in run_program(folder).splitlines()]
+    rows = [list(map(float, re.findall(r"-?\d+\.\d*", line))) for line in run_card(folder).splitlines()]
     assert np.allclose(np.diag(rows), 1)
     assert rows[0][1] > rows[0][2] + 0.2, "a guitar is an instrument, and no bread"
 
@@ -300,4 +281,4 @@ def test_a_tokenizer_that_knows_no_word_is_not_called(package: Callable[[str], P
     card = (result.directory / "README.md").read_text("utf-8")
     assert "transformers alone made no tokens of an English text with them" in card
     assert "Random inputs stand for real ones: no short program can make those" in card
-    assert run_program(result.directory).startswith("logits (2, 8, ")
+    assert run_card(result.directory).startswith("logits (2, 8, ")
