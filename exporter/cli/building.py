@@ -9,6 +9,7 @@ import click
 
 from exporter.cli.answer import Answer, json_option
 from exporter.cli.color import paint, paint_mark
+from exporter.cli.completion import complete_specs
 from exporter.cli.junit import JUnitReport, junit_option
 from exporter.cli.manner import Manner, say, tell
 from exporter.cli.options import build_options, gather_options, measured_options
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 
 @click.command
-@click.argument("specs", nargs=-1, metavar="[SPEC|ARCHITECTURE|DIR|BUILD_FILE]...")
+@click.argument("specs", nargs=-1, metavar="[SPEC|ARCHITECTURE|DIR|BUILD_FILE]...", shell_complete=complete_specs)
 @build_options
 @click.option(
     "--jobs",
@@ -138,7 +139,13 @@ def _warn_of_versions() -> None:
 
 
 @click.command
-@click.argument("specs", nargs=-1, required=True, metavar="[SPEC|ARCHITECTURE|DIR|BUILD_FILE]...")
+@click.argument(
+    "specs",
+    nargs=-1,
+    required=True,
+    metavar="[SPEC|ARCHITECTURE|DIR|BUILD_FILE]...",
+    shell_complete=complete_specs,
+)
 @measured_options
 @json_option("the measurements")
 def measure(specs: tuple[str, ...], as_json: bool, **options: Any) -> int:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from exporter.cli.answer import Answer, json_option
+from exporter.cli.completion import complete_directory, complete_families, complete_tasks
 from exporter.cli.manner import say, tell
 from exporter.cli.options import source_options
 from exporter.cli.progress import Display
@@ -21,16 +22,27 @@ if TYPE_CHECKING:
 
 @click.command
 @click.argument("model_type", required=False)
-@click.option("--model", metavar="DIR|HUB_ID", help="Draft for the architecture of this checkpoint.")
+@click.option(
+    "--model",
+    metavar="DIR|HUB_ID",
+    shell_complete=complete_directory,
+    help="Draft for the architecture of this checkpoint.",
+)
 @source_options
 @click.option(
     "--task",
     "tasks",
     multiple=True,
     metavar="TASK",
+    shell_complete=complete_tasks,
     help="Task the spec is to have; may be given several times. Default: every task that fits.",
 )
-@click.option("--family", metavar="FAMILY", help="Family to extend. Default: the one that serves most tasks.")
+@click.option(
+    "--family",
+    metavar="FAMILY",
+    shell_complete=complete_families,
+    help="Family to extend. Default: the one that serves most tasks.",
+)
 @click.option(
     "--output",
     "-o",

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from exporter.cli.answer import Answer
+from exporter.cli.completion import complete_rules, complete_specs
 from exporter.cli.manner import Manner, say
 from exporter.cli.progress import Display
 from exporter.errors import UsageError
@@ -14,7 +15,7 @@ from exporter.language.diagnostics import Severity
 
 
 @click.command
-@click.argument("paths", nargs=-1, metavar="[PATH]...")
+@click.argument("paths", nargs=-1, metavar="[PATH]...", shell_complete=complete_specs)
 @click.option(
     "--models",
     is_flag=True,
@@ -34,6 +35,7 @@ from exporter.language.diagnostics import Severity
 @click.option(
     "--select",
     multiple=True,
+    shell_complete=complete_rules,
     metavar="RULE",
     help="Run these rules only: a name (unknown-dim), or the start of codes (EXP5). May be given several times.",
 )
@@ -45,7 +47,13 @@ from exporter.language.diagnostics import Severity
         "alone, and a family brings the specs of its catalogue."
     ),
 )
-@click.option("--ignore", multiple=True, metavar="RULE", help="Leave these rules out, named like those of --select.")
+@click.option(
+    "--ignore",
+    multiple=True,
+    metavar="RULE",
+    shell_complete=complete_rules,
+    help="Leave these rules out, named like those of --select.",
+)
 @click.option(
     "--fail-on",
     type=click.Choice([severity.value for severity in Severity]),

@@ -10,6 +10,7 @@ import click
 
 from exporter.cli.answer import Answer, json_option
 from exporter.cli.color import paint
+from exporter.cli.completion import complete_families, complete_rules, complete_specs, complete_tasks
 from exporter.cli.containment import verify_contained
 from exporter.cli.junit import Case, JUnitReport, junit_option
 from exporter.cli.manner import Manner, say
@@ -20,7 +21,7 @@ from exporter.targets.registry import TARGETS
 
 
 @click.command
-@click.argument("specs", nargs=-1, metavar="[SPEC|ARCHITECTURE|DIR|BUILD_FILE]...")
+@click.argument("specs", nargs=-1, metavar="[SPEC|ARCHITECTURE|DIR|BUILD_FILE]...", shell_complete=complete_specs)
 @build_options
 @json_option("the plans")
 def plan(specs: tuple[str, ...], as_json: bool, **options: Any) -> int:
@@ -46,9 +47,20 @@ def plan(specs: tuple[str, ...], as_json: bool, **options: Any) -> int:
 
 
 @click.command(name="list")
-@click.argument("names", nargs=-1, metavar="[DIRECTORY|ARCHITECTURE]...")
-@click.option("--task", "--feature", metavar="TASK", help="List this task alone, by any of its names.")
-@click.option("--family", metavar="FAMILY", help="List the architectures of this family alone.")
+@click.argument("names", nargs=-1, metavar="[DIRECTORY|ARCHITECTURE]...", shell_complete=complete_specs)
+@click.option(
+    "--task",
+    "--feature",
+    metavar="TASK",
+    shell_complete=complete_tasks,
+    help="List this task alone, by any of its names.",
+)
+@click.option(
+    "--family",
+    metavar="FAMILY",
+    shell_complete=complete_families,
+    help="List the architectures of this family alone.",
+)
 @click.option("--target", type=Words(TARGETS, "targets"), help="List what can be built as this target alone.")
 @click.option("--search", metavar="TEXT", help="List what has this text in its name, description, family or task.")
 @json_option("the catalogue")
@@ -86,7 +98,7 @@ def list_(names: tuple[str, ...], as_json: bool, markdown: bool, **conditions: s
 
 
 @click.command
-@click.argument("spec", metavar="SPEC|ARCHITECTURE")
+@click.argument("spec", metavar="SPEC|ARCHITECTURE", shell_complete=complete_specs)
 @json_option('the spec, in which each value is {"value": …, "from": "FILE:LINE"}')
 def show(spec: str, as_json: bool) -> int:
     """Print a spec laid over its family, and the file and line each value comes from."""
@@ -136,7 +148,7 @@ def schema(kind: str, editor: bool, beside: Path | None, markdown: bool) -> int:
 
 
 @click.command
-@click.argument("rule", required=False)
+@click.argument("rule", required=False, shell_complete=complete_rules)
 @json_option("the rule, or every rule")
 @click.option("--markdown", is_flag=True, help="Print the page docs/rules.md instead: every rule.")
 def explain(rule: str | None, as_json: bool, markdown: bool) -> int:

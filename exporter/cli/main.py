@@ -19,6 +19,7 @@ import click
 from exporter.artifacts.refusals import find_broken_library, find_refusal
 from exporter.cli import building, doctor, drafting, linting, looking, publishing
 from exporter.cli.answer import Answer
+from exporter.cli.completion import prepare_completion
 from exporter.cli.ending import Ending, leave, told_to_end
 from exporter.cli.junit import report_failures
 from exporter.cli.manner import add_manner, say
@@ -33,6 +34,7 @@ from exporter.versions import installed_version
 def main() -> None:
     """Run the command line and leave with its exit code."""
     _open_streams()
+    prepare_completion()
     answer = Answer.of_words(sys.argv[1:], cli.commands)
     report_failures(answer, cli.commands)
     with told_to_end() as ending:

@@ -13,8 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
 from exporter.artifacts.layouts import LAYOUTS
+from exporter.cli.completion import complete_directory, complete_names, complete_tasks
 from exporter.errors import did_you_mean
 from exporter.language.spec import DTYPES, TRACERS
 from exporter.nearness import own_name
@@ -53,6 +55,10 @@ class Words(click.Choice[str]):
         """Return the names, with commas between; fail where a word means none."""
         words = [word.strip() for word in str(value).split(",")] if self.many else [str(value)]
         return ",".join(self._name(word, param, ctx) for word in words)
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        """Complete the name, or the last of several."""
+        return complete_names(incomplete, ((name, None) for name in self.choices))
 
     def _name(self, word: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
         name = word if word in self.choices else own_name(word, self.kind)
@@ -132,6 +138,7 @@ _REQUEST = (
         "tasks",
         multiple=True,
         metavar="TASK",
+        shell_complete=complete_tasks,
         help=(
             "Task to build: fill-mask, by its retired feature name masked-lm, or by a word of the Hub or of pipelines "
             "(ner). Several are given one by one or as fill-mask,ner. "
@@ -142,6 +149,7 @@ _REQUEST = (
         "--model",
         "-m",
         metavar="DIR|HUB_ID",
+        shell_complete=complete_directory,
         help=(
             "Checkpoint to build: a directory or a hub id. "
             "Default: the spec's reference, a tiny model with random weights."
