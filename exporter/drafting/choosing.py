@@ -9,7 +9,8 @@ from typing import Any
 from exporter.drafting.fitting import Fit, fit
 from exporter.drafting.kin import Kin
 from exporter.drafting.matching import evaluates
-from exporter.drafting.small import Values, schemes, small_values
+from exporter.drafting.proving import lint_draft
+from exporter.drafting.small import schemes, small_values
 from exporter.drafting.subject import Subject
 from exporter.errors import UsageError
 from exporter.language.catalog import load_tasks
@@ -18,8 +19,11 @@ from exporter.models.architectures import find_model_class, required_arguments
 
 # Chooses one of several texts; what it is asked, the choices, and the option that answers beforehand.
 Ask = Callable[[str, list[str], str], str]
-# Fits that are tried in one family: each scheme, and each way in which its specs bind dims.
-_TRIES = 10
+
+# How many labels a reference may have.
+_LABELS = range(7, 30, 2)
+# What a decoder is given and the whole model makes by itself.
+_MADE = {"encoder_outputs"}
 
 
 def candidates(subject: Subject, kin: Iterable[Kin]) -> list[Kin]:
@@ -42,9 +46,12 @@ def candidates(subject: Subject, kin: Iterable[Kin]) -> list[Kin]:
 
 
 def _wanted(kin: Kin) -> set[str]:
-    """Return the inputs that make a family what it is: text, images, sound, and a text to go on from."""
-    inputs = kin.family.get("inputs") or {}
-    return {_argument(name, line) for name, line in inputs.items() if "mask" not in name and not _is_conditional(line)}
+    """Return the arguments that make a family what it is: text, images, sound, and a text to go on from."""
+    parts = [kin.family, *(kin.family.get("components") or {}).values()]
+    if not any(part.get("inputs") for part in parts):
+        parts = list(kin.family["tasks"].values())[:1]
+    inputs = [item for part in parts for item in (part.get("inputs") or {}).items()]
+    return {_argument(*item) for item in inputs if "mask" not in item[0] and not _is_conditional(item[1])} - _MADE
 
 
 def _is_conditional(line: Any) -> bool:
@@ -78,32 +85,38 @@ def fit_family(subject: Subject, kin: Kin, tasks: Iterable[str], progress: Calla
     dims after that.
     """
     asked = list(tasks)
+    ways = [{}, *(block.dims for block in kin.blocks() if evaluates(block.dims, subject.config))]
     best: Fit | None = None
-    tries = 0
-    for dims in ({}, *(block.dims for block in kin.blocks())):
-        if not evaluates(dims, subject.config):
-            continue
-        for scheme in schemes():
-            values = reference_values(subject, small_values(subject.config, scheme), asked)
-            tries += 1
-            progress(f"{kin.name}: reference {tries}")
-            subject.models.clear()
+    for number, scheme in enumerate(schemes(), 1):
+        values = {**small_values(subject.config, scheme), **subject.switches}
+        if any(_is_labelled(task) for task in asked):
+            values["num_labels"] = _labels(kin)
+        subject.models.clear()
+        helps = False
+        for dims in ways:
+            progress(f"{kin.name}: reference {number}, {', '.join(dims) or 'dims of the family'}")
             fitted = fit(subject, kin, dims, asked, values)
+            fitted.findings = len(lint_draft(fitted.draft)) if fitted.draft.tasks else 0
+            # Another reference is worth a try where this one serves few tasks, and once where it serves most.
+            helps |= fitted.findings > 0 or fitted.of_reference > (len(fitted.draft.tasks) if number > 1 else 0)
             if fitted.draft.tasks and (best is None or fitted.score > best.score):
                 best = fitted
-            if best is not None and not best.left_out:
-                return best
-            if fitted.draft.tasks or tries >= _TRIES:
+            if not fitted.of_dims:
                 break
-        if tries >= _TRIES or (best is not None and not dims and len(best.left_out) < len(best.draft.tasks)):
+        if not helps:
             break
     return best
 
 
-def reference_values(subject: Subject, values: Values, tasks: Iterable[str]) -> Values:
-    """Return the values of a reference, with labels where a task has them."""
-    labelled = any("classification" in task or "segmentation" in task or "detection" in task for task in tasks)
-    return {**values, **subject.switches, **({"num_labels": 7} if labelled else {})}
+def _is_labelled(task: str) -> bool:
+    return any(word in task for word in ("classification", "segmentation", "detection"))
+
+
+def _labels(kin: Kin) -> int:
+    """Return how many labels a reference has: no size that an axis of the family is traced at."""
+    dims = [dim for dim in kin.family.get("dims", {}).values() if isinstance(dim, Mapping)]
+    traced = {dim.get("trace") for dim in dims}
+    return next(count for count in _LABELS if count not in traced)
 
 
 def choose_fit(subject: Subject, fits: Mapping[str, Fit], ask: Ask) -> Fit:

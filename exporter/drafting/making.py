@@ -17,6 +17,7 @@ from exporter.errors import UsageError, did_you_mean
 from exporter.language.catalog import family_names, resolve_task
 from exporter.language.diagnostics import Diagnostic
 from exporter.language.spec import DEFAULT_TRACER, TRACERS
+from exporter.models.architectures import one_thread
 from exporter.models.checkpoints import Source
 
 # Bounds above these need a reason in a spec, which a measurement is.
@@ -79,11 +80,12 @@ def draft_spec(wish: Wish, ask: Ask, progress: Callable[[str], None] = lambda _:
         CheckpointError: the checkpoint cannot be opened, or its config not be read.
     """
     subject = find_subject(wish.architecture, wish.source)
-    fitted = _fit(subject, wish, ask, progress)
-    draft, left_out = fitted.draft, dict(fitted.left_out)
-    for task, reason in disproved_tasks(draft, progress).items():
-        draft.leave_out(task)
-        left_out[task] = reason
+    with one_thread():
+        fitted = _fit(subject, wish, ask, progress)
+        draft, left_out = fitted.draft, dict(fitted.left_out)
+        for task, reason in disproved_tasks(draft, progress).items():
+            draft.leave_out(task)
+            left_out[task] = reason
     if not draft.tasks:
         task, reason = next(iter(left_out.items()))
         raise UsageError(f"no task of '{subject.architecture}' can be drafted: {task}: {reason}")

@@ -12,7 +12,9 @@ from exporter.language.expressions import ExpressionError, evaluate_expression, 
 _SMALLEST = 2
 
 
-def fitting_expressions(dim: str, size: int, config: Any, known: Iterable[str]) -> list[str]:
+def fitting_expressions(
+    dim: str, size: int, config: Any, known: Iterable[str], sizes: Mapping[str, int] | None = None
+) -> list[str]:
     """Return the expressions that give a size on a config, likeliest first.
 
     Args:
@@ -20,17 +22,25 @@ def fitting_expressions(dim: str, size: int, config: Any, known: Iterable[str]) 
         size: what was measured.
         config: the config of the model that was measured.
         known: expressions that bind the dim elsewhere, which come first.
+        sizes: other static dims, with their sizes.
     """
-    texts = [*known, *_made(config, dim)]
-    return [text for text in dict.fromkeys(texts) if value_of(text, config) == size]
+    others = {name: value for name, value in (sizes or {}).items() if name != dim and value >= _SMALLEST}
+    near = [text for name in others for text in (name, f"{name} + 1", f"{name} + 2")] if _is_count(dim) else []
+    texts = dict.fromkeys([*known, *near, *_made(config, dim)])
+    return [text for text in texts if value_of(text, config, others) == size]
 
 
-def value_of(text: str, config: Any) -> int | None:
-    """Return what an expression over the config alone gives; None where it gives no whole number."""
+def _is_count(dim: str) -> bool:
+    """Tell whether a dim counts positions, which often are as many as another dim and one or two more."""
+    return dim in ("tokens", "image_tokens", "queries")
+
+
+def value_of(text: str, config: Any, sizes: Mapping[str, int] | None = None) -> int | None:
+    """Return what an expression over the config and static dims gives; None where it gives no whole number."""
     try:
-        if set(expression_names(text)) - {"config"}:
+        if set(expression_names(text)) - {"config", *(sizes or {})}:
             return None
-        value = evaluate_expression(text, config)
+        value = evaluate_expression(text, config, sizes)
     except ExpressionError:
         return None
     return value if type(value) is int else None

@@ -13,7 +13,7 @@ from exporter.building.request import plan_config
 from exporter.drafting.draft import Draft
 from exporter.drafting.writing import write_spec
 from exporter.errors import ExporterError
-from exporter.language.diagnostics import Diagnostic
+from exporter.language.diagnostics import Diagnostic, SpecError
 from exporter.language.linting import lint_paths
 from exporter.language.loading import load_spec
 from exporter.models.examination import examine_spec
@@ -38,7 +38,10 @@ def disproved_tasks(draft: Draft, progress: Callable[[str], None]) -> dict[str, 
     """Return the tasks whose references disagree with the draft, each with what was found first."""
     found: dict[str, str] = {}
     with scratch_directory() as scratch:
-        spec = load_spec(_written(draft, scratch))
+        try:
+            spec = load_spec(_written(draft, scratch))
+        except SpecError as error:
+            return dict.fromkeys(draft.tasks, error.diagnostics[0].message)
         for name, task in spec.tasks.items():
             progress(f"examining {name}")
             findings = examine_spec(replace(spec, tasks={name: task}), plan_config)

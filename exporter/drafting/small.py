@@ -16,8 +16,8 @@ from typing import Any
 
 Values = dict[str, Any]
 
-# The sizes that the stages of a pyramid get.
-_STAGES = (8, 12, 16, 20, 28, 36, 44, 52)
+# The width of the first stage of a pyramid, and how many sides an image has.
+_NARROWEST, _SIDES = 8, 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +67,7 @@ class _Small:
         self.common = {theirs: name for name, theirs in own.items()}
         parts = getattr(type(config), "sub_configs", {})
         self.parts = [name for name in parts if hasattr(getattr(config, name, None), "to_dict")]
+        self.stages = {len(value) for value in vars(config).values() if _is_numbers(value) and len(value) > 1}
         self.keys = {
             key: value for key, value in vars(config).items() if not key.startswith("_") and key not in self.parts
         }
@@ -92,7 +93,7 @@ class _Small:
         if isinstance(value, int):
             size = self._size(key, value)
             return size if size is not None and size < value else None
-        if isinstance(value, list | tuple) and value and all(type(item) is int for item in value):
+        if _is_numbers(value):
             return self._list(key, list(value))
         return None
 
@@ -102,28 +103,39 @@ class _Small:
             if name in self.scheme.keys:
                 return self.scheme.keys[name]
         if _matches(_data()["hidden"], names):
-            width = self.scheme.apart if self._has_head() else self.scheme.hidden
+            width = self._pyramid() or (self.scheme.apart if self._has_head() else self.scheme.hidden)
             return width + 16 * self.place if self.place else width
         if _matches(_data()["head"], names):
             return self.scheme.head
-        for pattern, size in _data()["sizes"]:
-            if _matches(pattern, names):
-                return self._divisible(size)
-        return None
+        size = next((size for pattern, size in _data()["sizes"] if _matches(pattern, names)), None)
+        if size is None or _counts_stages(key, value, self):
+            return None
+        return self._divisible(size)
 
     def _has_head(self) -> bool:
         heads = [key for key in self.keys if _matches(_data()["head"], (key, self.common.get(key, key)))]
         return any(type(self.keys[key]) is int for key in heads)
+
+    def _pyramid(self) -> int | None:
+        """Return the width of the first stage, of a config whose stages have more and more heads."""
+        heads = [value for key, value in self.keys.items() if "head" in key and _is_numbers(value) and len(value) > 1]
+        return _NARROWEST * heads[0][0] if heads else None
 
     def _divisible(self, size: int) -> int:
         """Return a size that experts take: their products want rows of whole sixteen bytes."""
         return size // 4 * 4 if size == 37 and any("expert" in key for key in self.keys) else size
 
     def _list(self, key: str, items: list[int]) -> list[int] | None:
-        if len(items) > len(_STAGES) or max(items) <= 8:
-            return [min(item, 1 + index % 2) for index, item in enumerate(items)] if "depth" in key else None
-        rising = items == sorted(items) and len(set(items)) > 1
-        return list(_STAGES[: len(items)]) if rising and "token" not in key else None
+        size = self._size(key, max(items))
+        if size is not None and "size" in key and len(set(items)) > 1 and len(items) == _SIDES:
+            return [size, size + size // 5]
+        if "depth" in key:
+            return [min(item, 1 + index % 2) for index, item in enumerate(items)]
+        rising = items == sorted(items) and len(set(items)) > 1 and items[0] >= _NARROWEST
+        if rising and "token" not in key:
+            # In proportion, so that what divides a stage, such as its heads, still does.
+            return [item * _NARROWEST // items[0] for item in items]
+        return None
 
     def _layers(self) -> Values:
         """Return what is said of each layer, for one layer of each kind and the first again."""
@@ -158,6 +170,15 @@ class _Small:
             if "bos_token_id" in values and "eos_token_id" in values:
                 values["eos_token_id"] = values["bos_token_id"]
         return values
+
+
+def _is_numbers(value: Any) -> bool:
+    return isinstance(value, list | tuple) and bool(value) and all(type(item) is int for item in value)
+
+
+def _counts_stages(key: str, value: int, small: _Small) -> bool:
+    """Tell whether a key says how long the lists are that have an entry for each stage."""
+    return value in small.stages and re.fullmatch(r"num_(stages|encoder_blocks|blocks|layers)", key) is not None
 
 
 def _layer_keys(keys: Mapping[str, Any], common: Mapping[str, str]) -> list[str]:

@@ -4,13 +4,26 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
+import torch
 import transformers
 
 from exporter.errors import CheckpointError, ExporterError, UsageError, did_you_mean, first_line
 from exporter.models.checkpoints import Checkpoint
 from exporter.models.configs import class_for, quiet_libraries, remote_class
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Let torch compute in this thread alone: for tiny models, others cost more than they bring on a busy machine."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def default_config(architecture: str) -> Any:
