@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
+from exporter.drafting.draft import Draft
 from exporter.drafting.fitting import Fit, fit
 from exporter.drafting.kin import Kin
 from exporter.drafting.matching import evaluates
@@ -14,6 +16,8 @@ from exporter.drafting.small import schemes, small_values
 from exporter.drafting.subject import Subject
 from exporter.errors import UsageError
 from exporter.language.catalog import load_tasks
+from exporter.language.diagnostics import Diagnostic
+from exporter.language.findings import AMBIGUOUS_REFERENCE
 from exporter.language.spec import WITH_PAST
 from exporter.models.architectures import find_model_class, required_arguments
 
@@ -96,7 +100,8 @@ def fit_family(subject: Subject, kin: Kin, tasks: Iterable[str], progress: Calla
         for dims in ways:
             progress(f"{kin.name}: reference {number}, {', '.join(dims) or 'dims of the family'}")
             fitted = fit(subject, kin, dims, asked, values)
-            fitted.findings = len(lint_draft(fitted.draft)) if fitted.draft.tasks else 0
+            if fitted.draft.tasks:
+                fitted.findings = len(_untangle(fitted.draft, kin))
             # Another reference is worth a try where this one serves few tasks, and once where it serves most.
             helps |= fitted.findings > 0 or fitted.of_reference > (len(fitted.draft.tasks) if number > 1 else 0)
             if fitted.draft.tasks and (best is None or fitted.score > best.score):
@@ -117,6 +122,24 @@ def _labels(kin: Kin) -> int:
     dims = [dim for dim in kin.family.get("dims", {}).values() if isinstance(dim, Mapping)]
     traced = {dim.get("trace") for dim in dims}
     return next(count for count in _LABELS if count not in traced)
+
+
+def _untangle(draft: Draft, kin: Kin) -> list[Diagnostic]:
+    """Return the findings in a draft, after sides that are always as long as one another got one name.
+
+    Of a model that takes square images alone, height and width cannot be told apart.
+    """
+    findings = lint_draft(draft)
+    for finding in findings:
+        if finding.rule != AMBIGUOUS_REFERENCE.name:
+            continue
+        first, second = re.findall(r"'(\w+)'", finding.message)[:2]
+        for name, line in (kin.family.get("inputs") or {}).items():
+            if isinstance(line, str) and line.count(f" {first},") == line.count(f" {second}]") == 1:
+                remark = f"The model takes no input whose {first} and {second} differ."
+                draft.put(("inputs", name), line.replace(f" {second}]", f" {first}]"), remark)
+                return lint_draft(draft)
+    return findings
 
 
 def choose_fit(subject: Subject, fits: Mapping[str, Fit], ask: Ask) -> Fit:

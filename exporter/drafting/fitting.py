@@ -340,7 +340,12 @@ class _Task:
                 raise Unfit(f"{len(layers)} layers keep keys and values, and nothing in the config is {len(layers)}")
             self._set_dim(LAYER_DIM, fits[0], fits[1:])
             return False
-        return all(self._is_as_declared(seen, kept[tensor.path], leaves, point) for tensor in cached)
+        for tensor in (kept[tensor.path] for tensor in cached):
+            leaf = leaves.get(".".join(map(str, tensor.path)))
+            # How long it is does not matter here: a cache with a window keeps no more than its window.
+            if leaf is not None and _disagrees(tensor, tuple(leaf.shape)):
+                return self._resize(seen, tensor, tuple(leaf.shape))
+        return True
 
     def _ignore(self, paths: list[str]) -> bool:
         for name in dict.fromkeys(path.partition(".")[0] for path in paths):
@@ -396,6 +401,12 @@ def _run(model: Any, planned: GraphPlan, point: Point, plan: Plan) -> Leaves:
     except ExporterError as error:
         raise Unfit(error.message, of_reference=True) from error
     return leaves
+
+
+def _disagrees(tensor: TensorPlan, shape: tuple[int, ...]) -> bool:
+    """Tell whether a shape has another size on an axis that is planned with one size."""
+    pairs = zip(tensor.shape, shape, strict=False)
+    return len(tensor.shape) == len(shape) and any(isinstance(axis, int) and axis != size for axis, size in pairs)
 
 
 def _static_sizes(spec: Spec, config: Any) -> dict[str, int]:

@@ -29,12 +29,14 @@ class Scheme:
         apart: the width where heads have a width of their own.
         head: that of a head.
         keys: values for single keys, which come before all patterns.
+        sides: the height and width of images, for configs that say both; empty where images are square.
     """
 
     hidden: int
     apart: int
     head: int
     keys: Mapping[str, int]
+    sides: tuple[int, ...] = ()
 
 
 @lru_cache(maxsize=1)
@@ -45,7 +47,10 @@ def _data() -> Mapping[str, Any]:
 
 def schemes() -> list[Scheme]:
     """Return the schemes, in the order they are tried."""
-    return [Scheme(each["hidden"], each["apart"], each["head"], each.get("keys", {})) for each in _data()["schemes"]]
+    return [
+        Scheme(each["hidden"], each["apart"], each["head"], each.get("keys", {}), tuple(each.get("sides", ())))
+        for each in _data()["schemes"]
+    ]
 
 
 def small_values(config: Any, scheme: Scheme) -> Values:
@@ -91,6 +96,8 @@ class _Small:
         if isinstance(value, bool) or key.startswith("num_labels"):
             return None
         if isinstance(value, int):
+            if key == "image_size" and self.scheme.sides and max(self.scheme.sides) < value:
+                return list(self.scheme.sides)
             size = self._size(key, value)
             return size if size is not None and size < value else None
         if _is_numbers(value):
