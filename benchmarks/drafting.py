@@ -77,7 +77,7 @@ def _draft(architecture: str, *, build: bool) -> dict[str, Any]:
     spec = load_spec(architecture) if architecture in specs else None
     line: dict[str, Any] = {"architecture": architecture, "kind": spec.family if spec is not None else None}
     try:
-        drafted = draft_spec(Wish(architecture, build=build), _refuse_to_choose)
+        drafted = draft_spec(Wish(architecture, variants=build, build=build), _refuse_to_choose)
     except ExporterError as error:
         line |= {"error": error.message.partition("\n")[0]}
     except Exception as error:  # a fault of the drafter is a result too

@@ -489,7 +489,7 @@ def draft(model_type: str | None, given: Given, ask: Ask, progress: Progress = l
     from exporter.building.request import make_source
     from exporter.drafting.making import Wish, draft_spec
 
-    of_wish = {name: given[name] for name in ("tasks", "family", "build") if name in given}
+    of_wish = {name: given[name] for name in ("tasks", "family", "variants", "build") if name in given}
     return draft_spec(Wish(model_type, make_source(given), **of_wish), ask, progress)
 
 
@@ -507,7 +507,7 @@ def check_draft(name: str, given: Given, ask: Ask, progress: Progress = lambda _
     """
     from exporter.drafting.comparing import compare_spec, spec_architecture
 
-    drafted = draft(spec_architecture(name), {**given, "build": False}, ask, progress)
+    drafted = draft(spec_architecture(name), {**given, "variants": False, "build": False}, ask, progress)
     return compare_spec(name, drafted.draft)
 
 

@@ -141,6 +141,7 @@ class _Task:
         self.subject, self.kin, self.fitted, self.draft, self.task = subject, kin, fitted, fitted.draft, task
         self.tried: dict[str, list[str]] = {}
         self.guesses: dict[str, list[str]] = {}
+        self.reason: Unfit | None = None
 
     def fit(self) -> None:
         """Change the draft until the task agrees with the model.
@@ -175,7 +176,9 @@ class _Task:
                 if not self._holds(_Seen(model, graph, planned, config, sizes), plan):
                     return False
             except Unfit as reason:
-                return self._guess_again(reason)
+                # What is wrong with the likeliest guess says more than what is wrong with the last.
+                self.reason = self.reason or reason
+                return self._guess_again(self.reason)
         return True
 
     def _model(self, plan: Plan) -> Any:

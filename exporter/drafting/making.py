@@ -12,6 +12,7 @@ from exporter.drafting.fitting import Fit
 from exporter.drafting.kin import all_kin
 from exporter.drafting.proving import Proof, build_draft, disproved_tasks, lint_draft
 from exporter.drafting.subject import Subject, find_subject
+from exporter.drafting.varying import add_variants
 from exporter.drafting.writing import write_spec
 from exporter.errors import UsageError, did_you_mean
 from exporter.language.catalog import family_names, resolve_task
@@ -33,6 +34,7 @@ class Wish:
         source: a checkpoint whose config says the architecture, or None.
         tasks: tasks that the spec is to have; none for all that fit.
         family: the family it is to extend; None for the one that fits best.
+        variants: look for switches of the config that can be turned over.
         build: build the references and measure them.
     """
 
@@ -40,6 +42,7 @@ class Wish:
     source: Source | None = None
     tasks: tuple[str, ...] = ()
     family: str | None = None
+    variants: bool = True
     build: bool = True
 
 
@@ -86,6 +89,8 @@ def draft_spec(wish: Wish, ask: Ask, progress: Callable[[str], None] = lambda _:
         for task, reason in disproved_tasks(draft, progress).items():
             draft.leave_out(task)
             left_out[task] = reason
+        if draft.tasks and wish.variants:
+            add_variants(draft, subject, progress)
     if not draft.tasks:
         task, reason = next(iter(left_out.items()))
         raise UsageError(f"no task of '{subject.architecture}' can be drafted: {task}: {reason}")

@@ -69,6 +69,21 @@ def auto_classes_of(config: Any) -> list[str]:
     return [name for name in names if type(config) in getattr(getattr(transformers, name, None), "_model_mapping", {})]
 
 
+def general_keys() -> set[str]:
+    """Return the keys that the config of every architecture has."""
+    return set(vars(transformers.PreTrainedConfig()))
+
+
+def state_shapes(architecture: str, values: Mapping[str, Any]) -> Mapping[str, tuple[int, ...]] | None:
+    """Return the weights of the base model of a config, with their shapes; None where it cannot be made."""
+    try:
+        with quiet_libraries(), torch.device("meta"):
+            model = transformers.AutoModel.from_config(transformers.AutoConfig.for_model(architecture, **values))
+    except Exception:  # whatever a library says of values that do not go together
+        return None
+    return {name: tuple(weight.shape) for name, weight in model.state_dict().items()}
+
+
 def register_code(checkpoint: Checkpoint, config: Any) -> None:
     """Make transformers know the classes of a checkpoint's own code, in this process, where that may run.
 

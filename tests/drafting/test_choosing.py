@@ -53,3 +53,12 @@ def test_two_families_that_serve_as_many_tasks_are_a_question():
 def test_no_family_is_an_error():
     with pytest.raises(UsageError, match="no family of the catalogue fits 'bert'"):
         choose_fit(find_subject("bert"), {}, never)
+
+
+def test_sides_that_cannot_differ_get_one_name():
+    subject = find_subject("siglip_vision_model")
+    kin = next(each for each in all_kin("siglip_vision_model") if each.name == "image")
+    made = fit_family(subject, kin, ["feature-extraction"], lambda _: None)
+    assert made is not None
+    assert made.draft.parts["inputs"] == {"pixel_values": "float[batch, channels, height, height] = randn"}
+    assert made.draft.parts["dims"] == {"tokens": "patches"}

@@ -45,3 +45,14 @@ def test_a_task_that_does_not_fit_leaves_nothing_behind():
 def test_what_is_no_spec_is_unfit():
     with pytest.raises(Unfit):
         compose(Draft("some-model", "no-family"))
+
+
+def test_a_cache_with_windows_is_given_as_a_family_gives_it():
+    made = fitted("gemma2", "decoder", "text-generation-with-past")
+    assert made.left_out == {}
+    assert made.draft.parts["reference"]["config"]["sliding_window"] < 6
+
+
+def test_a_dim_of_which_nothing_is_known_is_measured():
+    made = fitted("yolos", "detection", "object-detection")
+    assert made.draft.parts["dims"]["queries"] == "config.num_detection_tokens"

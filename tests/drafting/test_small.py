@@ -63,3 +63,14 @@ def test_experts_get_sizes_that_their_products_take():
 def test_parts_of_a_config_have_widths_of_their_own(scheme):
     small = small_values(CONFIG_MAPPING["clip"](), scheme)
     assert small["text_config"]["hidden_size"] != small["vision_config"]["hidden_size"]
+
+
+def test_stages_stay_as_many_as_there_are_and_in_proportion():
+    config = Config(hidden_sizes=[32, 64, 160, 256], num_heads=[1, 2, 5, 8], depths=[2, 3, 6, 2], num_encoder_blocks=4)
+    small = small_values(config, schemes()[0])
+    assert small == {"hidden_sizes": [8, 16, 40, 64], "depths": [1, 2, 1, 2]}
+
+
+def test_images_have_two_sides_first():
+    assert small_values(Config(image_size=224), schemes()[0]) == {"image_size": [24, 36]}
+    assert small_values(Config(image_size=224), schemes()[-1]) == {"image_size": 30}
