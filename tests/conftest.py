@@ -29,6 +29,7 @@ from xdist.scheduler import LoadScopeScheduling
 
 from exporter.building.pool import Outcome, run_builds
 from exporter.building.requests import Build
+from exporter.speech import let_libraries_speak
 
 # The same examples in every run: a failure is somebody's change, not luck. Shared machines make any deadline a lie.
 settings.register_profile("exporter", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -72,6 +73,13 @@ class _ByArchitecture(LoadScopeScheduling):
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> _ByArchitecture:
     return _ByArchitecture(config, log)
+
+
+@pytest.fixture(autouse=True)
+def quiet_libraries() -> Iterator[None]:
+    """Keep back what libraries say again, after a command that was run in this process with ``-v``."""
+    yield
+    let_libraries_speak(spoken=False)
 
 
 @pytest.fixture

@@ -45,7 +45,7 @@ def test_a_reference_is_made_exported_verified_and_described(tmp_path: Path, mon
     files = {path.relative_to(tmp_path / "staging").as_posix(): path for path in (tmp_path / "staging").rglob("*")}
     assert built.files == {name: path.stat().st_size for name, path in files.items() if path.is_file()}
     assert {"model.onnx", "manifest.json", "README.md", "config.json"} <= set(built.files)
-    steps = ["making", "loading", "exporting", "computing", "verifying", "writing"]
+    steps = ["making", "loading", "exporting", "computing", "verifying", "changing", "writing"]
     order = [text.split()[0] for text in said]
     assert list(dict.fromkeys(order)) == steps
     # The reference is not left outside of the artifact.
